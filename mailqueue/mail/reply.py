@@ -115,7 +115,8 @@ class Reply:
         first = " ".join(filter(None, (self.enhanced and str(self.enhanced), self.lines[0])))
         texts = (first, *self.lines[1:])
         more = [f"{self.code:03d}-{line}\n" for line in texts[:-1]]
-        return "".join(more) + f"{self.code:03d} {texts[-1]}".removesuffix(" ")
+        last = f"{self.code:03d} {texts[-1]}" if texts[-1] else f"{self.code:03d}"
+        return "".join(more) + last
 
     def __str__(self) -> str:
         words = [f"{self.code:03d}", str(self.enhanced) if self.enhanced else "", *self._without_repeats()]
@@ -125,13 +126,13 @@ class Reply:
         if self.enhanced is None or len(self.lines) == 1:
             return self.lines
         code = str(self.enhanced)
-        return [
-            line.removeprefix(code).removeprefix(" ") if _begins(line, code) else line for line in self.lines
-        ]
+        return [self.lines[0], *(_without(code, line) for line in self.lines[1:])]
 
 
-def _begins(line: str, code: str) -> bool:
-    return line == code or line.startswith(code + " ")
+def _without(code: str, line: str) -> str:
+    if line == code:
+        return ""
+    return line.removeprefix(code + " ")
 
 
 @lru_cache(maxsize=1024)
@@ -141,8 +142,8 @@ def _one_line(code: int, raw: bytes) -> Reply:
 
 
 def _build(code: int, lines: list[str]) -> Reply:
-    word, space, rest = lines[0].partition(" ")
-    enhanced = parse_enhanced(word) if word[1:2] == "." else None
+    word, _, rest = lines[0].partition(" ")
+    enhanced = parse_enhanced(word) if word[1:2] == "." and word[-1].isdigit() else None
     if enhanced is not None and enhanced.cls == code // 100:
         lines[0] = rest
         return Reply(code, tuple(lines), enhanced)
