@@ -29,6 +29,13 @@ _ENDS = {"", ",", ";", ":"}  # the empty one is the end of the field
 _PARENTHESIS = re.compile(r"[()]|\\.", re.DOTALL)
 
 
+# One mailbox as nearly all fields have it: a name and <address>, or a bare address; no comment, no group.
+_BARE = r"[^\s\"(),.:;<>@\[\\\]]+(?:\.[^\s\"(),.:;<>@\[\\\]]+)*+@[A-Za-z0-9.-]++"
+_NAME = r"""(?:"[^"\\]*+"|[^"(),:;<>@\[\\\]]*+)"""
+_WHITE = r"[ \t\r\n]*+"
+_PLAIN_MAILBOX = re.compile(rf"{_WHITE}(?:{_NAME}{_WHITE}<({_BARE})>|({_BARE})){_WHITE}(?:,|\Z)")
+
+
 class _Token(NamedTuple):
     kind: str
     text: str
@@ -42,7 +49,24 @@ def read_list(value: str) -> Iterator[str]:
         AddressError: something stands where it cannot; the text says what and at which position,
             counted in characters of the unfolded value, from 1.
     """
-    value = _FOLD.sub("", value.strip(" \t\r\n"))
+    plain = _read_plain(value)
+    yield from plain or _read_any(_FOLD.sub("", value.strip(" \t\r\n")))
+
+
+def _read_plain(value: str) -> list[str]:
+    """Return the addresses of a field that has only plain mailboxes; none if it has anything else."""
+    found = []
+    at = 0
+    while at < len(value):
+        mailbox = _PLAIN_MAILBOX.match(value, at)
+        if mailbox is None:
+            return []
+        found.append(mailbox[1] or mailbox[2])
+        at = mailbox.end()
+    return found
+
+
+def _read_any(value: str) -> Iterator[str]:
     element: list[_Token] = []
     in_group = in_angle = False
     for token in [*_tokens(value), _Token("special", "", len(value))]:
@@ -101,11 +125,13 @@ def _address_in(element: list[_Token]) -> Iterator[str]:
     """Yield the address of one element of the list: none for an empty one (RFC 5322 4.4)."""
     if not element:
         return
-    opened = next((i for i, token in enumerate(element) if token.text == "<"), None)
+    texts = [token.text for token in element]
+    opened = texts.index("<") if "<" in texts else None
     if opened is None:
         yield _spell(element)
     elif element[-1].text != ">":
-        raise _fault(element[opened], "a < that no > follows")
+        text = "a < that no > follows" if ">" not in texts else "something after the >"
+        raise _fault(element[opened], text)
     else:
         yield _spell(_without_route(element[opened + 1 : -1], element[opened]))
 

@@ -30,6 +30,8 @@ def normalise_domain(text: str) -> str:
     Raises:
         AddressError: the text says what is wrong; positions in it count from 1.
     """
+    if not text:
+        raise AddressError("there is nothing after the @")
     if text.startswith("["):
         return _normalise_literal(text)
     if len(text) > MAX_DOMAIN:
@@ -72,7 +74,7 @@ def _ascii_name(domain: str) -> str:
 
 def _check_label(label: str) -> None:
     if not label:
-        raise AddressError("the domain is empty, or begins or ends with a dot, or has two dots in a row")
+        raise AddressError("the domain begins or ends with a dot, or has two dots in a row")
     if len(label) > MAX_LABEL:
         raise AddressError(f"a part of the domain is longer than {MAX_LABEL} octets: {label[:20]!r}...")
     if label[0] == "-" or label[-1] == "-":
