@@ -1,0 +1,36 @@
+"""An outbound mail queue that an application embeds in its send path.
+
+Names are loaded at first use, so that `import mailqueue` costs next to nothing.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from mailqueue.model.message import Message, Submission
+    from mailqueue.queue import AsyncQueue, Engine, Queue
+    from mailqueue.store.schema import create_schema, schema_sql
+
+_HOMES = {
+    "AsyncQueue": "mailqueue.queue",
+    "Engine": "mailqueue.queue",
+    "Message": "mailqueue.model.message",
+    "Queue": "mailqueue.queue",
+    "Submission": "mailqueue.model.message",
+    "create_schema": "mailqueue.store.schema",
+    "schema_sql": "mailqueue.store.schema",
+}
+
+__all__ = ["AsyncQueue", "Engine", "Message", "Queue", "Submission", "create_schema", "schema_sql"]
+
+
+def __getattr__(name: str) -> object:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(_HOMES[name]), name)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

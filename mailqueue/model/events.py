@@ -1,0 +1,62 @@
+"""Events and notices: what happened to a message beside its attempts."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+
+
+class EventKind(StrEnum):
+    """What happened; equal to the text stored. `submitted` and `attempted` are read from their own tables."""
+
+    HELD = "held"
+    RELEASED = "released"
+    DELAYED = "delayed"
+    DELIVERED = "delivered"
+    RELAYED = "relayed"
+    EXPANDED = "expanded"
+    FAILED = "failed"
+    SUPPRESSED = "suppressed"
+    CANCELED = "canceled"
+    COMPLAINED = "complained"
+    UNRECOGNIZED = "unrecognized"
+    ADMIN = "admin"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Event:
+    """One thing that happened, as the history has it."""
+
+    id: int
+    event: EventKind
+    message_id: int | None
+    """None: about no single message."""
+    at: datetime
+    actor: str | None
+    """None: the engine."""
+    reason: str | None
+    notice_id: int | None
+    """The delivery notice that told the sender. None: none did."""
+    data: Mapping[str, object]
+
+
+class NoticeKind(StrEnum):
+    """What a delivery notice tells."""
+
+    FAILED = "failed"
+    DELAYED = "delayed"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Notice:
+    """A delivery notice (RFC 3464) that was made for a submission."""
+
+    id: int
+    submission_id: int
+    kind: NoticeKind
+    at: datetime
+    content: bytes
+    sent_as: int | None
+    """The submission that carries it to the sender. None: it is only kept."""

@@ -1,0 +1,151 @@
+"""Submissions and messages: what goes in, what is claimed, what people see."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from mailqueue.model.lifecycle import State
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SubmittedMessage:
+    """One recipient of a submission, as `submit` returns it."""
+
+    id: int
+    """The message's id: what every other verb takes."""
+    recipient: str
+    state: State
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Submission:
+    """What `submit` returns: it is on disk, all recipients or none."""
+
+    id: int
+    message_id: str
+    """The Message-ID field as it goes out, with its brackets."""
+    messages: tuple[SubmittedMessage, ...]
+    """One per recipient, in the order given."""
+    replayed: bool = False
+    """True: the idempotency key was known, and this is the first submission again."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewMessage:
+    """One recipient to be stored."""
+
+    recipient: str
+    domain: str
+    next_attempt_at: int
+    """Microseconds UTC."""
+    fallback: int
+    """Microseconds after a claim at which it is due again, should the engine die."""
+    schedule: str
+    give_up_at: int
+    """Microseconds UTC."""
+    holds: tuple[int, ...] = ()
+    """Ids of the hold rules that hold it from the start."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Idempotency:
+    """A key and what it stands for."""
+
+    key: str
+    fingerprint: bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewSubmission:
+    """One call of submit, ready to be stored."""
+
+    account_id: int
+    sender: str
+    """'' is the null return path."""
+    message_id: str
+    subject: str | None
+    eight_bit: bool
+    utf8_header: bool
+    content: bytes | int
+    """The octets (CRLF), or the id of content that has been written in steps before."""
+    messages: tuple[NewMessage, ...]
+    actor: str
+    submitted_at: int
+    """Microseconds UTC."""
+    idempotency: Idempotency | None = None
+    notice_for: int | None = None
+    """The submission this is a delivery notice for. None: ordinary mail."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Claimed:
+    """A message that an engine has claimed: all that an attempt and its settlement need."""
+
+    id: int
+    submission_id: int
+    account_id: int
+    content_id: int
+    size: int
+    """Octets of content."""
+    sender: str
+    recipient: str
+    domain: str
+    eight_bit: bool
+    utf8_header: bool
+    is_notice: bool
+    """A delivery notice: its failure causes no other."""
+    claim: int
+    attempts: int
+    """This attempt's number, from 1."""
+    schedule: str
+    submitted_at: int
+    give_up_at: int
+    warn_at: int | None
+    uncertain: bool
+    """An earlier attempt was uncertain or interrupted: the receiver may have it already."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Hold:
+    """A mark that keeps a message from being claimed."""
+
+    rule_id: int | None
+    """None: held by hand."""
+    since: datetime
+    actor: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Message:
+    """One recipient of a submission, in the queue or in the history."""
+
+    id: int
+    submission_id: int
+    account: str
+    sender: str
+    recipient: str
+    state: State
+    hold: bool
+    """At least one mark holds it."""
+    holds: tuple[Hold, ...]
+    """The marks; empty in lists, whole in `show`."""
+    attempts: int
+    """Begun so far, the running one included."""
+    submitted_at: datetime
+    claimed_at: datetime | None
+    """When the running attempt was claimed. None: none is running."""
+    next_attempt_at: datetime | None
+    """None: retired."""
+    give_up_at: datetime
+    """No attempt is planned after this."""
+    schedule: str
+    last_error: str | None
+    """What the last failed attempt came to. None: none failed."""
+    retired_at: datetime | None
+    message_id: str
+    """The Message-ID field, with its brackets."""
+    subject: str | None
+    size: int
+    """Octets of content."""

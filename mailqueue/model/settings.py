@@ -1,0 +1,37 @@
+"""The snapshot of all that is decided in the database.
+
+A snapshot is read whole under one version number; a change of any setting raises the version,
+and every process has the new snapshot within a second.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from mailqueue.model.account import Account
+from mailqueue.model.rules import HoldRule, Route, Transport
+from mailqueue.model.schedule import SHIPPED, STANDARD, Schedule
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """All that decides about mail, at one version."""
+
+    version: int
+    accounts: Mapping[str, Account]
+    transports: Mapping[str, Transport]
+    routes: tuple[Route, ...]
+    """In the order in which they are tried."""
+    schedules: Mapping[str, Schedule]
+    """Shipped and own."""
+    hold_rules: tuple[HoldRule, ...]
+    accounts_by_id: Mapping[int, Account]
+
+    def default_transport(self) -> Transport | None:
+        """Return the transport for what no route matches. None: there is none, mail waits."""
+        return next((t for t in self.transports.values() if t.is_default), None)
+
+    def schedule(self, name: str) -> Schedule:
+        """Return the schedule of that name, or `standard` where it has been removed since."""
+        return self.schedules.get(name) or SHIPPED[STANDARD]

@@ -1,0 +1,72 @@
+"""A Settlement: all that follows from one attempt, decided by policy, applied whole by the store."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from mailqueue.model.attempt import Facts, Outcome
+from mailqueue.model.events import EventKind, NoticeKind
+from mailqueue.model.lifecycle import State
+from mailqueue.model.message import Claimed, NewSubmission
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Retire:
+    """The message is done."""
+
+    state: State
+    """One of the retired ones."""
+    keep_content_until: int | None
+    """Microseconds UTC. None: this message needs its content no more."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Retry:
+    """The message is tried again."""
+
+    next_attempt_at: int
+    """Microseconds UTC."""
+    fallback: int
+    """Microseconds after the next claim at which it is due, should the engine die."""
+    warn_at: int | None
+    """Microseconds UTC: when a delay notice is owed. None: none wanted, or given."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewEvent:
+    """An event to be written with the settlement."""
+
+    event: EventKind
+    reason: str | None = None
+    data: Mapping[str, object] | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settlement:
+    """All that follows from one attempt for one message."""
+
+    message: Claimed
+    facts: Facts
+    outcome: Outcome
+    at: int
+    """Microseconds UTC: when it was settled."""
+    move: Retire | Retry
+    events: tuple[NewEvent, ...]
+    notice: NoticeKind | None
+    """The notice that the sender is owed for it. None: none."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewNotice:
+    """A composed notice: one per submission and settled batch, its recipients grouped."""
+
+    submission_id: int
+    kind: NoticeKind
+    at: int
+    """Microseconds UTC."""
+    content: bytes
+    message_ids: tuple[int, ...]
+    """The messages it tells of: their events name it."""
+    submission: NewSubmission | None
+    """To be queued to the sender. None: it is only kept."""

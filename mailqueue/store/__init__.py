@@ -1,0 +1,3 @@
+"""The store floor: all SQL, behind the contract in `base`. `open_store` gives the one for a path."""
+
+from __future__ import annotations

@@ -1,0 +1,336 @@
+"""The contract of a store: what the floors above may ask for, and what each answer promises.
+
+The one rule: whatever belongs together is one transaction. A `Transaction` lives inside one; the
+methods of `Store` open it, share its commit with whoever else is waiting, and return when it is on
+disk. A store decides nothing about mail: it applies values that `policy` made.
+
+Moments are microseconds since 1970 UTC, lengths of time microseconds. Errors of the database are
+raised as `mailqueue.errors.StoreError` and its kin, never as the driver's own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterator, Sequence
+from concurrent.futures import Future
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from typing import Any, Protocol, TypeVar
+
+from mailqueue.model.account import Account
+from mailqueue.model.attempt import Attempt
+from mailqueue.model.engine import EngineInfo, Identity
+from mailqueue.model.events import Event, Notice
+from mailqueue.model.filters import Filter, Page
+from mailqueue.model.message import Claimed, Message, NewSubmission, Submission
+from mailqueue.model.rules import HoldRule, Route, Transport
+from mailqueue.model.schedule import Schedule
+from mailqueue.model.settings import Settings
+from mailqueue.model.settlement import NewNotice, Settlement
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClaimRequest:
+    """What an engine wants to take on."""
+
+    engine_id: int
+    now: int
+    limit: int
+    """Messages at most."""
+    per_domain: int
+    """Messages at most from one destination in this claim."""
+    skip: Collection[str] = ()
+    """Domains that the engine has enough of already."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Depth:
+    """How much waits, counted from indexes that hold the queue only."""
+
+    queued: int
+    """Waiting, those on hold included."""
+    claimed: int
+    held: int
+    next_due_at: int | None
+    """A lower bound of the earliest attempt. None: nothing is scheduled."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Progress:
+    """One step of a bulk change."""
+
+    changed: int
+    after: int | None
+    """Hand it to the next step. None: this was the last."""
+
+
+class Transaction(Protocol):
+    """Changes, inside one write transaction that others may share."""
+
+    # -- submit --------------------------------------------------------------------------------
+    def settings(self) -> Settings:
+        """Return the settings as they are inside this transaction."""
+        ...
+
+    def replay(self, account_id: int, key: str) -> tuple[bytes, Submission] | None:
+        """Return the fingerprint and the first Submission (`replayed=True`) of an idempotency key. None: it is new."""
+        ...
+
+    def submit(self, new: NewSubmission) -> Submission:
+        """Store a submission with its content, all its messages, their holds and its idempotency key.
+
+        A message with holds gets its marks and an event `held` for each.
+        Raises the wake counter and lowers the due time of the destinations concerned.
+        """
+        ...
+
+    def begin_content(self, size: int, now: int) -> int:
+        """Begin content of `size` octets that is written in steps; it belongs to nobody until submitted. Returns its id."""
+        ...
+
+    def append_content(self, content_id: int, number: int, data: bytes) -> None:
+        """Write chunk `number` (from 0) of content begun with `begin_content`."""
+        ...
+
+    # -- deliver -------------------------------------------------------------------------------
+    def claim(self, request: ClaimRequest) -> list[Claimed]:
+        """Claim messages that are due, destinations in turn, oldest due first within each.
+
+        Promises: no message that is on hold, or matched by a hold rule at work, is claimed (one that
+        such a rule matches and has not marked yet is marked now); the claim number, the attempt's number
+        and the fallback time are committed with it; the cost does not depend on how many messages wait.
+        A destination that has more to give goes to the end of the line.
+        """
+        ...
+
+    def settle(self, settlements: Sequence[Settlement], notices: Sequence[NewNotice]) -> frozenset[int]:
+        """Apply settlements, each guarded by its claim number, and their notices.
+
+        For each: the attempt is written, the message retires or is due again, events are written with the
+        notice that tells of them; content that no message needs goes, or gets its purge time.
+        A settlement whose claim has been returned meanwhile is late: `delivered` retires the message all the
+        same (unless it has retired), anything else only adds its attempt.
+
+        Returns the ids of the messages whose settlement was late. Where a notice tells of a late one that did not
+        apply, NOTHING has been written and `StaleNotice` is raised with their ids: compose it anew without.
+        """
+        ...
+
+    def warned(self, notice: NewNotice, reason: str) -> bool:
+        """Write a `delayed` notice with its events and clear `warn_at` of its messages. False, and nothing written: one of them is owed none any more."""
+        ...
+
+    def put_back(self, messages: Sequence[Claimed], now: int) -> None:
+        """Return claims that were never begun: due at `now`, the attempt not counted."""
+        ...
+
+    def register_engine(self, identity: Identity, now: int) -> int:
+        """Note an engine at work. Returns its id, never used before."""
+        ...
+
+    def heartbeat(self, engine_id: int, now: int) -> bool:
+        """Note that the engine lives. False: it has been buried, its claims are no longer its own."""
+        ...
+
+    def bury_engine(self, engine_id: int, now: int) -> int:
+        """Remove an engine; its claims return to the queue, due at their fallback time, each with an attempt marked
+        interrupted. Returns how many."""
+        ...
+
+    # -- steer ---------------------------------------------------------------------------------
+    def hold(self, which: Filter, *, actor: str, reason: str, now: int, after: int, limit: int) -> Progress:
+        """Put a mark by hand on queued and claimed messages with ids above `after` that have none by hand yet, `limit` of them at most; an event each."""
+        ...
+
+    def release(
+        self, which: Filter, *, actor: str, reason: str, now: int, after: int, limit: int
+    ) -> Progress:
+        """Take all marks from messages and exempt them from the hold rules that exist now; an event each."""
+        ...
+
+    def add_hold_rule(self, rule: HoldRule, now: int) -> HoldRule:
+        """Store a rule (its id and `marking` are ignored). It acts from the commit on; `mark_rule` marks what is queued."""
+        ...
+
+    def mark_rule(self, rule_id: int, now: int, limit: int) -> Progress:
+        """Mark the next messages that were queued when the rule was made and match it. `after` None: all are marked."""
+        ...
+
+    def remove_hold_rule(self, rule_id: int, *, actor: str, now: int) -> HoldRule:
+        """Remove a rule; its marks stay and become marks by hand that name it.
+
+        Raises:
+            NotFound: no such rule.
+        """
+        ...
+
+    def add_account(self, name: str, now: int) -> Account:
+        """Make an account. Raises Conflict where the name is taken."""
+        ...
+
+    def set_account(self, account: Account) -> None:
+        """Store the settings of an account that exists."""
+        ...
+
+    def add_transport(self, transport: Transport, now: int) -> Transport:
+        """Store a transport (its id is ignored); the first one becomes the default. Raises Conflict."""
+        ...
+
+    def set_transport(self, transport: Transport) -> None:
+        """Store all of a transport, by id; `is_default=True` takes the mark from the other."""
+        ...
+
+    def remove_transport(self, name: str) -> None:
+        """Remove a transport. Raises NotFound; Conflict where routes use it, or it is the default and others exist."""
+        ...
+
+    def add_route(self, route: Route, now: int) -> Route:
+        """Store a route (its id is ignored). Raises NotFound where its transport does not exist."""
+        ...
+
+    def remove_route(self, route_id: int) -> None:
+        """Remove a route. Raises NotFound."""
+        ...
+
+    def add_schedule(self, schedule: Schedule, now: int) -> None:
+        """Store a schedule. Raises Conflict where the name is taken, shipped ones included."""
+        ...
+
+    # -- upkeep --------------------------------------------------------------------------------
+    def purge_history(self, now: int, limit: int) -> int:
+        """Remove messages whose account's retention is over, with all that belongs to them, `limit` at most. Returns how many went."""
+        ...
+
+    def purge_content(self, now: int, limit: int) -> int:
+        """Remove the octets of content whose keep time is over. Returns how many contents went."""
+        ...
+
+    def purge_keys(self, older_than: int, limit: int) -> int:
+        """Remove idempotency keys made before `older_than`."""
+        ...
+
+    def purge_orphans(self, older_than: int, limit: int) -> int:
+        """Remove content begun before `older_than` that no submission took."""
+        ...
+
+
+class Reader(Protocol):
+    """Questions, answered from one snapshot each."""
+
+    def settings(self) -> Settings:
+        """Return the settings; read again only when their version has moved."""
+        ...
+
+    def wake(self) -> int:
+        """Return the wake counter."""
+        ...
+
+    def depth(self) -> Depth:
+        """Return how much waits; cheap at a million."""
+        ...
+
+    def next_due_at(self) -> int | None:
+        """Return a lower bound of the next moment that an engine has something to do: an attempt or a delay notice."""
+        ...
+
+    def engines(self) -> list[EngineInfo]:
+        """Return the engines that are noted as at work."""
+        ...
+
+    def owed_warnings(self, now: int, limit: int) -> list[Claimed]:
+        """Return queued messages, not on hold, whose delay notice is owed, those of one submission together (claim 0)."""
+        ...
+
+    def message(self, message_id: int) -> Message:
+        """Return a message, queued or retired, with its holds. Raises NotFound."""
+        ...
+
+    def submission_messages(self, submission_id: int) -> list[Message]:
+        """Return the messages of a submission. Raises NotFound."""
+        ...
+
+    def queue(self, which: Filter, *, limit: int, after: str | None) -> Page[Message]:
+        """Return a page of messages in the queue, oldest first. Raises SettingError for a bad cursor."""
+        ...
+
+    def retired(self, which: Filter, *, limit: int, after: str | None) -> Page[Message]:
+        """Return a page of the history, last retired first. Raises SettingError for a bad cursor."""
+        ...
+
+    def attempts(self, message_id: int) -> list[Attempt]:
+        """Return the attempts of a message, in order. Raises NotFound where there is no such message."""
+        ...
+
+    def events(self, message_id: int) -> list[Event]:
+        """Return the events of a message, in order."""
+        ...
+
+    def notices(self, message_id: int) -> list[Notice]:
+        """Return the notices that told of a message, in order. Raises NotFound where there is no such message."""
+        ...
+
+    def content(self, content_id: int) -> bytes:
+        """Return content whole. Raises NotFound, saying when it was purged."""
+        ...
+
+    def content_chunks(self, content_id: int) -> Iterator[bytes]:
+        """Yield content in pieces of at most 256 KiB, each read when asked for. Raises NotFound."""
+        ...
+
+    def content_of(self, message_id: int) -> int:
+        """Return the content id of a message. Raises NotFound."""
+        ...
+
+    def content_head(self, content_id: int, octets: int) -> bytes:
+        """Return the first `octets` of content. Raises NotFound."""
+        ...
+
+    def integrity(self) -> list[str]:
+        """Return every fault found in the database, a sentence each; [] is clean. Slow: reads all of it."""
+        ...
+
+
+class Store(Protocol):
+    """An open database. Thread-safe; opens nothing until first used; starts anew after a fork."""
+
+    def run(self, job: Callable[[Transaction], T]) -> T:
+        """Run `job` in a write transaction and return what it returned, once that is on disk.
+
+        Jobs that wait at the same time share one commit; one that raises fails alone. So a job may be run
+        twice (the first time rolled back) and must have no other effect than on the transaction.
+        """
+        ...
+
+    def enqueue(self, job: Callable[[Transaction], T]) -> Future[T]:
+        """Like `run`, without waiting."""
+        ...
+
+    def joined(self, connection: Any) -> AbstractContextManager[Transaction]:
+        """Enter the caller's own transaction on `connection`, in this thread (decision 8).
+
+        Raises:
+            NotInTransaction: the connection commits by itself and no transaction is open.
+            WrongDatabase: its main file is another.
+        """
+        ...
+
+    def read(self, question: Callable[[Reader], T]) -> T:
+        """Answer a question from one snapshot."""
+        ...
+
+    def data_version(self) -> int:
+        """Return a number that moves whenever anyone has committed to the file. Takes microseconds."""
+        ...
+
+    def close(self) -> None:
+        """Commit what waits, for at most 10 s, end the threads, close the connections."""
+        ...
+
+
+class StaleNotice(Exception):
+    """A notice tells of messages whose settlement came too late to apply."""
+
+    def __init__(self, message_ids: frozenset[int]) -> None:
+        self.message_ids = message_ids
+        super().__init__(f"claims returned meanwhile: {sorted(message_ids)}")
