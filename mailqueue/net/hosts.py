@@ -8,6 +8,7 @@ RFC 5321 5.1 (order of hosts), 4.1.3 (address literals); RFC 6890 (special addre
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import random
 from collections.abc import Iterable, Sequence
@@ -89,6 +90,7 @@ def parse_ip(text: str) -> str | None:
         return parse_literal(text)
 
 
+@functools.lru_cache(maxsize=10_000)
 def is_public(address: str) -> bool:
     """Tell whether `address` is one that the whole Internet can reach.
 

@@ -30,7 +30,7 @@ from mailqueue.net.hosts import (
     pick_addresses,
     take_in_turn,
 )
-from mailqueue.net.lookup import Found, Lookups, Missing, Record, Trouble
+from mailqueue.net.lookup import Answer, Found, Lookups, Missing, Record, RecordType, Trouble
 
 RELAY_TTL = 30
 """Seconds that a relay's addresses are kept: the system's resolver tells no TTL."""
@@ -155,7 +155,7 @@ class Resolver:
         return NextHops(domain=domain, hosts=(host,), key=key, implicit=True, authentic=False)
 
     async def _implicit(self, domain: str, answer: Found) -> NextHops | ResolveFailure:
-        found = await self._host(Record(value=answer.name, preference=0))
+        (found,) = await self._hosts([Record(value=answer.name, preference=0)])
         match found:
             case MxHost():
                 return NextHops(
@@ -177,7 +177,7 @@ class Resolver:
         if not candidates:
             text = f"{domain} takes no mail: it has a null MX (RFC 7505)"
             return _failure(domain, codes.NULL_MX, text)
-        found = await asyncio.gather(*map(self._host, candidates[:_CANDIDATES]))
+        found = await self._hosts(candidates[:_CANDIDATES])
         hosts = tuple(host for host in found if isinstance(host, MxHost))[:MAX_HOSTS]
         if not hosts:
             return _no_host(domain, [host for host in found if not isinstance(host, MxHost)])
@@ -193,12 +193,19 @@ class Resolver:
                 first.setdefault(record.value, record)
         return list(first.values())
 
-    async def _host(self, record: Record) -> MxHost | Trouble | str:
-        """Return the host with its addresses, or why there are none; a string says it will stay so."""
+    async def _hosts(self, records: Sequence[Record]) -> list[MxHost | Trouble | str]:
+        """Return each host with its addresses, or why it has none; a string says it will stay so."""
+        keys: list[tuple[str, RecordType]] = []
+        for record in records:
+            keys += [(record.value, "A"), (record.value, "AAAA")]
+        answers = await self._lookups.find_all(keys)
+        pairs = zip(answers[::2], answers[1::2], strict=True)
+        return [self._host(record, *pair) for record, pair in zip(records, pairs, strict=True)]
+
+    def _host(self, record: Record, v4: Answer, v6: Answer) -> MxHost | Trouble | str:
         name = record.value
         if parse_ip(name) is not None:
             return f"{name} is an address where a host name must be"
-        v4, v6 = await asyncio.gather(self._lookups.find(name, "A"), self._lookups.find(name, "AAAA"))
         known = [_values(v4), _values(v6)]
         allowed = [[address for address in family if self._dialable(address)] for family in known]
         addresses = pick_addresses(*allowed, rng=self._rng, ipv6_first=self._ipv6_first)
@@ -231,7 +238,7 @@ class Resolver:
         return _failure(host, codes.DIRECTORY_FAILURE, f"the relay {host} has no address: {reason}")
 
 
-def _values(answer: Found | Missing | Trouble) -> list[str]:
+def _values(answer: Answer) -> list[str]:
     return [record.value for record in answer.records] if isinstance(answer, Found) else []
 
 
