@@ -1,0 +1,35 @@
+"""The SMTP client as a machine without I/O: nothing here opens a socket or knows the time.
+
+`Client` is the machine; `Envelope`, `Capabilities` and `lacks` say what may be sent where;
+`TransactionResult` and `Lost` are the facts that remain. A driver moves octets between `Client`
+and a connection and enforces `TIMEOUTS`.
+
+RFC 5321, 2920, 1870, 6152, 6531, 3461, 2034, 3207.
+"""
+
+from mailqueue.mail.smtp.client import Client
+from mailqueue.mail.smtp.envelope import Capabilities, Envelope, lacks
+from mailqueue.mail.smtp.events import BodyWanted, Ended, Event, Ready, TlsWanted, TransactionDone
+from mailqueue.mail.smtp.facts import TIMEOUTS, Cause, Lost, Phase, TransactionResult
+from mailqueue.mail.smtp.replies import MAX_REPLY
+from mailqueue.mail.smtp.transcript import MAX_TRANSCRIPT
+
+__all__ = [
+    "MAX_REPLY",
+    "MAX_TRANSCRIPT",
+    "TIMEOUTS",
+    "BodyWanted",
+    "Capabilities",
+    "Cause",
+    "Client",
+    "Ended",
+    "Envelope",
+    "Event",
+    "Lost",
+    "Phase",
+    "Ready",
+    "TlsWanted",
+    "TransactionDone",
+    "TransactionResult",
+    "lacks",
+]

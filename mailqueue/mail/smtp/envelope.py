@@ -1,0 +1,136 @@
+"""What a server can do, what a message needs, and what to say when the two do not meet.
+
+The rule: a message is never changed to fit and never sent where it does not; `lacks` says why.
+
+RFC 5321 4.1.1.1 (EHLO), 1870 (SIZE), 2920 (PIPELINING), 6152 (8BITMIME), 6531 (SMTPUTF8), 3461
+(DSN), 2034 (ENHANCEDSTATUSCODES), 3207 (STARTTLS).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from mailqueue.mail import codes
+from mailqueue.mail.reply import Reply
+
+_CONTROL = re.compile("[\x00-\x1f\x7f]")
+_MAX_SIZE_DIGITS = 20  # RFC 1870 3
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Capabilities:
+    """What a server said that it can do. Without arguments: nothing, as after HELO."""
+
+    pipelining: bool = False
+    size: int | None = None
+    """Octets that a message may have. 0: no limit is known. None: SIZE is not offered."""
+    eight_bit: bool = False
+    smtputf8: bool = False
+    dsn: bool = False
+    enhanced: bool = False
+    starttls: bool = False
+
+    @classmethod
+    def from_lines(cls, lines: Iterable[str]) -> Capabilities:
+        """Return what the reply to EHLO offers.
+
+        Args:
+            lines: the lines of that reply without their codes; the first is a greeting and offers nothing.
+        """
+        offered: dict[str, str] = {}
+        for line in list(lines)[1:]:
+            keyword, _, value = line.strip().partition(" ")
+            offered.setdefault(keyword.upper(), value.strip())
+        return cls(
+            pipelining="PIPELINING" in offered,
+            size=_size(offered["SIZE"]) if "SIZE" in offered else None,
+            eight_bit="8BITMIME" in offered,
+            smtputf8="SMTPUTF8" in offered,
+            dsn="DSN" in offered,
+            enhanced="ENHANCEDSTATUSCODES" in offered,
+            starttls="STARTTLS" in offered,
+        )
+
+
+def _size(value: str) -> int:
+    readable = value.isascii() and value.isdecimal() and len(value) <= _MAX_SIZE_DIGITS
+    return int(value) if readable else 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Envelope:
+    """What MAIL and RCPT say about one transaction.
+
+    Raises:
+        ValueError: there is no recipient; an address holds a control character (so that it could
+            add commands of its own), or is not ASCII though `smtputf8` is False.
+    """
+
+    sender: str
+    """Address as it goes on the wire, without angle brackets. '': the null return path."""
+    recipients: tuple[str, ...]
+    """Addresses as they go on the wire, without angle brackets; at least one."""
+    size: int
+    """Octets of the content, line ends as CRLF, before dots are added (RFC 1870 6.1)."""
+    eight_bit: bool = False
+    """Whether the content has octets over 127."""
+    smtputf8: bool = False
+    """Whether an address or the header block has other than ASCII characters (RFC 6531 3.4)."""
+    ret: str | None = None
+    """'FULL' or 'HDRS': what a report should return; said only where DSN is offered. None: not said."""
+
+    def __post_init__(self) -> None:
+        if not self.recipients:
+            raise ValueError("an envelope has at least one recipient")
+        for address in (self.sender, *self.recipients):
+            if _CONTROL.search(address):
+                raise ValueError(f"address {address!r} holds a control character")
+            if not (self.smtputf8 or address.isascii()):
+                raise ValueError(f"address {address!r} is not ASCII and the envelope does not say smtputf8")
+
+
+def lacks(envelope: Envelope, capabilities: Capabilities) -> Reply | None:
+    """Return the refusal of a message that needs what the server lacks; None when it may be sent.
+
+    The reply is ours, a permanent failure with the enhanced code that says what is missing: 5.6.7
+    (SMTPUTF8, for an address; RFC 6531 3.5), 5.6.9 (SMTPUTF8, for the header block), 5.6.3
+    (8BITMIME; RFC 6152 3) or 5.3.4 (SIZE; RFC 1870 6.1).
+    """
+    if envelope.smtputf8 and not capabilities.smtputf8:
+        if all(address.isascii() for address in (envelope.sender, *envelope.recipients)):
+            return _refusal(
+                550, codes.SMTPUTF8_HEADER, "a header is not ASCII, and it does not offer SMTPUTF8"
+            )
+        return _refusal(553, codes.SMTPUTF8, "an address is not ASCII, and it does not offer SMTPUTF8")
+    if envelope.eight_bit and not capabilities.eight_bit:
+        return _refusal(554, codes.CONVERSION_NEEDED, "the content is 8-bit, and it does not offer 8BITMIME")
+    if capabilities.size and envelope.size > capabilities.size:
+        return _refusal(
+            552, codes.TOO_LARGE, f"the content has {envelope.size} octets, and it takes {capabilities.size}"
+        )
+    return None
+
+
+def _refusal(code: int, enhanced: codes.EnhancedCode, why: str) -> Reply:
+    return Reply(code, (f"not sent to this server: {why}",), enhanced)
+
+
+def mail_command(envelope: Envelope, capabilities: Capabilities) -> str:
+    """Return the MAIL command with the parameters that the server offers, CRLF included."""
+    words = [f"MAIL FROM:<{envelope.sender}>"]
+    if capabilities.size is not None:
+        words.append(f"SIZE={envelope.size}")
+    if envelope.eight_bit and capabilities.eight_bit:
+        words.append("BODY=8BITMIME")
+    if envelope.smtputf8 and capabilities.smtputf8:
+        words.append("SMTPUTF8")
+    if envelope.ret is not None and capabilities.dsn:
+        words.append(f"RET={envelope.ret}")
+    return " ".join(words) + "\r\n"
+
+
+def rcpt_command(recipient: str) -> str:
+    """Return the RCPT command, CRLF included."""
+    return f"RCPT TO:<{recipient}>\r\n"
