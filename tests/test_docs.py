@@ -1,0 +1,111 @@
+"""The docs cannot drift: their examples run, and their links lead somewhere.
+
+In README.md, docs/tutorial and docs/how-to, the blocks of a page run in their order in one empty folder:
+
+- `python` blocks in one namespace; one that begins with a comment like `# app.py` is written to that file;
+- `console` blocks as a shell does: lines after `$ ` are run and must succeed, what stands below them must be
+  what they print, where `...` stands for anything and white space counts as one blank.
+
+`localhost:2525` is a receiver that takes all mail. Blocks in other languages (`sh`, `toml` ...) do not run.
+"""
+
+from __future__ import annotations
+
+import doctest
+import os
+import re
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from aiosmtpd.controller import Controller
+
+ROOT = Path(__file__).parent.parent
+PAGES = [
+    ROOT / "README.md",
+    *sorted((ROOT / "docs/tutorial").glob("*.md")),
+    *sorted((ROOT / "docs/how-to").glob("*.md")),
+]
+FENCE = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+LINK = re.compile(r"\]\(([^)#:]+)(?:#[^)]*)?\)")
+LOOSE = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
+
+
+class Inbox:
+    """Takes every message."""
+
+    async def handle_DATA(self, server, session, envelope):
+        return "250 2.0.0 taken"
+
+
+@pytest.fixture
+def receiver() -> Iterator[str]:
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    controller = Controller(Inbox(), hostname="127.0.0.1", port=port)
+    controller.start()
+    yield f"127.0.0.1:{port}"
+    controller.stop()
+
+
+def commands(console: str) -> Iterator[tuple[str, str]]:
+    """Yield each command of a console block with what it should print."""
+    for part in re.split(r"^\$ ", console, flags=re.MULTILINE)[1:]:
+        lines = part.splitlines(keepends=True)
+        more = next((n for n, line in enumerate(lines) if n and not line.startswith("> ")), len(lines))
+        yield "".join(line.removeprefix("> ") for line in lines[:more]), "".join(lines[more:])
+
+
+def run_console(block: str) -> None:
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    environment = {**os.environ, "PATH": path, "COLUMNS": "110", "NO_COLOR": "1", "TZ": "UTC"}
+    environment.pop("MAILQUEUE_DB", None)
+    for command, wanted in commands(block):
+        done = subprocess.run(
+            ["bash", "-c", command],
+            env=environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            timeout=60,
+        )
+        assert done.returncode == 0, f"$ {command}{done.stdout}"
+        if wanted.strip():
+            matches = doctest.OutputChecker().check_output(wanted, done.stdout, LOOSE)
+            assert matches, f"$ {command}{done.stdout}\nwhere the page says\n{wanted}"
+
+
+def run_python(block: str, namespace: dict[str, object], page: str, line: int) -> None:
+    first, _, _ = block.partition("\n")
+    if named := re.fullmatch(r"# (\w+\.py)", first):
+        Path(named[1]).write_text(block)
+    else:
+        exec(compile("\n" * line + block, page, "exec"), namespace)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+def test_examples_of_the_page_run(
+    page: Path, receiver: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    text = page.read_text()
+    namespace: dict[str, object] = {"__name__": "__main__"}
+    for fence in FENCE.finditer(text):
+        block = fence[2].replace("localhost:2525", receiver)
+        if fence[1] == "python":
+            run_python(block, namespace, str(page), text.count("\n", 0, fence.start()) + 1)
+        elif fence[1] == "console":
+            run_console(block)
+
+
+@pytest.mark.parametrize(
+    "page",
+    [*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("benchmarks/*.md")],
+    ids=lambda page: page.stem,
+)
+def test_links_lead_somewhere(page: Path) -> None:
+    dead = [link for link in LINK.findall(page.read_text()) if not (page.parent / link).exists()]
+    assert dead == []
