@@ -9,12 +9,13 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from mailqueue.asyncqueue import AsyncQueue
     from mailqueue.model.message import Message, Submission
-    from mailqueue.queue import AsyncQueue, Engine, Queue
+    from mailqueue.queue import Engine, Queue
     from mailqueue.store.schema import create_schema, schema_sql
 
 _HOMES = {
-    "AsyncQueue": "mailqueue.queue",
+    "AsyncQueue": "mailqueue.asyncqueue",
     "Engine": "mailqueue.queue",
     "Message": "mailqueue.model.message",
     "Queue": "mailqueue.queue",

@@ -96,6 +96,8 @@ class Claimed:
     is_notice: bool
     """A delivery notice: its failure causes no other."""
     claim: int
+    engine_id: int
+    """Whose claim it is."""
     attempts: int
     """This attempt's number, from 1."""
     schedule: str

@@ -1,0 +1,198 @@
+"""`AsyncQueue`: the verbs of `Queue`, awaited.
+
+The rule: nothing is written twice. The verbs are those of the synchronous faces, wrapped; only
+`submit` is its own, because it waits for the writer without a thread.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Callable, Coroutine, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from functools import wraps
+from types import TracebackType
+from typing import Any, Concatenate, ParamSpec, Self, TypeVar
+
+from mailqueue.clock import Clock
+from mailqueue.engine import submit
+from mailqueue.faces import Accounts, HoldRules, Retired, Routes, Schedules, Transports
+from mailqueue.model.account import DEFAULT_ACCOUNT
+from mailqueue.model.message import Submission
+from mailqueue.queue import Content, Queue
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+_READERS = 4
+"""Threads that answer the verbs of an AsyncQueue other than submit."""
+
+
+class _AsyncFace:
+    """An asynchronous face: the synchronous one it stands for, and where its verbs run."""
+
+    def __init__(self, face: Any, pool: Callable[[], ThreadPoolExecutor]) -> None:  # noqa: ANN401
+        self._face = face
+        self._pool = pool
+
+    async def _call(self, verb: Callable[..., R], *args: object, **kwargs: object) -> R:
+        return await asyncio.get_running_loop().run_in_executor(
+            self._pool(), lambda: verb(self._face, *args, **kwargs)
+        )
+
+
+def _awaited(
+    verb: Callable[Concatenate[Any, P], R],
+) -> Callable[Concatenate[Any, P], Coroutine[Any, Any, R]]:
+    """Return `verb` of a synchronous face as a coroutine method with the same signature."""
+
+    @wraps(verb)
+    async def method(self: _AsyncFace, /, *args: P.args, **kwargs: P.kwargs) -> R:
+        return await self._call(verb, *args, **kwargs)
+
+    return method
+
+
+class AsyncHoldRules(_AsyncFace):
+    """`HoldRules`, awaited."""
+
+    add = _awaited(HoldRules.add)
+    list = _awaited(HoldRules.list)
+    show = _awaited(HoldRules.show)
+    remove = _awaited(HoldRules.remove)
+
+
+class AsyncTransports(_AsyncFace):
+    """`Transports`, awaited."""
+
+    add = _awaited(Transports.add)
+    list = _awaited(Transports.list)
+    set = _awaited(Transports.set)
+    remove = _awaited(Transports.remove)
+
+
+class AsyncRoutes(_AsyncFace):
+    """`Routes`, awaited."""
+
+    add = _awaited(Routes.add)
+    list = _awaited(Routes.list)
+    remove = _awaited(Routes.remove)
+
+
+class AsyncSchedules(_AsyncFace):
+    """`Schedules`, awaited."""
+
+    add = _awaited(Schedules.add)
+    list = _awaited(Schedules.list)
+    show = _awaited(Schedules.show)
+
+
+class AsyncAccounts(_AsyncFace):
+    """`Accounts`, awaited."""
+
+    add = _awaited(Accounts.add)
+    list = _awaited(Accounts.list)
+    show = _awaited(Accounts.show)
+    set = _awaited(Accounts.set)
+
+
+class AsyncRetired(_AsyncFace):
+    """`Retired`, awaited."""
+
+    list = _awaited(Retired.list)
+    show = _awaited(Retired.show)
+
+
+class AsyncQueue(_AsyncFace):
+    """`Queue` for an event loop: the same verbs and arguments, each awaited.
+
+    `submit` waits for the writer without a thread of its own; the other verbs run in a small pool.
+    A cancelled `await submit(...)` may still be committed: use an idempotency key to find out.
+
+    Attributes:
+        sync: the `Queue` behind it, which an `Engine` takes.
+    """
+
+    def __init__(
+        self,
+        path: str | os.PathLike[str],
+        *,
+        migrate: bool = False,
+        busy_timeout: float = 5.0,
+        max_size: int = submit.MAX_SIZE,
+        clock: Clock | None = None,
+        door: str = "python",
+        actor_name: str | None = None,
+    ) -> None:
+        self.sync = Queue(
+            path,
+            migrate=migrate,
+            busy_timeout=busy_timeout,
+            max_size=max_size,
+            clock=clock,
+            door=door,
+            actor_name=actor_name,
+        )
+        self._threads: ThreadPoolExecutor | None = None
+        super().__init__(self.sync, self._readers)
+        self.hold_rules = AsyncHoldRules(self.sync.hold_rules, self._readers)
+        self.transports = AsyncTransports(self.sync.transports, self._readers)
+        self.routes = AsyncRoutes(self.sync.routes, self._readers)
+        self.schedules = AsyncSchedules(self.sync.schedules, self._readers)
+        self.accounts = AsyncAccounts(self.sync.accounts, self._readers)
+        self.retired = AsyncRetired(self.sync.retired, self._readers)
+
+    def _readers(self) -> ThreadPoolExecutor:
+        if self._threads is None:
+            self._threads = ThreadPoolExecutor(_READERS, thread_name_prefix="mailqueue-read")
+        return self._threads
+
+    @wraps(Queue.submit)
+    async def submit(
+        self,
+        message: Content,
+        *,
+        sender: str | None = None,
+        recipients: Iterable[str] | None = None,
+        account: str = DEFAULT_ACCOUNT,
+        connection: Any = None,  # noqa: ANN401
+        idempotency_key: str | None = None,
+        schedule: str | None = None,
+        strict: bool | None = None,
+        actor: str | None = None,
+    ) -> Submission:
+        """Put a message in the queue, as `Queue.submit`; with `connection=` in this very thread."""
+        draft = self.sync._draft(
+            message, sender, recipients, account, idempotency_key, schedule, strict, actor
+        )
+        if connection is not None:
+            return submit.store_draft(self.sync.store, draft, connection)
+        return await asyncio.wrap_future(submit.enqueue_draft(self.sync.store, draft))
+
+    list = _awaited(Queue.list)
+    show = _awaited(Queue.show)
+    submission = _awaited(Queue.submission)
+    attempts = _awaited(Queue.attempts)
+    events = _awaited(Queue.events)
+    notices = _awaited(Queue.notices)
+    dump = _awaited(Queue.dump)
+    explain = _awaited(Queue.explain)
+    status = _awaited(Queue.status)
+    hold = _awaited(Queue.hold)
+    release = _awaited(Queue.release)
+    check_integrity = _awaited(Queue.check_integrity)
+
+    async def close(self) -> None:
+        """Commit what waits, for at most 10 s, and close."""
+        await asyncio.get_running_loop().run_in_executor(None, self.sync.close)
+        if self._threads is not None:
+            self._threads.shutdown(wait=True)
+            self._threads = None
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.close()

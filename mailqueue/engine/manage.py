@@ -1,0 +1,250 @@
+"""The verbs that look at the queue and hold mail: lists, explanations, holds and hold rules.
+
+The rule: a bulk change goes in steps of bounded size, so that it never blocks delivery, and what is
+named is looked up before anything is changed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+
+from mailqueue.clock import to_datetime
+from mailqueue.engine import liveness
+from mailqueue.engine.submit import find_account
+from mailqueue.errors import NotFound, SettingError
+from mailqueue.mail import address, domain
+from mailqueue.model.attempt import Attempt
+from mailqueue.model.events import Event, Notice
+from mailqueue.model.explain import Explanation, Status, Steered
+from mailqueue.model.filters import Filter, Page
+from mailqueue.model.message import Message
+from mailqueue.model.rules import HoldRule
+from mailqueue.model.settings import Settings
+from mailqueue.policy import route
+from mailqueue.policy.explain import explain as explained
+from mailqueue.store.base import Progress, Store, Transaction
+
+STEP = 1000
+"""Messages that one step of a bulk change looks at."""
+
+MAX_PAGE = 1000
+
+
+def settings(store: Store) -> Settings:
+    """Return all that decides about mail, as it is now."""
+    return store.read(lambda reader: reader.settings())
+
+
+# -- look -----------------------------------------------------------------------------------------
+def message(store: Store, message_id: int) -> Message:
+    """Return a message, queued or retired. Raises NotFound."""
+    return store.read(lambda reader: reader.message(message_id))
+
+
+def submission(store: Store, submission_id: int) -> Sequence[Message]:
+    """Return the messages of a submission. Raises NotFound."""
+    return store.read(lambda reader: reader.submission_messages(submission_id))
+
+
+def attempts(store: Store, message_id: int) -> Sequence[Attempt]:
+    """Return the attempts of a message. Raises NotFound."""
+    return store.read(lambda reader: reader.attempts(message_id))
+
+
+def events(store: Store, message_id: int) -> Sequence[Event]:
+    """Return the events of a message. Raises NotFound."""
+    return store.read(lambda reader: reader.events(message_id))
+
+
+def notices(store: Store, message_id: int) -> Sequence[Notice]:
+    """Return the notices that told of a message. Raises NotFound."""
+    return store.read(lambda reader: reader.notices(message_id))
+
+
+def dump(store: Store, message_id: int) -> bytes:
+    """Return the content of a message. Raises NotFound."""
+    return store.read(lambda reader: reader.content(reader.content_of(message_id)))
+
+
+def retired_message(store: Store, message_id: int) -> Message:
+    """Return a retired message. Raises NotFound, also where it is still queued."""
+    found = message(store, message_id)
+    if not found.state.retired:
+        raise NotFound(f"message {message_id} is not retired: it is {found.state.value}")
+    return found
+
+
+def queue_page(store: Store, *, limit: int, after: str | None, account: str | None) -> Page[Message]:
+    """Return a page of the queue."""
+    chosen = _page_filter(store, limit, account)
+    return store.read(lambda reader: reader.queue(chosen, limit=limit, after=after))
+
+
+def retired_page(store: Store, *, limit: int, after: str | None, account: str | None) -> Page[Message]:
+    """Return a page of the history."""
+    chosen = _page_filter(store, limit, account)
+    return store.read(lambda reader: reader.retired(chosen, limit=limit, after=after))
+
+
+def _page_filter(store: Store, limit: int, account: str | None) -> Filter:
+    if not 1 <= limit <= MAX_PAGE:
+        raise SettingError(f"limit: must be 1 to {MAX_PAGE}, not {limit}")
+    if account is not None:
+        find_account(settings(store), account)
+    return Filter(account=account)
+
+
+def explain(store: Store, message_id: int, now: int) -> Explanation:
+    """Return why a message waits. Raises NotFound."""
+    found, tried, now_set = store.read(
+        lambda reader: (reader.message(message_id), reader.attempts(message_id), reader.settings())
+    )
+    chosen = route.choose(now_set, found.sender, found.recipient, None)
+    return explained(
+        found,
+        last=tried[-1] if tried else None,
+        transport=chosen[0] if chosen else None,
+        engines=alive(store, now),
+        now=now,
+    )
+
+
+def status(store: Store, now: int) -> Status:
+    """Return how the queue stands."""
+    depth, now_set = store.read(lambda reader: (reader.depth(), reader.settings()))
+    due = depth.next_due_at
+    return Status(
+        queued=depth.queued + depth.claimed,
+        claimed=depth.claimed,
+        held=depth.held,
+        next_attempt_at=None if due is None else to_datetime(due),
+        engines=alive(store, now),
+        transport=bool(now_set.transports),
+    )
+
+
+def alive(store: Store, now: int) -> tuple[liveness.EngineInfo, ...]:
+    """Return the engines at work."""
+    me = liveness.this_process()
+    found = store.read(lambda reader: reader.engines())
+    return tuple(engine for engine in found if not liveness.dead(engine, me, now))
+
+
+def check_integrity(store: Store) -> Sequence[str]:
+    """Return every fault found in the database."""
+    return store.read(lambda reader: reader.integrity())
+
+
+# -- hold and release -----------------------------------------------------------------------------
+def which(store: Store, ids: int | Iterable[int] | None, *, account: str | None, all: bool) -> Filter:
+    """Return the filter for a bulk verb.
+
+    Raises:
+        SettingError: nothing says which messages are meant.
+        NotFound: an id is unknown, or no such account.
+    """
+    wanted = None if ids is None else ((ids,) if isinstance(ids, int) else tuple(dict.fromkeys(ids)))
+    if wanted is None and account is None and not all:
+        raise SettingError("which messages? give ids, an account, or say that all are meant")
+    if account is not None:
+        find_account(settings(store), account)
+    for message_id in wanted or ():
+        message(store, message_id)
+    return Filter(ids=wanted, account=account)
+
+
+def hold(store: Store, chosen: Filter, *, actor: str, reason: str, now: int) -> Steered:
+    """Put messages on hold by hand, in steps."""
+    return _steer(
+        store,
+        chosen,
+        lambda transaction, after: transaction.hold(
+            chosen, actor=actor, reason=reason, now=now, after=after, limit=STEP
+        ),
+    )
+
+
+def release(store: Store, chosen: Filter, *, actor: str, reason: str, now: int) -> Steered:
+    """Take all marks from messages, in steps."""
+    return _steer(
+        store,
+        chosen,
+        lambda transaction, after: transaction.release(
+            chosen, actor=actor, reason=reason, now=now, after=after, limit=STEP
+        ),
+    )
+
+
+def _steer(store: Store, chosen: Filter, step: Callable[[Transaction, int], Progress]) -> Steered:
+    retired = _retired_of(store, chosen)
+    changed = in_steps(store, step)
+    named = len(chosen.ids or ())
+    return Steered(changed=changed, unchanged=max(0, named - len(retired) - changed), retired=retired)
+
+
+def _retired_of(store: Store, chosen: Filter) -> tuple[int, ...]:
+    return tuple(each for each in chosen.ids or () if message(store, each).state.retired)
+
+
+def in_steps(store: Store, step: Callable[[Transaction, int], Progress]) -> int:
+    """Run `step` from the last one's end until it says it was the last; return how much changed."""
+    changed, after = 0, 0
+    while True:
+        begin = after
+        progress = store.run(lambda transaction, begin=begin: step(transaction, begin))  # type: ignore[misc]
+        changed += progress.changed
+        if progress.after is None:
+            return changed
+        after = progress.after
+
+
+# -- hold rules -----------------------------------------------------------------------------------
+def add_hold_rule(
+    store: Store,
+    *,
+    account: str | None,
+    sender_domain: str | None,
+    sender: str | None,
+    recipient_domain: str | None,
+    recipient: str | None,
+    reason: str,
+    actor: str,
+    now: int,
+) -> HoldRule:
+    """Make a rule and mark what matches it, in steps. An engine finishes the marks should we not."""
+    wanted = HoldRule(
+        id=0,
+        account_id=None if account is None else find_account(settings(store), account).id,
+        sender_domain=_domain(sender_domain),
+        sender=_address(sender),
+        recipient_domain=_domain(recipient_domain),
+        recipient=_address(recipient),
+        reason=reason,
+        actor=actor,
+        created_at=to_datetime(now),
+        marking=True,
+    )
+    made = store.run(lambda transaction: transaction.add_hold_rule(wanted, now))
+    in_steps(store, lambda transaction, _: transaction.mark_rule(made.id, now, STEP))
+    return hold_rule(store, made.id)
+
+
+def _address(text: str | None) -> str | None:
+    return None if text is None else str(address.parse(text))
+
+
+def _domain(text: str | None) -> str | None:
+    return None if text is None else domain.normalise_domain(text.removeprefix("@"))
+
+
+def hold_rule(store: Store, rule_id: int) -> HoldRule:
+    """Return one rule. Raises NotFound."""
+    for rule in settings(store).hold_rules:
+        if rule.id == rule_id:
+            return rule
+    raise NotFound(f"no hold rule {rule_id}")
+
+
+def remove_hold_rule(store: Store, rule_id: int, *, actor: str, now: int) -> HoldRule:
+    """Remove a rule. Raises NotFound."""
+    return store.run(lambda transaction: transaction.remove_hold_rule(rule_id, actor=actor, now=now))

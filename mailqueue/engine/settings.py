@@ -1,0 +1,270 @@
+"""The verbs for what is decided in the database: accounts, schedules, transports, routes.
+
+The rule: a value that cannot be is refused with its name and what would be right, before anything
+is stored; every process acts on a change within a second (decision 9).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from datetime import timedelta
+from enum import StrEnum
+from types import MappingProxyType
+from typing import TypeVar
+
+from mailqueue.clock import to_micros
+from mailqueue.engine.manage import settings
+from mailqueue.engine.submit import find_account, find_schedule, unknown
+from mailqueue.errors import NotFound, ParseError, SettingError
+from mailqueue.mail import domain
+from mailqueue.mail.reply import Reply
+from mailqueue.model.account import Account, Notices
+from mailqueue.model.rules import Route, Tls, Transport, TransportKind
+from mailqueue.model.schedule import Schedule, parse_delays
+from mailqueue.store.base import Store, Transaction
+
+E = TypeVar("E", bound=StrEnum)
+
+MAX_NAME = 64
+"""Characters that the name of an account, schedule or transport may have."""
+
+
+def check_name(noun: str, name: str) -> None:
+    """Raise SettingError unless `name` can be typed and printed as one word."""
+    good = name and len(name) <= MAX_NAME and all(each.isalnum() or each in "-_.@" for each in name)
+    if not good or name.startswith("-"):
+        raise SettingError(
+            f"{noun} name {name!r}: must be 1 to {MAX_NAME} letters, digits, '-', '_', '.' or '@', "
+            "and not begin with '-'"
+        )
+
+
+def choice(setting: str, value: str, kind: type[E]) -> E:
+    """Return the member of `kind` for `value`. Raises SettingError, which lists what there is."""
+    try:
+        return kind(value)
+    except ValueError:
+        known = ", ".join(member.value for member in kind)
+        raise SettingError(f"{setting}: must be one of {known}, not {value!r}") from None
+
+
+# -- schedules and accounts -----------------------------------------------------------------------
+def add_schedule(
+    store: Store, name: str, delays: str, *, lifetime: timedelta, warn_after: timedelta | None, now: int
+) -> Schedule:
+    """Make a schedule. Raises ScheduleError, Conflict, SettingError."""
+    check_name("schedule", name)
+    steps, classes = parse_delays(delays)
+    if lifetime <= timedelta(0):
+        raise SettingError(f"lifetime: must be longer than nothing, not {lifetime}")
+    made = Schedule(
+        name=name,
+        delays=steps,
+        lifetime=to_micros(lifetime),
+        warn_after=None if warn_after is None else to_micros(warn_after),
+        classes=MappingProxyType(dict(classes)),
+    )
+    store.run(lambda transaction: transaction.add_schedule(made, now))
+    return made
+
+
+def schedule(store: Store, name: str) -> Schedule:
+    """Return one schedule. Raises NotFound."""
+    return find_schedule(settings(store), name)
+
+
+def add_account(store: Store, name: str, now: int) -> Account:
+    """Make an account. Raises Conflict, SettingError."""
+    check_name("account", name)
+    return store.run(lambda transaction: transaction.add_account(name, now))
+
+
+def account(store: Store, name: str) -> Account:
+    """Return one account. Raises NotFound."""
+    return find_account(settings(store), name)
+
+
+def set_account(
+    store: Store,
+    name: str,
+    *,
+    notices: Notices | str | None,
+    schedule: str | None,
+    retention: timedelta | None,
+    keep_content: timedelta | None,
+    strict: bool | None,
+) -> Account:
+    """Change what is given of an account. Raises NotFound, SettingError."""
+    chosen = None if notices is None else choice("notices", notices, Notices)
+    for setting, length in (("retention", retention), ("keep-content", keep_content)):
+        if length is not None and length < timedelta(0):
+            raise SettingError(f"{setting}: must not be negative, not {length}")
+
+    def job(transaction: Transaction) -> Account:
+        now_set = transaction.settings()
+        old = find_account(now_set, name)
+        if schedule is not None:
+            find_schedule(now_set, schedule)
+        new = replace(
+            old,
+            notices=old.notices if chosen is None else chosen,
+            schedule=schedule or old.schedule,
+            retention=old.retention if retention is None else to_micros(retention),
+            keep_content=old.keep_content if keep_content is None else to_micros(keep_content),
+            strict=old.strict if strict is None else strict,
+        )
+        transaction.set_account(new)
+        return new
+
+    return store.run(job)
+
+
+# -- transports and routes ------------------------------------------------------------------------
+def find_transport(known: Mapping[str, Transport], name: str) -> Transport:
+    """Return the transport of that name. Raises NotFound, naming the nearest."""
+    found = known.get(name)
+    if found is None:
+        raise NotFound(unknown("transport", name, known))
+    return found
+
+
+def add_transport(
+    store: Store,
+    name: str,
+    *,
+    now: int,
+    kind: TransportKind | str,
+    host: str | None,
+    port: int | None,
+    tls: Tls | str,
+    allow_private: bool,
+    reply: str | None,
+    default: bool,
+) -> Transport:
+    """Make a transport. Raises SettingError, Conflict."""
+    check_name("transport", name)
+    wanted = Transport(
+        id=0,
+        name=name,
+        kind=choice("kind", kind, TransportKind),
+        host=host,
+        port=25 if port is None else port,
+        tls=choice("tls", tls, Tls),
+        allow_private=allow_private,
+        reply=reply,
+        is_default=default,
+    )
+    check_transport(wanted)
+    return store.run(lambda transaction: transaction.add_transport(wanted, now))
+
+
+def check_transport(transport: Transport) -> None:
+    """Raise SettingError where the values of a transport do not fit its kind."""
+    kind = transport.kind
+    if (kind is TransportKind.RELAY) != bool(transport.host):
+        raise SettingError(
+            "host: a relay needs the name or the address of its next hop"
+            if kind is TransportKind.RELAY
+            else f"host: only a relay has one, not {kind}"
+        )
+    if (kind is TransportKind.FAIL) != bool(transport.reply):
+        raise SettingError(
+            "reply: a fail transport needs the reply it answers, e.g. '550 5.7.1 not from here'"
+            if kind is TransportKind.FAIL
+            else f"reply: only a fail transport has one, not {kind}"
+        )
+    if not 1 <= transport.port <= 65535:
+        raise SettingError(f"port: must be 1 to 65535, not {transport.port}")
+    if transport.allow_private and kind is not TransportKind.DIRECT:
+        raise SettingError("allow-private: only for direct; a relay that you name may be anywhere")
+    _check_reply(transport.reply)
+    _check_host(transport.host)
+
+
+def _check_reply(text: str | None) -> None:
+    if text is None:
+        return
+    try:
+        reply = Reply.from_text(text)
+    except ParseError as error:
+        raise SettingError(f"reply: {error}; give e.g. '550 5.7.1 not from here'") from None
+    if not (reply.transient or reply.permanent):
+        raise SettingError(f"reply: must be a 4xx or 5xx reply, not {text!r}")
+
+
+def _check_host(host: str | None) -> None:
+    if host is not None and (not host.isprintable() or any(each in host for each in " /@<>")):
+        raise SettingError(f"host: {host!r} is no host name or address")
+
+
+def set_transport(
+    store: Store,
+    name: str,
+    *,
+    host: str | None,
+    port: int | None,
+    tls: Tls | str | None,
+    allow_private: bool | None,
+    reply: str | None,
+    default: bool | None,
+) -> Transport:
+    """Change what is given of a transport. Raises NotFound, SettingError."""
+    chosen = None if tls is None else choice("tls", tls, Tls)
+
+    def job(transaction: Transaction) -> Transport:
+        old = find_transport(transaction.settings().transports, name)
+        if default is False and old.is_default:
+            raise SettingError(f"default: make another transport the default, and {name!r} is it no more")
+        new = replace(
+            old,
+            host=old.host if host is None else host,
+            port=old.port if port is None else port,
+            tls=old.tls if chosen is None else chosen,
+            allow_private=old.allow_private if allow_private is None else allow_private,
+            reply=old.reply if reply is None else reply,
+            is_default=old.is_default if default is None else default,
+        )
+        check_transport(new)
+        transaction.set_transport(new)
+        return new
+
+    return store.run(job)
+
+
+def remove_transport(store: Store, name: str) -> None:
+    """Remove a transport. Raises NotFound, Conflict."""
+    store.run(lambda transaction: transaction.remove_transport(name))
+
+
+def add_route(
+    store: Store,
+    transport: str,
+    *,
+    sender_domain: str | None,
+    recipient_domain: str | None,
+    position: int,
+    now: int,
+) -> Route:
+    """Make a route. Raises NotFound, AddressError."""
+    find_transport(settings(store).transports, transport)
+    wanted = Route(
+        id=0,
+        position=position,
+        sender_domain=_route_domain(sender_domain),
+        recipient_domain=_route_domain(recipient_domain),
+        transport=transport,
+    )
+    return store.run(lambda transaction: transaction.add_route(wanted, now))
+
+
+def _route_domain(text: str | None) -> str | None:
+    if text is None:
+        return None
+    dot, name = ("." if text.startswith(".") else ""), text.removeprefix(".").removeprefix("@")
+    return dot + domain.normalise_domain(name)
+
+
+def remove_route(store: Store, route_id: int) -> None:
+    """Remove a route. Raises NotFound."""
+    store.run(lambda transaction: transaction.remove_route(route_id))

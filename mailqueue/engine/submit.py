@@ -1,0 +1,304 @@
+"""Submit: from what the caller handed in to a message on disk.
+
+The rule: all that can be found out without the database is found out before the transaction
+(`draft`), and every fault is told at once; what must agree with the settings at the moment of the
+commit (hold rules, account, idempotency) is decided inside it (`insert`).
+
+RFC 5321 2.3.1 (envelope), RFC 5322 3.6, RFC 6531 (SMTPUTF8).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass
+from difflib import get_close_matches
+from email.message import Message as EmailMessage
+from typing import Any, BinaryIO
+
+from mailqueue import ids
+from mailqueue.errors import AddressError, Conflict, InvalidSubmission, NotFound
+from mailqueue.mail import address, content
+from mailqueue.mail.address import Address
+from mailqueue.mail.fingerprint import fingerprint
+from mailqueue.model.account import Account
+from mailqueue.model.message import Idempotency, NewMessage, NewSubmission, Submission
+from mailqueue.model.schedule import STANDARD, Schedule
+from mailqueue.model.settings import Settings
+from mailqueue.policy import retry
+from mailqueue.store.base import Store, Transaction
+
+MAX_SIZE = 50 * 2**20
+"""Octets that a message may have, unless the queue says otherwise."""
+
+MAX_KEY = 255
+"""Characters that an idempotency key may have."""
+
+_IN_TRANSACTION = 2**20  # larger content is written in steps before, so that it holds nobody up
+_STEP = 256 * 2**10
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Draft:
+    """A submission that has been looked at and found good, not yet stored."""
+
+    account: str
+    sender: str
+    recipients: tuple[Address, ...]
+    header: bytes
+    body: bytes
+    message_id: str
+    subject: str | None
+    eight_bit: bool
+    utf8_header: bool
+    schedule: str | None
+    """None: the account's."""
+    idempotency: Idempotency | None
+    actor: str
+    now: int
+
+    @property
+    def size(self) -> int:
+        """Octets on the wire."""
+        return len(self.header) + len(self.body)
+
+
+def draft(
+    message: EmailMessage | bytes | BinaryIO,
+    *,
+    settings: Settings,
+    now: int,
+    sender: str | None,
+    recipients: Sequence[str] | None,
+    account: str,
+    idempotency_key: str | None,
+    schedule: str | None,
+    strict: bool | None,
+    max_size: int,
+    actor: str,
+) -> Draft:
+    """Look at a message and its envelope; see `Queue.submit` for the arguments.
+
+    Raises:
+        InvalidSubmission: with every fault, of the envelope first.
+        NotFound: no such account or schedule.
+    """
+    owner = find_account(settings, account)
+    if schedule is not None:
+        find_schedule(settings, schedule)
+    octets = _octets(message, max_size)
+    prepared = content.prepare(
+        octets,
+        now=now,
+        make_message_id=ids.message_id,
+        strict=owner.strict if strict is None else strict,
+    )
+    faults: list[str] = []
+    mail_from = _sender(sender, prepared, faults)
+    rcpt_to = _recipients(recipients, prepared, faults)
+    if idempotency_key is not None and not 0 < len(idempotency_key) <= MAX_KEY:
+        faults.append(f"idempotency key: must have 1 to {MAX_KEY} characters, not {len(idempotency_key)}")
+    faults += prepared.faults
+    if faults:
+        raise InvalidSubmission(list(dict.fromkeys(faults)))
+    return Draft(
+        account=account,
+        sender=mail_from,
+        recipients=tuple(rcpt_to),
+        header=prepared.header,
+        body=prepared.body,
+        message_id=prepared.message_id,
+        subject=prepared.subject,
+        eight_bit=prepared.eight_bit,
+        utf8_header=prepared.utf8_header,
+        schedule=schedule,
+        idempotency=_idempotency(idempotency_key, prepared, mail_from, rcpt_to, schedule),
+        actor=actor,
+        now=now,
+    )
+
+
+def _octets(message: EmailMessage | bytes | BinaryIO, max_size: int) -> bytes:
+    if isinstance(message, (bytes, bytearray, memoryview)):
+        octets = bytes(message)
+    elif isinstance(message, EmailMessage):
+        octets = content.to_bytes(message)
+    elif hasattr(message, "read"):
+        octets = message.read(max_size + 1)
+        if not isinstance(octets, bytes):
+            raise TypeError("a message file must be binary: open it with mode 'rb'")
+    else:
+        raise TypeError(f"a message is an EmailMessage, bytes or a binary file, not {type(message).__name__}")
+    if len(octets) > max_size:
+        raise InvalidSubmission([f"content: larger than {max_size} octets"])
+    return octets
+
+
+def _sender(sender: str | None, prepared: content.Prepared, faults: list[str]) -> str:
+    if sender is None:
+        if prepared.sender is None:
+            faults.extend(prepared.envelope_faults)
+            faults.append("sender: none given, and no From or Sender in the header to take it from")
+            return ""
+        return str(prepared.sender)
+    if sender in ("", "<>"):
+        return ""
+    try:
+        return str(address.parse(sender))
+    except AddressError as error:
+        faults.append(f"sender: {error}")
+        return ""
+
+
+def _recipients(
+    recipients: Sequence[str] | None, prepared: content.Prepared, faults: list[str]
+) -> list[Address]:
+    if recipients is None:
+        faults.extend(prepared.envelope_faults)
+        if not prepared.recipients and not prepared.envelope_faults:
+            faults.append("recipients: none given, and no To, Cc or Bcc in the header to take them from")
+        return list(prepared.recipients)
+    found: dict[Address, None] = {}
+    if isinstance(recipients, str):
+        raise TypeError("recipients is a list of addresses, not one string")
+    for number, recipient in enumerate(recipients, 1):
+        try:
+            found[address.parse(recipient)] = None
+        except AddressError as error:
+            faults.append(f"recipient {number}: {error}")
+    if not recipients:
+        faults.append("recipients: the list is empty")
+    return list(found)
+
+
+def _idempotency(
+    key: str | None,
+    prepared: content.Prepared,
+    sender: str,
+    recipients: Iterable[Address],
+    schedule: str | None,
+) -> Idempotency | None:
+    if key is None:
+        return None
+    parts = (f"sender {sender}", *(f"recipient {each}" for each in recipients), f"schedule {schedule}")
+    return Idempotency(key=key, fingerprint=fingerprint(prepared.header, prepared.body, parts))
+
+
+def find_account(settings: Settings, name: str) -> Account:
+    """Return the account of that name. Raises NotFound, naming the nearest."""
+    found = settings.accounts.get(name)
+    if found is None:
+        raise NotFound(unknown("account", name, settings.accounts))
+    return found
+
+
+def find_schedule(settings: Settings, name: str) -> Schedule:
+    """Return the schedule of that name. Raises NotFound, naming the nearest."""
+    found = settings.schedules.get(name)
+    if found is None:
+        raise NotFound(unknown("schedule", name, settings.schedules))
+    return found
+
+
+def unknown(noun: str, name: str, known: Iterable[str]) -> str:
+    """Return the sentence that there is no such thing, with the nearest name there is."""
+    near = get_close_matches(name, list(known), 1)
+    return f"no {noun} {name!r}" + (f"; did you mean {near[0]!r}?" if near else "")
+
+
+def store_draft(store: Store, new: Draft, connection: Any = None) -> Submission:  # noqa: ANN401
+    """Store a draft and return when it is on disk; or, with `connection`, in its transaction."""
+    if connection is not None:
+        with store.joined(connection) as transaction:
+            return insert(transaction, new)
+    written = _write_ahead(store, new)
+    return store.run(lambda transaction: insert(transaction, new, written))
+
+
+def enqueue_draft(store: Store, new: Draft) -> Future[Submission]:
+    """Like `store_draft`, without waiting for the commit."""
+    written = _write_ahead(store, new)
+    return store.enqueue(lambda transaction: insert(transaction, new, written))
+
+
+def _write_ahead(store: Store, new: Draft) -> int | None:
+    """Write large content in steps of its own and return its id. None: it goes with the submission."""
+    if new.size <= _IN_TRANSACTION:
+        return None
+    octets = new.header + new.body
+    content_id = store.run(lambda transaction: transaction.begin_content(len(octets), new.now))
+    for number, start in enumerate(range(0, len(octets), _STEP)):
+        piece = octets[start : start + _STEP]
+        store.run(
+            lambda transaction, number=number, piece=piece: transaction.append_content(  # type: ignore[misc]
+                content_id, number, piece
+            )
+        )
+    return content_id
+
+
+def insert(transaction: Transaction, new: Draft, written: int | None = None) -> Submission:
+    """Store a draft inside a transaction; its content was written before as `written`, or goes with it."""
+    settings = transaction.settings()
+    account = find_account(settings, new.account)
+    if new.idempotency is not None:
+        known = transaction.replay(account.id, new.idempotency.key)
+        if known is not None:
+            return _replayed(known, new.idempotency)
+    name = new.schedule or account.schedule or STANDARD
+    schedule = settings.schedule(name)
+    return transaction.submit(
+        NewSubmission(
+            account_id=account.id,
+            sender=new.sender,
+            message_id=new.message_id,
+            subject=new.subject,
+            eight_bit=new.eight_bit,
+            utf8_header=new.utf8_header,
+            content=new.header + new.body if written is None else written,
+            messages=new_messages(settings, account.id, new.sender, new.recipients, schedule, new.now),
+            actor=new.actor,
+            submitted_at=new.now,
+            idempotency=new.idempotency,
+        )
+    )
+
+
+def _replayed(known: tuple[bytes, Submission], wanted: Idempotency) -> Submission:
+    first, submission = known
+    if first != wanted.fingerprint:
+        raise Conflict(
+            f"idempotency key {wanted.key!r} stands for another message: submission {submission.id}, "
+            f"{submission.message_id}"
+        )
+    return submission
+
+
+def new_messages(
+    settings: Settings,
+    account_id: int,
+    sender: str,
+    recipients: Iterable[Address],
+    schedule: Schedule,
+    now: int,
+) -> tuple[NewMessage, ...]:
+    """Return the messages of a submission: due now, with the marks of the hold rules that match."""
+    fallback = retry.fallback(schedule, 1)
+    give_up_at = now + schedule.lifetime
+    rules = settings.hold_rules
+    return tuple(
+        NewMessage(
+            recipient=str(recipient),
+            domain=recipient.domain,
+            next_attempt_at=now,
+            fallback=fallback,
+            schedule=schedule.name,
+            give_up_at=give_up_at,
+            holds=tuple(
+                rule.id
+                for rule in rules
+                if rule.matches(account_id=account_id, sender=sender, recipient=str(recipient))
+            ),
+        )
+        for recipient in recipients
+    )

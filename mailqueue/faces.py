@@ -1,0 +1,323 @@
+"""The parts of a Queue that steer it: its hold rules, transports, routes, schedules, accounts and history.
+
+The rule: every verb is one call of `engine.manage`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+from mailqueue.engine import manage
+from mailqueue.engine import settings as steering
+from mailqueue.model.account import Account, Notices
+from mailqueue.model.filters import Page
+from mailqueue.model.message import Message
+from mailqueue.model.rules import HoldRule, Route, Tls, Transport, TransportKind
+from mailqueue.model.schedule import Schedule
+
+if TYPE_CHECKING:
+    from mailqueue.queue import Queue
+
+
+class HoldRules:
+    """Rules that hold mail: `queue.hold_rules`."""
+
+    def __init__(self, queue: Queue) -> None:
+        self._queue = queue
+
+    def add(
+        self,
+        *,
+        account: str | None = None,
+        sender_domain: str | None = None,
+        sender: str | None = None,
+        recipient_domain: str | None = None,
+        recipient: str | None = None,
+        reason: str = "",
+        actor: str | None = None,
+    ) -> HoldRule:
+        """Make a rule, and mark what is queued and matches it.
+
+        Every criterion given must match; with none, all mail is held. The rule acts on new mail and
+        on claims from its commit on, before all marks are set.
+
+        Raises:
+            NotFound: no such account.
+            AddressError: an address or a domain cannot be read.
+        """
+        return manage.add_hold_rule(
+            self._queue.store,
+            account=account,
+            sender_domain=sender_domain,
+            sender=sender,
+            recipient_domain=recipient_domain,
+            recipient=recipient,
+            reason=reason,
+            actor=self._queue.actor(actor),
+            now=self._queue.clock.now(),
+        )
+
+    def list(self) -> Sequence[HoldRule]:
+        """Return all rules, oldest first."""
+        return manage.settings(self._queue.store).hold_rules
+
+    def show(self, rule_id: int) -> HoldRule:
+        """Return one rule. Raises NotFound."""
+        return manage.hold_rule(self._queue.store, rule_id)
+
+    def remove(self, rule_id: int, *, actor: str | None = None) -> HoldRule:
+        """Remove a rule. What it holds stays on hold, by marks that name it, until released.
+
+        Raises:
+            NotFound: no such rule.
+        """
+        return manage.remove_hold_rule(
+            self._queue.store, rule_id, actor=self._queue.actor(actor), now=self._queue.clock.now()
+        )
+
+
+class Transports:
+    """Ways out: `queue.transports`."""
+
+    def __init__(self, queue: Queue) -> None:
+        self._queue = queue
+
+    def add(
+        self,
+        name: str,
+        *,
+        kind: TransportKind | str,
+        host: str | None = None,
+        port: int | None = None,
+        tls: Tls | str = Tls.OPPORTUNISTIC,
+        allow_private: bool = False,
+        reply: str | None = None,
+        default: bool = False,
+    ) -> Transport:
+        """Make a transport. The first one made takes all mail that no route matches.
+
+        Args:
+            name: what routes and the command line call it.
+            kind: `direct`, `relay` or `fail`.
+            host: of a relay: its name or address.
+            port: TCP port; None: 25.
+            tls: `opportunistic` or `none`.
+            allow_private: direct: also loopback and private addresses that DNS gave.
+            reply: fail: what it answers, e.g. "550 5.7.1 not from here".
+            default: take the mark `default` from the transport that has it.
+
+        Raises:
+            SettingError: a value does not fit the kind.
+            Conflict: the name is taken.
+        """
+        return steering.add_transport(
+            self._queue.store,
+            name,
+            now=self._queue.clock.now(),
+            kind=kind,
+            host=host,
+            port=port,
+            tls=tls,
+            allow_private=allow_private,
+            reply=reply,
+            default=default,
+        )
+
+    def list(self) -> Sequence[Transport]:
+        """Return all transports, in the order made."""
+        return tuple(manage.settings(self._queue.store).transports.values())
+
+    def set(
+        self,
+        name: str,
+        *,
+        host: str | None = None,
+        port: int | None = None,
+        tls: Tls | str | None = None,
+        allow_private: bool | None = None,
+        reply: str | None = None,
+        default: bool | None = None,
+    ) -> Transport:
+        """Change what is given of a transport; None leaves a value as it is.
+
+        Raises:
+            NotFound: no such transport.
+            SettingError: a value does not fit its kind, or `default=False` of the default one.
+        """
+        return steering.set_transport(
+            self._queue.store,
+            name,
+            host=host,
+            port=port,
+            tls=tls,
+            allow_private=allow_private,
+            reply=reply,
+            default=default,
+        )
+
+    def remove(self, name: str) -> None:
+        """Remove a transport.
+
+        Raises:
+            NotFound: no such transport.
+            Conflict: a route uses it, or it is the default and others exist.
+        """
+        steering.remove_transport(self._queue.store, name)
+
+
+class Routes:
+    """Which mail takes which transport: `queue.routes`."""
+
+    def __init__(self, queue: Queue) -> None:
+        self._queue = queue
+
+    def add(
+        self,
+        transport: str,
+        *,
+        sender_domain: str | None = None,
+        recipient_domain: str | None = None,
+        position: int = 0,
+    ) -> Route:
+        """Make a route. A domain with a leading dot means its subdomains too.
+
+        Routes are tried by position, then in the order made; the first match counts.
+
+        Raises:
+            NotFound: no such transport.
+            AddressError: a domain cannot be read.
+        """
+        return steering.add_route(
+            self._queue.store,
+            transport,
+            sender_domain=sender_domain,
+            recipient_domain=recipient_domain,
+            position=position,
+            now=self._queue.clock.now(),
+        )
+
+    def list(self) -> Sequence[Route]:
+        """Return all routes in the order in which they are tried."""
+        return manage.settings(self._queue.store).routes
+
+    def remove(self, route_id: int) -> None:
+        """Remove a route. Raises NotFound."""
+        steering.remove_route(self._queue.store, route_id)
+
+
+class Schedules:
+    """Retry schedules: `queue.schedules`."""
+
+    def __init__(self, queue: Queue) -> None:
+        self._queue = queue
+
+    def add(
+        self, name: str, delays: str, *, lifetime: timedelta, warn_after: timedelta | None = None
+    ) -> Schedule:
+        """Make a schedule from its readable form.
+
+        Args:
+            name: what `submit(schedule=)` and accounts call it.
+            delays: e.g. "5m, 15m, 30m, 1h, 2h, 3h*".
+            lifetime: given up after this long.
+            warn_after: a delay notice after this long; None: none.
+
+        Raises:
+            ScheduleError: `delays` cannot be read.
+            Conflict: the name is taken.
+        """
+        return steering.add_schedule(
+            self._queue.store,
+            name,
+            delays,
+            lifetime=lifetime,
+            warn_after=warn_after,
+            now=self._queue.clock.now(),
+        )
+
+    def list(self) -> Sequence[Schedule]:
+        """Return all schedules, the shipped ones first."""
+        return tuple(manage.settings(self._queue.store).schedules.values())
+
+    def show(self, name: str) -> Schedule:
+        """Return one schedule. Raises NotFound, which names the nearest."""
+        return steering.schedule(self._queue.store, name)
+
+
+class Accounts:
+    """Who sends: `queue.accounts`."""
+
+    def __init__(self, queue: Queue) -> None:
+        self._queue = queue
+
+    def add(self, name: str) -> Account:
+        """Make an account. Raises Conflict where the name is taken, SettingError for an unusable one."""
+        return steering.add_account(self._queue.store, name, self._queue.clock.now())
+
+    def list(self) -> Sequence[Account]:
+        """Return all accounts, in the order made."""
+        return tuple(manage.settings(self._queue.store).accounts.values())
+
+    def show(self, name: str) -> Account:
+        """Return one account. Raises NotFound, which names the nearest."""
+        return steering.account(self._queue.store, name)
+
+    def set(
+        self,
+        name: str,
+        *,
+        notices: Notices | str | None = None,
+        schedule: str | None = None,
+        retention: timedelta | None = None,
+        keep_content: timedelta | None = None,
+        strict: bool | None = None,
+    ) -> Account:
+        """Change what is given of an account; None leaves a value as it is.
+
+        Args:
+            name: the account.
+            notices: `keep`, `queue` or `none`.
+            schedule: name of the retry schedule of its mail from now on.
+            retention: how long retired messages stay in the history.
+            keep_content: how long content stays that was not delivered to all.
+            strict: refuse at submit what standards forbid.
+
+        Raises:
+            NotFound: no such account or schedule.
+            SettingError: a value cannot be.
+        """
+        return steering.set_account(
+            self._queue.store,
+            name,
+            notices=notices,
+            schedule=schedule,
+            retention=retention,
+            keep_content=keep_content,
+            strict=strict,
+        )
+
+
+class Retired:
+    """The history: `queue.retired`."""
+
+    def __init__(self, queue: Queue) -> None:
+        self._queue = queue
+
+    def list(self, *, limit: int = 50, after: str | None = None, account: str | None = None) -> Page[Message]:
+        """Return a page of retired messages, the last retired first.
+
+        Args:
+            limit: messages at most, 1 to 1000.
+            after: `next` of the page before.
+            account: only its mail.
+
+        Raises:
+            SettingError: `limit` or `after` cannot be.
+        """
+        return manage.retired_page(self._queue.store, limit=limit, after=after, account=account)
+
+    def show(self, message_id: int) -> Message:
+        """Return a retired message. Raises NotFound, also where it is still queued."""
+        return manage.retired_message(self._queue.store, message_id)

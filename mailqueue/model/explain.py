@@ -1,0 +1,84 @@
+"""Answers for operators: why a message waits, and how the queue stands."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+
+from mailqueue.model.engine import EngineInfo
+
+
+class GateKind(StrEnum):
+    """What a message may wait at, in the order in which it is looked at."""
+
+    HOLD = "hold"
+    TRANSPORT = "transport"
+    NOT_DUE = "not_due"
+    """Its first attempt is in the future."""
+    BACKOFF = "backoff"
+    """An attempt failed, the next one is in the future."""
+    LEASE = "lease"
+    """An engine is at it right now."""
+    ENGINE = "engine"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Gate:
+    """One thing a message may wait at."""
+
+    gate: GateKind
+    open: bool
+    """False: the message waits here."""
+    text: str
+    """What is so, in a sentence."""
+    until: datetime | None = None
+    """When it opens by itself. None: it is open, or it does not."""
+    frees: str | None = None
+    """The command or the event that opens it. None: it is open, or time alone does."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Explanation:
+    """Why a message waits, and what happens next."""
+
+    message_id: int
+    state: str
+    gates: tuple[Gate, ...]
+    """In order; empty when the message is retired."""
+    blocked_by: GateKind | None
+    """The first gate that is shut. None: none is; it goes at the engine's next look, or is retired."""
+    earliest_attempt_at: datetime | None
+    """None: nothing but a change by hand brings an attempt, or it is retired."""
+    transport: str | None
+    """The transport it would take. None: there is none."""
+    summary: str
+    """All of it in a sentence."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Status:
+    """How the queue stands."""
+
+    queued: int
+    """Those on hold and in delivery included."""
+    claimed: int
+    """In delivery right now."""
+    held: int
+    next_attempt_at: datetime | None
+    """A lower bound. None: nothing is scheduled."""
+    engines: tuple[EngineInfo, ...]
+    """Those at work."""
+    transport: bool
+    """There is a transport at all."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Steered:
+    """What a hold or a release came to."""
+
+    changed: int
+    unchanged: int
+    """Were so already."""
+    retired: tuple[int, ...]
+    """Ids named that are in the history, where nothing can be held."""

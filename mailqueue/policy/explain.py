@@ -1,0 +1,136 @@
+"""Why a message waits: the gates in order, the first that is shut, and what opens it.
+
+The rule: it says what the claim would do, from the same facts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from mailqueue.clock import from_datetime, to_datetime
+from mailqueue.model.attempt import Attempt
+from mailqueue.model.engine import EngineInfo
+from mailqueue.model.explain import Explanation, Gate, GateKind
+from mailqueue.model.lifecycle import State
+from mailqueue.model.message import Message
+from mailqueue.model.rules import Transport
+
+NO_TRANSPORT = "mailqueue transport add NAME --kind relay --host HOST (or --kind direct)"
+
+
+def explain(
+    message: Message,
+    *,
+    last: Attempt | None,
+    transport: Transport | None,
+    engines: Sequence[EngineInfo],
+    now: int,
+) -> Explanation:
+    """Return why `message` waits.
+
+    Args:
+        message: with its holds.
+        last: its last settled attempt; None: none yet.
+        transport: the one it would take; None: there is none.
+        engines: those at work.
+        now: microseconds UTC.
+    """
+    if message.state.retired:
+        return _retired(message, transport)
+    gates = (
+        _hold(message),
+        _transport(transport),
+        _time(message, last, now),
+        _lease(message, engines),
+        _engine(engines),
+    )
+    blocked = next((gate for gate in gates if not gate.open), None)
+    by_hand = any(not gate.open and gate.until is None and gate.gate is not GateKind.LEASE for gate in gates)
+    due = message.next_attempt_at
+    return Explanation(
+        message_id=message.id,
+        state=message.state.value,
+        gates=gates,
+        blocked_by=blocked.gate if blocked else None,
+        earliest_attempt_at=None if by_hand or due is None else max(due, to_datetime(now)),
+        transport=transport.name if transport else None,
+        summary=blocked.text if blocked else "due now: the engine takes it at its next look",
+    )
+
+
+def _retired(message: Message, transport: Transport | None) -> Explanation:
+    why = f": {message.last_error}" if message.last_error else ""
+    when = f" at {message.retired_at:%Y-%m-%d %H:%M:%SZ}" if message.retired_at else ""
+    return Explanation(
+        message_id=message.id,
+        state=message.state.value,
+        gates=(),
+        blocked_by=None,
+        earliest_attempt_at=None,
+        transport=transport.name if transport else None,
+        summary=f"{message.state.value}{when}{why}; it waits for nothing",
+    )
+
+
+def _hold(message: Message) -> Gate:
+    if not message.hold:
+        return Gate(gate=GateKind.HOLD, open=True, text="not on hold")
+    names = [
+        ("by hand" if hold.rule_id is None else f"by rule {hold.rule_id}")
+        + f" ({hold.actor}"
+        + (f": {hold.reason})" if hold.reason else ")")
+        for hold in message.holds
+    ]
+    return Gate(
+        gate=GateKind.HOLD,
+        open=False,
+        text="on hold " + ", ".join(names),
+        frees=f"mailqueue release {message.id}",
+    )
+
+
+def _transport(transport: Transport | None) -> Gate:
+    if transport is not None:
+        return Gate(gate=GateKind.TRANSPORT, open=True, text=f"transport {transport.name} ({transport.kind})")
+    return Gate(
+        gate=GateKind.TRANSPORT,
+        open=False,
+        text=f"no transport: {NO_TRANSPORT}",
+        frees=NO_TRANSPORT,
+    )
+
+
+def _time(message: Message, last: Attempt | None, now: int) -> Gate:
+    kind = GateKind.NOT_DUE if last is None else GateKind.BACKOFF
+    due = message.next_attempt_at
+    if message.state is State.CLAIMED or due is None or from_datetime(due) <= now:
+        return Gate(gate=kind, open=True, text="due now")
+    if last is None:
+        text = f"not due before {due:%Y-%m-%d %H:%M:%SZ}"
+    else:
+        text = f"waits until {due:%Y-%m-%d %H:%M:%SZ} after attempt {last.number}: {_said(message, last)}"
+    return Gate(gate=kind, open=False, text=text, until=due)
+
+
+def _said(message: Message, last: Attempt) -> str:
+    return message.last_error or last.error or last.reply or last.outcome.value
+
+
+def _lease(message: Message, engines: Sequence[EngineInfo]) -> Gate:
+    if message.state is not State.CLAIMED:
+        return Gate(gate=GateKind.LEASE, open=True, text="not in delivery")
+    whose = "" if len(engines) != 1 else f" by the engine with pid {engines[0].identity.pid}"
+    since = f" since {message.claimed_at:%Y-%m-%d %H:%M:%SZ}" if message.claimed_at else ""
+    return Gate(
+        gate=GateKind.LEASE,
+        open=False,
+        text=f"in delivery{whose}{since}, attempt {message.attempts}",
+        frees="the end of the running attempt",
+    )
+
+
+def _engine(engines: Sequence[EngineInfo]) -> Gate:
+    if engines:
+        pids = ", ".join(str(engine.identity.pid) for engine in engines)
+        return Gate(gate=GateKind.ENGINE, open=True, text=f"engine running (pid {pids})")
+    return Gate(gate=GateKind.ENGINE, open=False, text="no engine is running", frees="mailqueue run")

@@ -1,0 +1,242 @@
+"""The doors for Python: `Queue`, and `Engine` beside it. Verbs only; what they do is in `engine`.
+
+The rule: every verb is one call of the floor below. `asyncqueue` makes the same verbs awaited.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Sequence
+from email.message import Message as EmailMessage
+from types import TracebackType
+from typing import Any, BinaryIO, Self
+
+from mailqueue.clock import Clock, SystemClock
+from mailqueue.engine import manage, submit
+from mailqueue.engine.runner import Engine
+from mailqueue.faces import Accounts, HoldRules, Retired, Routes, Schedules, Transports
+from mailqueue.model.account import DEFAULT_ACCOUNT
+from mailqueue.model.attempt import Attempt
+from mailqueue.model.events import Event, Notice
+from mailqueue.model.explain import Explanation, Status, Steered
+from mailqueue.model.filters import Page
+from mailqueue.model.message import Message, Submission
+from mailqueue.store import open_store
+from mailqueue.store.base import Store
+
+__all__ = ["Content", "Engine", "Queue"]
+
+Content = EmailMessage | bytes | BinaryIO
+"""What can be submitted: an e-mail object, its octets, or a binary file of them."""
+
+
+class Queue:
+    """A mail queue in an SQLite file. Thread-safe; opens nothing until first used.
+
+    Args:
+        path: the database file; it is made, with its tables, where there is none.
+        migrate: bring an older schema up to date instead of refusing it.
+        busy_timeout: seconds to wait for a lock of the database.
+        max_size: octets that a message may have.
+        clock: tells the time.
+        door: how changes come in, for the history: `python`, `cli` ...
+        actor_name: who makes them, where a verb does not say; None: nobody in particular.
+
+    Raises, at first use:
+        SchemaOutdated, SchemaNewer: the tables are of another version.
+        NotWal: the file exists and is not in WAL mode.
+        StoreError: it cannot be opened.
+    """
+
+    def __init__(
+        self,
+        path: str | os.PathLike[str],
+        *,
+        migrate: bool = False,
+        busy_timeout: float = 5.0,
+        max_size: int = submit.MAX_SIZE,
+        clock: Clock | None = None,
+        door: str = "python",
+        actor_name: str | None = None,
+    ) -> None:
+        self.path = os.fspath(path)
+        self.clock: Clock = clock or SystemClock()
+        self.max_size = max_size
+        self._door = door
+        self._actor_name = actor_name
+        self.store: Store = open_store(self.path, migrate=migrate, busy_timeout=busy_timeout)
+        self.hold_rules = HoldRules(self)
+        self.transports = Transports(self)
+        self.routes = Routes(self)
+        self.schedules = Schedules(self)
+        self.accounts = Accounts(self)
+        self.retired = Retired(self)
+
+    def actor(self, name: str | None = None) -> str:
+        """Return who makes a change, as the history writes it: `python`, `python:anna`, `cli:root` ..."""
+        name = name or self._actor_name
+        return f"{self._door}:{name}" if name else self._door
+
+    def submit(
+        self,
+        message: Content,
+        *,
+        sender: str | None = None,
+        recipients: Iterable[str] | None = None,
+        account: str = DEFAULT_ACCOUNT,
+        connection: Any = None,  # noqa: ANN401 - the contract of a DB-API connection is its driver's
+        idempotency_key: str | None = None,
+        schedule: str | None = None,
+        strict: bool | None = None,
+        actor: str | None = None,
+    ) -> Submission:
+        """Put a message in the queue. When this returns, it is on disk, for all recipients or none.
+
+        Args:
+            message: an e-mail object, its octets, or a binary file.
+            sender: envelope sender; '' is the null return path; None: Sender or From of the header.
+            recipients: envelope recipients; None: To, Cc and Bcc of the header, or the Resent- ones.
+            account: who sends.
+            connection: a `sqlite3` connection on the queue's own file: the message joins its
+                transaction, and exists if and only if that is committed.
+            idempotency_key: the same key with the same message returns the first submission again.
+            schedule: name of a retry schedule; None: the account's, else `standard`.
+            strict: refuse what standards forbid; None: as the account says.
+            actor: who submits it, for the history.
+
+        Raises:
+            InvalidSubmission: it cannot be queued; `.faults` lists every reason.
+            NotFound: no such account or schedule.
+            Conflict: the idempotency key is known with other content.
+            NotInTransaction, WrongDatabase: `connection` cannot be joined.
+            StoreError: the database is in the way.
+        """
+        draft = self._draft(message, sender, recipients, account, idempotency_key, schedule, strict, actor)
+        return submit.store_draft(self.store, draft, connection)
+
+    def _draft(
+        self,
+        message: Content,
+        sender: str | None,
+        recipients: Iterable[str] | None,
+        account: str,
+        idempotency_key: str | None,
+        schedule: str | None,
+        strict: bool | None,
+        actor: str | None,
+    ) -> submit.Draft:
+        return submit.draft(
+            message,
+            settings=manage.settings(self.store),
+            now=self.clock.now(),
+            sender=sender,
+            recipients=None if recipients is None else tuple(recipients),
+            account=account,
+            idempotency_key=idempotency_key,
+            schedule=schedule,
+            strict=strict,
+            max_size=self.max_size,
+            actor=self.actor(actor),
+        )
+
+    def list(self, *, limit: int = 50, after: str | None = None, account: str | None = None) -> Page[Message]:
+        """Return a page of the messages in the queue, oldest first.
+
+        Args:
+            limit: messages at most, 1 to 1000.
+            after: `next` of the page before.
+            account: only its mail.
+
+        Raises:
+            SettingError: `limit` or `after` cannot be.
+        """
+        return manage.queue_page(self.store, limit=limit, after=after, account=account)
+
+    def show(self, message_id: int) -> Message:
+        """Return a message, queued or retired, with what holds it. Raises NotFound."""
+        return manage.message(self.store, message_id)
+
+    def submission(self, submission_id: int) -> Sequence[Message]:
+        """Return the messages of a submission. Raises NotFound."""
+        return manage.submission(self.store, submission_id)
+
+    def attempts(self, message_id: int) -> Sequence[Attempt]:
+        """Return the attempts of a message, in order. Raises NotFound."""
+        return manage.attempts(self.store, message_id)
+
+    def events(self, message_id: int) -> Sequence[Event]:
+        """Return the events of a message, in order. Raises NotFound."""
+        return manage.events(self.store, message_id)
+
+    def notices(self, message_id: int) -> Sequence[Notice]:
+        """Return the delivery notices that told of a message, in order. Raises NotFound."""
+        return manage.notices(self.store, message_id)
+
+    def dump(self, message_id: int) -> bytes:
+        """Return the content of a message as it goes out. Raises NotFound, which says when it was purged."""
+        return manage.dump(self.store, message_id)
+
+    def explain(self, message_id: int) -> Explanation:
+        """Return why a message waits and what happens next. Raises NotFound."""
+        return manage.explain(self.store, message_id, self.clock.now())
+
+    def status(self) -> Status:
+        """Return how the queue stands."""
+        return manage.status(self.store, self.clock.now())
+
+    def hold(
+        self,
+        ids: int | Iterable[int] | None = None,
+        *,
+        account: str | None = None,
+        all: bool = False,
+        reason: str = "",
+        actor: str | None = None,
+    ) -> Steered:
+        """Put messages on hold by hand. One that is in delivery is held after the running attempt.
+
+        Args:
+            ids: message ids; None: see the others.
+            account: all of its mail.
+            all: everything in the queue.
+            reason: for the history.
+            actor: who holds.
+
+        Raises:
+            SettingError: neither ids nor account nor `all=True`.
+            NotFound: an id is unknown, or no such account; nothing was changed.
+        """
+        which = manage.which(self.store, ids, account=account, all=all)
+        return manage.hold(self.store, which, actor=self.actor(actor), reason=reason, now=self.clock.now())
+
+    def release(
+        self,
+        ids: int | Iterable[int] | None = None,
+        *,
+        account: str | None = None,
+        all: bool = False,
+        reason: str = "",
+        actor: str | None = None,
+    ) -> Steered:
+        """Take every hold from messages, those of rules too; the rules that exist now hold them no more.
+
+        Arguments and errors as for `hold`.
+        """
+        which = manage.which(self.store, ids, account=account, all=all)
+        return manage.release(self.store, which, actor=self.actor(actor), reason=reason, now=self.clock.now())
+
+    def check_integrity(self) -> Sequence[str]:
+        """Return every fault found in the database, a sentence each. Empty: clean. Reads all of it."""
+        return manage.check_integrity(self.store)
+
+    def close(self) -> None:
+        """Commit what waits, for at most 10 s, and close. A later use opens anew."""
+        self.store.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
