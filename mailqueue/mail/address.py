@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from unicodedata import normalize
 
 from mailqueue.errors import AddressError
+from mailqueue.mail.addresslist import read_list
 from mailqueue.mail.domain import MAX_DOMAIN, name_character, normalise_domain, to_unicode
 
 MAX_LOCALPART = 64
@@ -99,8 +100,6 @@ def parse_header(values: Iterable[str]) -> list[Address]:
     Raises:
         AddressError: the text names what cannot be read, and where.
     """
-    from mailqueue.mail.addresslist import read_list
-
     return [parse(found) for value in values for found in read_list(value)]
 
 

@@ -1,6 +1,6 @@
 """Find the addresses in a header field such as To: a lexer and a reader of address lists.
 
-It yields the text of each address with white space, comments and display names gone; whether that
+It finds the text of each address with white space, comments and display names gone; whether that
 text is an address is for `mailqueue.mail.address.parse` to say. One pass, no recursion: a hostile
 field costs time in proportion to its length.
 
@@ -42,15 +42,14 @@ class _Token(NamedTuple):
     at: int
 
 
-def read_list(value: str) -> Iterator[str]:
-    """Yield the text of each address in the field value `value`.
+def read_list(value: str) -> list[str]:
+    """Return the text of each address in the field value `value`.
 
     Raises:
         AddressError: something stands where it cannot; the text says what and at which position,
             counted in characters of the unfolded value, from 1.
     """
-    plain = _read_plain(value)
-    yield from plain or _read_any(_FOLD.sub("", value.strip(" \t\r\n")))
+    return _read_plain(value) or list(_read_any(_FOLD.sub("", value.strip(" \t\r\n"))))
 
 
 def _read_plain(value: str) -> list[str]:

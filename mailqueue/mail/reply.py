@@ -16,9 +16,8 @@ from functools import lru_cache
 
 from mailqueue.errors import ParseError
 from mailqueue.mail.codes import EnhancedCode, parse_enhanced
+from mailqueue.mail.visible import visible
 
-# C0 (but for tab), DEL, C1, the line separators of Unicode, and what turns the direction of writing.
-_HIDDEN = re.compile("[\x00-\x08\x0a-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069]")
 _CACHED_OCTETS = 80
 _STORED_LINE = re.compile(r"([0-9]{3})(?:([ -])(.*))?", re.DOTALL)
 
@@ -30,16 +29,7 @@ def decode_line(raw: bytes) -> str:
     seen or would move the cursor (NUL, ESC, line separators, bidirectional overrides) `\x1b`,
     `\u202e`. A tab stays. A backslash is left as it is, so this is for reading, not for undoing.
     """
-    text = raw.decode("utf-8", "backslashreplace")
-    if text.isprintable():
-        return text
-    return _HIDDEN.sub(_escape, text)
-
-
-def _escape(found: re.Match[str]) -> str:
-    return (
-        found[0].encode("unicode_escape").decode("ascii") if found[0] > "\x1f" else f"\\x{ord(found[0]):02x}"
-    )
+    return visible(raw.decode("utf-8", "backslashreplace"))
 
 
 @dataclass(frozen=True, slots=True)
