@@ -10,6 +10,7 @@ RFC 5321 4.2 (reply codes), RFC 3463 and RFC 5248 (enhanced codes and their regi
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from typing import Final, NamedTuple
 
 # --- basic reply codes (RFC 5321 4.2.3, RFC 4954) ---------------------------------------------
@@ -135,7 +136,13 @@ def parse_enhanced(text: str) -> EnhancedCode | None:
 
     Classes other than 2, 4 and 5 and numbers with leading zeros are no codes (RFC 3463 2).
     """
-    found = _ENHANCED.fullmatch(text.strip(" \t"))
+    text = text.strip(" \t")
+    return _parse(text) if len(text) <= len("5.999.999") else None
+
+
+@lru_cache(maxsize=256)
+def _parse(text: str) -> EnhancedCode | None:
+    found = _ENHANCED.fullmatch(text)
     if found is None:
         return None
     return EnhancedCode(int(found[1]), int(found[2]), int(found[3]))

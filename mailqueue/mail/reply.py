@@ -12,13 +12,11 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 
 from mailqueue.errors import ParseError
 from mailqueue.mail.codes import EnhancedCode, parse_enhanced
 from mailqueue.mail.visible import visible
 
-_CACHED_OCTETS = 80
 _STORED_LINE = re.compile(r"([0-9]{3})(?:([ -])(.*))?", re.DOTALL)
 
 
@@ -54,8 +52,6 @@ class Reply:
     @classmethod
     def from_lines(cls, code: int, raw: Sequence[bytes]) -> Reply:
         """Return the reply made of the octets that came after `250-` or `250 ` on each line, without CRLF."""
-        if len(raw) == 1 and len(raw[0]) <= _CACHED_OCTETS:
-            return _one_line(code, bytes(raw[0]))
         return _build(code, [decode_line(line) for line in raw] or [""])
 
     @classmethod
@@ -123,12 +119,6 @@ def _without(code: str, line: str) -> str:
     if line == code:
         return ""
     return line.removeprefix(code + " ")
-
-
-@lru_cache(maxsize=1024)
-def _one_line(code: int, raw: bytes) -> Reply:
-    """Make and keep the short replies, which are a few over and over again."""
-    return _build(code, [decode_line(raw)])
 
 
 def _build(code: int, lines: list[str]) -> Reply:

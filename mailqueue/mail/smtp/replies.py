@@ -9,12 +9,16 @@ RFC 5321 4.2 and 4.2.1.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import lru_cache
 from typing import Final
 
 from mailqueue.mail.reply import Reply
 
 MAX_REPLY: Final = 64 * 1024
 """Octets that one reply may have, all its lines and line ends together."""
+
+
+_ORDINARY = 80  # octets
 
 
 class MalformedReply(Exception):
@@ -50,10 +54,15 @@ class ReplyReader:
         if b"\n" not in data:
             self._tail += data
         else:
-            lines = (bytes(self._tail) + data if self._tail else data).split(b"\n")
-            self._tail = bytearray(lines.pop())
+            if self._tail:
+                data = bytes(self._tail) + data
+                self._tail.clear()
+            lines = data.split(b"\n")
+            self._tail += lines.pop()
             for line in lines:
-                reply = self._add(line)
+                reply = _ordinary(line) if len(line) <= _ORDINARY and not self._lines else None
+                if reply is None:
+                    reply = self._add(line)
                 if reply is not None:
                     yield reply
         if self._size + len(self._tail) > MAX_REPLY:
@@ -77,6 +86,19 @@ class ReplyReader:
         self._lines = []
         self._size = 0
         return reply
+
+
+@lru_cache(maxsize=512)
+def _ordinary(line: bytes) -> Reply | None:
+    """Return the reply that `line` is all of, from memory if it was met before; None if it is not one.
+
+    Nearly all that servers say is one of a few short lines.
+    """
+    try:
+        code, more, text = _parse(line)
+    except MalformedReply:
+        return None
+    return None if more else Reply.from_lines(code, (text,))
 
 
 def _parse(line: bytes) -> tuple[int, bool, bytes]:
