@@ -1,0 +1,56 @@
+"""Which transport a message takes.
+
+The rule: the first route that matches counts, in the order of the settings; what no route matches
+takes the default transport; without one, mail waits, for there is no guess.
+"""
+
+from __future__ import annotations
+
+from mailqueue.model.rules import Route, Transport
+from mailqueue.model.settings import Settings
+
+
+def choose(
+    settings: Settings, sender: str, recipient: str, override: Transport | None = None
+) -> tuple[Transport, Route | None] | None:
+    """Return the transport for mail from `sender` to `recipient`, and the route that chose it.
+
+    Args:
+        settings: transports and routes.
+        sender: MAIL FROM; '' is the null return path, which only routes for any sender match.
+        recipient: RCPT TO.
+        override: takes all mail of this engine, whatever the settings say.
+
+    Returns:
+        The route is None for the default transport and the override. None: nothing takes the mail.
+    """
+    return for_domains(settings, domain_of(sender), domain_of(recipient), override)
+
+
+def for_domains(
+    settings: Settings, sender_domain: str, recipient_domain: str, override: Transport | None = None
+) -> tuple[Transport, Route | None] | None:
+    """Return what `choose` returns, for the domains of the two addresses."""
+    if override is not None:
+        return override, None
+    for route in settings.routes:
+        if _matches(route.sender_domain, sender_domain) and _matches(
+            route.recipient_domain, recipient_domain
+        ):
+            transport = settings.transports.get(route.transport)
+            return None if transport is None else (transport, route)
+    default = settings.default_transport()
+    return None if default is None else (default, None)
+
+
+def domain_of(address: str) -> str:
+    """Return what stands behind the last @ of an address; '' for the null return path."""
+    return address.rpartition("@")[2]
+
+
+def _matches(pattern: str | None, domain: str) -> bool:
+    if pattern is None:
+        return True
+    if pattern.startswith("."):
+        return domain == pattern[1:] or domain.endswith(pattern)
+    return domain == pattern

@@ -1,0 +1,146 @@
+"""All that follows from one attempt for one message, as one Settlement.
+
+The rule: a claimed message always moves on. It retires, or it is due again at a time after now and
+within its lifetime; and who is owed word of it gets word in the same transaction.
+"""
+
+from __future__ import annotations
+
+from typing import assert_never
+
+from mailqueue.clock import to_datetime
+from mailqueue.model.account import Account, Notices
+from mailqueue.model.attempt import Facts, Outcome, OutcomeKind
+from mailqueue.model.events import EventKind, NoticeKind
+from mailqueue.model.lifecycle import State
+from mailqueue.model.message import Claimed
+from mailqueue.model.schedule import UNCERTAIN, Schedule
+from mailqueue.model.settlement import NewEvent, Retire, Retry, Settlement
+from mailqueue.policy.retry import fallback, next_attempt
+
+_DELIVERED = Retire(state=State.DELIVERED, keep_content_until=None)
+_DELIVERED_EVENTS = (NewEvent(event=EventKind.DELIVERED),)
+
+
+def settle(
+    message: Claimed,
+    outcome: Outcome,
+    facts: Facts,
+    *,
+    now: int,
+    schedule: Schedule,
+    account: Account,
+    jitter: float,
+) -> Settlement:
+    """Return what follows from an attempt.
+
+    Args:
+        message: as it was claimed.
+        outcome: what the attempt came to for it.
+        facts: where it went and how.
+        now: microseconds UTC; the attempt is over.
+        schedule: the message's.
+        account: the message's.
+        jitter: -1.0 to 1.0, by which the next try is moved.
+    """
+    match outcome.kind:
+        case OutcomeKind.DELIVERED:
+            return Settlement(
+                message=message,
+                facts=facts,
+                outcome=outcome,
+                at=now,
+                move=_DELIVERED,
+                events=_DELIVERED_EVENTS,
+                notice=None,
+            )
+        case OutcomeKind.FAILED:
+            return _over(message, outcome, facts, now, account, State.FAILED)
+        case OutcomeKind.DEFERRED | OutcomeKind.UNCERTAIN | OutcomeKind.INTERRUPTED:
+            next_at = next_attempt(
+                schedule,
+                attempts=message.attempts,
+                category=UNCERTAIN if outcome.kind is OutcomeKind.UNCERTAIN else outcome.category,
+                ended_at=now,
+                give_up_at=message.give_up_at,
+                jitter=jitter,
+            )
+            if next_at is None:
+                return _over(message, outcome, facts, now, account, State.EXPIRED)
+            return _again(message, outcome, facts, now, account, schedule, next_at)
+        case _:
+            assert_never(outcome.kind)
+
+
+def owed_notices(message: Claimed, account: Account) -> bool:
+    """Return whether anybody wants notices about a message.
+
+    Never for a notice or other mail with the null return path (RFC 3464 2, RFC 5321 6.1), nor where
+    the account wants none.
+    """
+    return not message.is_notice and message.sender != "" and account.notices is not Notices.NONE
+
+
+def _over(
+    message: Claimed, outcome: Outcome, facts: Facts, now: int, account: Account, state: State
+) -> Settlement:
+    expired = {"reason": "expired"} if state is State.EXPIRED else {}
+    data = {**expired, "attempts": message.attempts, **_told(outcome)}
+    return Settlement(
+        message=message,
+        facts=facts,
+        outcome=outcome,
+        at=now,
+        move=Retire(state=state, keep_content_until=now + account.keep_content),
+        events=(NewEvent(event=EventKind.FAILED, reason=outcome.summary(), data=data),),
+        notice=NoticeKind.FAILED if owed_notices(message, account) else None,
+    )
+
+
+def _again(
+    message: Claimed,
+    outcome: Outcome,
+    facts: Facts,
+    now: int,
+    account: Account,
+    schedule: Schedule,
+    next_at: int,
+) -> Settlement:
+    warn_at = _warn_at(message, account, schedule, now)
+    warn_now = warn_at is not None and warn_at <= now
+    data = {"next_attempt_at": _rfc3339(next_at), "attempts": message.attempts, **_told(outcome)}
+    return Settlement(
+        message=message,
+        facts=facts,
+        outcome=outcome,
+        at=now,
+        move=Retry(
+            next_attempt_at=next_at,
+            fallback=fallback(schedule, message.attempts + 1),
+            warn_at=None if warn_now else warn_at,
+        ),
+        events=(NewEvent(event=EventKind.DELAYED, reason=outcome.summary(), data=data),),
+        notice=NoticeKind.DELAYED if warn_now else None,
+    )
+
+
+def _warn_at(message: Claimed, account: Account, schedule: Schedule, now: int) -> int | None:
+    """Return when the delay notice is owed. None: none is wanted, or it has been given."""
+    if schedule.warn_after is None or not owed_notices(message, account):
+        return None
+    if message.warn_at is not None:
+        return message.warn_at
+    due = message.submitted_at + schedule.warn_after
+    # Nothing is noted: this is the first attempt that failed, or the notice was given. It is not
+    # given before it is due, so an earlier settlement than that is the first one (a crash may have
+    # used up an attempt before it).
+    return due if message.attempts == 1 or now < due else None
+
+
+def _told(outcome: Outcome) -> dict[str, object]:
+    status = {"status": str(outcome.status)} if outcome.status is not None else {}
+    return {"category": outcome.category.value, **status}
+
+
+def _rfc3339(micros: int) -> str:
+    return to_datetime(micros).isoformat(timespec="microseconds").replace("+00:00", "Z")
