@@ -1,0 +1,184 @@
+"""The MIME structure of a message, as far as reading a report needs it.
+
+Own code rather than Python's `email`, because what comes in is hostile: that parser recurses into
+every message inside a message and walks all bodies, while this one looks at a header block, cuts a
+multipart at its boundary, goes `MAX_DEPTH` deep, and never looks inside a returned message.
+
+RFC 2045 5 and 6 (Content-Type, transfer encodings), RFC 2046 5.1 (multipart), RFC 5322 2.2.
+"""
+
+from __future__ import annotations
+
+import binascii
+import codecs
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+from mailqueue.mail.dsn.fields import Field, read_groups, unfold
+
+MAX_HEADER = 256 * 1024
+"""Octets of the header block of a message."""
+MAX_PART_HEADER = 16 * 1024
+"""Octets of the header block of a part; one with a larger one is not looked into."""
+MAX_DEPTH = 8
+"""Levels of multiparts that are looked into."""
+MAX_PARTS = 100
+"""Parts of a message that are looked at, those inside parts included."""
+
+_MAX_VALUE = 4096
+_MEDIA_TYPE = re.compile(r"\s*([!-.0-~]{1,127})\s*/\s*([!-.0-:<-~]{1,127})")
+_PARAMETER = re.compile(r';\s*([!-:<>-~]{1,60})\s*=\s*(?:"((?:[^"\\]|\\.)*)"|([^\s;"]+))', re.DOTALL)
+_QUOTED_PAIR = re.compile(r"\\(.)", re.DOTALL)
+# Not believed: codecs that are slow on purpose-made input, those that are no charsets of mail, and
+# ASCII, because what calls itself so and is not is mostly UTF-8.
+_NO_CHARSETS = frozenset({"punycode", "idna", "unicode-escape", "raw-unicode-escape", "undefined", "ascii"})
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """A message, or a part of one: where it is in `data`, and what its header fields say."""
+
+    data: bytes
+    """The whole message, with LF at the line ends; shared by all its parts."""
+    start: int
+    """Where the body begins."""
+    end: int
+    """Where the body ends."""
+    fields: tuple[Field, ...]
+    """The header fields, in their order."""
+    type: str
+    """Media type in lower case, `text/plain` where none is given (RFC 2045 5.2)."""
+    parameters: Mapping[str, str]
+    """The parameters of the media type, names in lower case."""
+
+    def value(self, name: str) -> str | None:
+        """Return the unfolded value of the first field called `name` (in lower case)."""
+        return next((unfold(field.raw) for field in self.fields if field.name.lower() == name), None)
+
+    def body(self, limit: int) -> bytes:
+        """Return at most `limit` octets of the body, its transfer encoding undone."""
+        raw = self.data[self.start : min(self.end, self.start + limit)]
+        match (self.value("content-transfer-encoding") or "").strip(" ").lower():
+            case "base64":
+                return _base64(raw)
+            case "quoted-printable":
+                return binascii.a2b_qp(raw)
+            case _:
+                return raw
+
+    def text(self, limit: int) -> str:
+        """Return at most `limit` octets of the body as text with LF at the line ends."""
+        body = self.body(limit).replace(b"\r\n", b"\n")
+        return decode(body, self.parameters.get("charset"))
+
+
+def decode(data: bytes, charset: str | None = None) -> str:
+    """Return octets as text: as UTF-8 or in their charset, if Python has it, else as Latin-1."""
+    name = _codec(charset) if charset else "utf-8"
+    if name != "utf-8":
+        return data.decode(name, "replace")
+    try:
+        return data.decode("utf-8")
+    except UnicodeDecodeError as error:
+        if error.start > len(data) - 4:  # cut off inside a character
+            return data[: error.start].decode("utf-8")
+        return data.decode("latin-1")
+
+
+def _codec(charset: str) -> str:
+    try:
+        name = codecs.lookup(charset).name
+        "".encode(name)  # a codec that is not for text (base64, zlib) says so here
+    except (LookupError, ValueError):
+        return "utf-8"
+    return "utf-8" if name in _NO_CHARSETS else name
+
+
+def read_part(data: bytes, start: int = 0, end: int | None = None, limit: int = MAX_HEADER) -> Part | None:
+    """Return the part at `data[start:end]`, lines ended by LF; None if its header is over `limit` octets."""
+    stop = len(data) if end is None else end
+    if data[start : start + 1] == b"\n":
+        return _part(data, start + 1, stop, ())
+    found = data.find(b"\n\n", start, min(stop, start + limit))
+    if found >= 0:
+        return _part(data, found + 2, stop, _read_fields(data[start:found]))
+    if stop - start > limit:
+        return None
+    return _part(data, stop, stop, _read_fields(data[start:stop]))
+
+
+def leaves(part: Part) -> Iterator[Part]:
+    """Yield the parts of `part` that are no multiparts, in their order; a message inside is such a part."""
+    open_parts = [children(part)]
+    for _ in range(MAX_PARTS):
+        while open_parts and (child := next(open_parts[-1], None)) is None:
+            open_parts.pop()
+        if not open_parts or child is None:
+            return
+        if not child.type.startswith("multipart/"):
+            yield child
+        elif len(open_parts) < MAX_DEPTH:
+            open_parts.append(children(child))
+
+
+def children(part: Part) -> Iterator[Part]:
+    """Yield the parts of a multipart (RFC 2046 5.1.1); the last one need not be closed."""
+    boundary = part.parameters.get("boundary", "").rstrip(" ").encode("utf-8", "replace")
+    if not boundary:
+        return
+    begin: int | None = None
+    for at, after, last in _delimiters(part, b"--" + boundary):
+        if begin is not None:
+            yield _child(part, begin, max(begin, at - 1))
+        begin = after
+        if last:
+            return
+    if begin is not None:
+        yield _child(part, begin, part.end)
+
+
+def _child(parent: Part, begin: int, end: int) -> Part:
+    child = read_part(parent.data, begin, end, MAX_PART_HEADER)
+    return child or Part(parent.data, begin, end, (), "application/octet-stream", {})
+
+
+def _delimiters(part: Part, delimiter: bytes) -> Iterator[tuple[int, int, bool]]:
+    """Yield where each delimiter line begins, where the next line does, and whether it closes."""
+    data, at = part.data, part.start
+    while (at := data.find(delimiter, at, part.end)) >= 0:
+        line_end = data.find(b"\n", at, part.end)
+        line_end = part.end if line_end < 0 else line_end
+        rest = data[at + len(delimiter) : min(line_end, at + len(delimiter) + 100)].rstrip(b" \t")
+        if (at == part.start or data[at - 1 : at] == b"\n") and rest in (b"", b"--"):
+            yield at, min(line_end + 1, part.end), rest == b"--"
+        at = min(line_end + 1, part.end)
+
+
+def _part(data: bytes, start: int, end: int, fields: tuple[Field, ...]) -> Part:
+    declared = next((unfold(field.raw) for field in fields if field.name.lower() == "content-type"), "")
+    media, parameters = _content_type(declared[:_MAX_VALUE])
+    return Part(data, min(start, end), end, fields, media, parameters)
+
+
+def _read_fields(block: bytes) -> tuple[Field, ...]:
+    groups = read_groups(decode(block))
+    return tuple(field for group in groups for field in group)
+
+
+def _content_type(value: str) -> tuple[str, Mapping[str, str]]:
+    media = _MEDIA_TYPE.match(value)
+    if media is None:
+        return "text/plain", {}
+    parameters: dict[str, str] = {}
+    for name, quoted, plain in _PARAMETER.findall(value, media.end()):
+        parameters.setdefault(name.lower(), _QUOTED_PAIR.sub(r"\1", quoted) if quoted else plain)
+    return f"{media[1]}/{media[2]}".lower(), parameters
+
+
+def _base64(raw: bytes) -> bytes:
+    try:
+        return binascii.a2b_base64(raw)
+    except binascii.Error:  # cut off, or junk in it: take what is whole
+        letters = re.sub(rb"[^A-Za-z0-9+/]", b"", raw)
+        return binascii.a2b_base64(letters[: len(letters) // 4 * 4])

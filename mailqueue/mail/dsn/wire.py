@@ -1,0 +1,309 @@
+"""A `Report` as the text of its delivery-status part, and back.
+
+Writing and reading share the names in `model`; what `write` wrote, `read` reads as an equal
+`Report`. Reading forgives what real writers get wrong, and says so in a list of faults.
+
+RFC 3464 2 (the fields), RFC 6533 3 and 4.1 (addresses of type utf-8), RFC 3461 6.3.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Sequence
+
+from mailqueue.errors import ParseError
+from mailqueue.mail.codes import EnhancedCode
+from mailqueue.mail.dsn.dates import header_date, read_date
+from mailqueue.mail.dsn.fields import Field, clean, fold, read_groups, unfold, unfold_reply
+from mailqueue.mail.dsn.model import (
+    MESSAGE_FIELDS,
+    RECIPIENT_FIELDS,
+    Action,
+    Extensions,
+    RecipientReport,
+    Report,
+    Typed,
+)
+
+_MESSAGE_NAMES = frozenset(name.lower() for name in MESSAGE_FIELDS)
+_RECIPIENT_NAMES = frozenset(name.lower() for name in RECIPIENT_FIELDS)
+_NAMES = _MESSAGE_NAMES | _RECIPIENT_NAMES
+_OPENERS = frozenset({"original-recipient", "final-recipient", "action", "status"})
+_TYPED = re.compile(r"\s*([A-Za-z0-9!#$%&'*+/=?^_`{|}~.-]{1,64})\s*;(.*)", re.DOTALL)
+_STATUS = re.compile(r"(?<![0-9.])([245])\.([0-9]{1,3})\.([0-9]{1,3})(?![0-9])")
+_REPLY = re.compile(r"([245])[0-9]{2}(?![0-9])")
+_WORD = re.compile(r"[a-z]+")
+_EXTENSION = re.compile(r"[!-9;-~]{1,70}")
+_ESCAPED_CHARACTER = re.compile(r"\\x\{([0-9A-Fa-f]{1,6})\}")
+_ACTIONS = {
+    **{action.value: action for action in Action},
+    "failure": Action.FAILED,
+    "undeliverable": Action.FAILED,
+    "delay": Action.DELAYED,
+    "success": Action.DELIVERED,
+}
+_BY_CLASS = {2: Action.DELIVERED, 4: Action.DELAYED, 5: Action.FAILED}
+_BY_ACTION = {Action.FAILED: EnhancedCode(5, 0, 0), Action.DELAYED: EnhancedCode(4, 0, 0)}
+
+
+def write(report: Report) -> list[str]:
+    """Return the lines, without their ends, of the delivery-status part.
+
+    Raises:
+        ValueError: the report does not say who reports (RFC 3464 2.2.2).
+    """
+    if report.reporting_mta is None:
+        raise ValueError("a report needs a Reporting-MTA to be composed (RFC 3464 2.2.2)")
+    lines = _fold_all(_message_fields(report))
+    for recipient in report.recipients:
+        lines += ["", *_fold_all(_recipient_fields(recipient))]
+    return lines
+
+
+def read(text: str, failed: Sequence[str] = ()) -> tuple[Report, tuple[str, ...]]:
+    r"""Return the report that the text of a delivery-status part holds, and what was wrong with it.
+
+    Args:
+        text: with `\n` at the line ends.
+        failed: the addresses that X-Failed-Recipients names, for a report that names no recipient.
+
+    Raises:
+        ParseError: it says nothing about any recipient.
+    """
+    faults: list[str] = []
+    message, blocks = _split(read_groups(text))
+    recipients = []
+    for number, block in enumerate(blocks, 1):
+        found = _recipient(block, failed if len(blocks) == 1 else (), f"recipient {number}", faults)
+        if found:
+            recipients.append(found)
+    if not recipients:
+        raise ParseError("; ".join(["a delivery report that names no recipient", *faults[:3]]))
+    return _report(message, tuple(recipients), faults), tuple(faults)
+
+
+# --- writing ----------------------------------------------------------------------------------
+
+
+def _message_fields(report: Report) -> Iterator[tuple[str, str | None]]:
+    yield "Original-Envelope-Id", report.original_envelope_id
+    yield "Reporting-MTA", _typed_text(report.reporting_mta)
+    yield "DSN-Gateway", _typed_text(report.dsn_gateway)
+    yield "Received-From-MTA", _typed_text(report.received_from_mta)
+    yield "Arrival-Date", _date_text(report.arrival_date)
+    yield "Future-Release-Request", report.future_release_request
+    yield from report.extensions
+
+
+def _recipient_fields(recipient: RecipientReport) -> Iterator[tuple[str, str | None]]:
+    yield "Original-Recipient", _typed_text(recipient.original_recipient)
+    yield "Final-Recipient", _typed_text(recipient.final_recipient)
+    yield "Action", recipient.action.value
+    yield "Status", _status_text(recipient)
+    yield "Remote-MTA", _typed_text(recipient.remote_mta)
+    yield "Diagnostic-Code", _typed_text(recipient.diagnostic)
+    yield "Last-Attempt-Date", _date_text(recipient.last_attempt)
+    yield "Final-Log-ID", recipient.final_log_id
+    yield "Will-Retry-Until", _date_text(recipient.will_retry_until)
+    yield from recipient.extensions
+
+
+def _fold_all(pairs: Iterable[tuple[str, str | None]]) -> list[str]:
+    return [line for name, value in pairs if value is not None for line in fold(name, value)]
+
+
+def _typed_text(typed: Typed | None) -> str | None:
+    if typed is None:
+        return None
+    if typed.type == "utf-8":  # in 8-bit text only the backslash needs an escape (RFC 6533 3)
+        return "utf-8; " + typed.value.replace("\\", "\\x{5C}")
+    return str(typed)
+
+
+def _status_text(recipient: RecipientReport) -> str:
+    if recipient.status_comment is None:
+        return str(recipient.status)
+    comment = re.sub(r"([\\()])", r"\\\1", recipient.status_comment)
+    return f"{recipient.status} ({comment})"
+
+
+def _date_text(micros: int | None) -> str | None:
+    return None if micros is None else header_date(micros)
+
+
+# --- reading ----------------------------------------------------------------------------------
+
+
+def _split(groups: list[list[Field]]) -> tuple[list[Field], list[list[Field]]]:
+    """Return the fields about the message, and those about each recipient.
+
+    Blank lines decide, except where they are missing: a field that every recipient has only once
+    begins a new recipient, and the fields before the first one are about the message.
+    """
+    message: list[Field] = []
+    blocks: list[list[Field]] = []
+    for number, group in enumerate(groups):
+        block: list[Field] = []
+        seen: set[str] = set()
+        for field in group:
+            name = field.name.lower()
+            if name in _MESSAGE_NAMES or (not block and number == 0 and name not in _RECIPIENT_NAMES):
+                message.append(field)
+                continue
+            if name in _OPENERS and name in seen:
+                blocks.append(block)
+                block, seen = [], set()
+            seen.add(name)
+            block.append(field)
+        if seen & _RECIPIENT_NAMES:
+            blocks.append(block)
+        else:
+            message += block
+    return message, blocks
+
+
+def _report(fields: list[Field], recipients: tuple[RecipientReport, ...], faults: list[str]) -> Report:
+    known = _first_of_each(fields)
+    reporting = _typed(known, "reporting-mta", "dns")
+    if reporting is None:
+        faults.append("Reporting-MTA is missing (RFC 3464 2.2.2)")
+    return Report(
+        reporting_mta=reporting,
+        recipients=recipients,
+        original_envelope_id=_text(known, "original-envelope-id"),
+        dsn_gateway=_typed(known, "dsn-gateway", "dns"),
+        received_from_mta=_typed(known, "received-from-mta", "dns"),
+        arrival_date=_date(known, "arrival-date", "the message", faults),
+        future_release_request=_text(known, "future-release-request"),
+        extensions=_extensions(fields),
+    )
+
+
+def _recipient(
+    fields: list[Field], failed: Sequence[str], place: str, faults: list[str]
+) -> RecipientReport | None:
+    known = _first_of_each(fields)
+    final, original = (
+        _typed(known, "final-recipient", "rfc822"),
+        _typed(known, "original-recipient", "rfc822"),
+    )
+    address = final or original or (_address_of(failed[0]) if len(failed) == 1 else None)
+    if final is None:
+        faults.append(f"{place}: Final-Recipient is missing (RFC 3464 2.3.2)")
+    if address is None:
+        faults.append(f"{place}: no address")
+        return None
+    diagnostic = _diagnostic(known)
+    action, status = _verdict(known, diagnostic, place, faults)
+    if action is None or status is None:
+        faults.append(f"{place}: neither Action nor Status says what was done")
+        return None
+    return RecipientReport(
+        final_recipient=address,
+        original_recipient=original,
+        action=action,
+        status=status,
+        status_comment=_status_comment(known),
+        remote_mta=_typed(known, "remote-mta", "dns"),
+        diagnostic=diagnostic,
+        last_attempt=_date(known, "last-attempt-date", place, faults),
+        final_log_id=_text(known, "final-log-id"),
+        will_retry_until=_date(known, "will-retry-until", place, faults),
+        extensions=_extensions(fields),
+    )
+
+
+def _verdict(
+    known: dict[str, str], diagnostic: Typed | None, place: str, faults: list[str]
+) -> tuple[Action | None, EnhancedCode | None]:
+    """Return action and status; one that is missing is taken from the other, or from the diagnostic."""
+    action = _action(known)
+    status = _code(known.get("status", ""))
+    if status is None:
+        faults.append(f"{place}: Status is missing or is no code (RFC 3464 2.3.4)")
+        status = _code_of(diagnostic) or (_BY_ACTION.get(action, EnhancedCode(2, 0, 0)) if action else None)
+    if action is None:
+        faults.append(f"{place}: Action is missing or unknown (RFC 3464 2.3.3)")
+        action = _BY_CLASS[status.cls] if status else None
+    return action, status
+
+
+def _action(known: dict[str, str]) -> Action | None:
+    word = _WORD.match(unfold(known.get("action", "")).lower())
+    return _ACTIONS.get(word[0]) if word else None
+
+
+def _code(text: str) -> EnhancedCode | None:
+    found = _STATUS.search(text)
+    return EnhancedCode(int(found[1]), int(found[2]), int(found[3])) if found else None
+
+
+def _code_of(diagnostic: Typed | None) -> EnhancedCode | None:
+    if diagnostic is None:
+        return None
+    reply = _REPLY.match(diagnostic.value)
+    return _code(diagnostic.value) or (EnhancedCode(int(reply[1]), 0, 0) if reply else None)
+
+
+def _status_comment(known: dict[str, str]) -> str | None:
+    text = unfold(known.get("status", ""))
+    found = _STATUS.search(text)
+    rest = text[found.end() :].strip(" ") if found else ""
+    if rest.startswith("("):
+        rest = rest[1:].removesuffix(")")
+    return re.sub(r"\\(.)", r"\1", rest) or None
+
+
+def _diagnostic(known: dict[str, str]) -> Typed | None:
+    text = unfold_reply(known.get("diagnostic-code", ""))
+    return _typed_of(text, "smtp" if _REPLY.match(text) else "unknown")
+
+
+def _typed(known: dict[str, str], name: str, default: str) -> Typed | None:
+    return _typed_of(unfold(known.get(name, "")), default)
+
+
+def _typed_of(text: str, default: str) -> Typed | None:
+    found = _TYPED.match(text)
+    kind, value = (found[1].lower(), found[2]) if found else (default, text.lstrip("; "))
+    if kind == "utf-8":
+        value = _ESCAPED_CHARACTER.sub(_character, value)
+    return Typed(kind, value) if clean(value) else None
+
+
+def _character(escape: re.Match[str]) -> str:
+    number = int(escape[1], 16)
+    return escape[0] if number > 0x10FFFF or 0xD800 <= number < 0xE000 else chr(number)
+
+
+def _address_of(text: str) -> Typed | None:
+    return _typed_of(f"rfc822;{text}", "rfc822")
+
+
+def _text(known: dict[str, str], name: str) -> str | None:
+    return unfold(known.get(name, "")) or None
+
+
+def _date(known: dict[str, str], name: str, place: str, faults: list[str]) -> int | None:
+    if name not in known:
+        return None
+    found = read_date(unfold(known[name]))
+    if found is None:
+        faults.append(f"{place}: {name.title()} is no date (RFC 5322 3.3)")
+    return found
+
+
+def _first_of_each(fields: list[Field]) -> dict[str, str]:
+    """Return the raw value of each field by its name in lower case; the first of several stands."""
+    known: dict[str, str] = {}
+    for field in fields:
+        known.setdefault(field.name.lower(), field.raw)
+    return known
+
+
+def _extensions(fields: list[Field]) -> Extensions:
+    return tuple(
+        (field.name, unfold(field.raw))
+        for field in fields
+        if field.name.lower() not in _NAMES and _EXTENSION.fullmatch(field.name)
+    )
