@@ -15,11 +15,12 @@ from types import TracebackType
 from typing import Any, Concatenate, ParamSpec, Self, TypeVar
 
 from mailqueue.clock import Clock
-from mailqueue.engine import submit
+from mailqueue.engine.submit import MAX_SIZE, enqueue_draft, store_draft
 from mailqueue.faces import Accounts, HoldRules, Retired, Routes, Schedules, Transports
 from mailqueue.model.account import DEFAULT_ACCOUNT
 from mailqueue.model.message import Submission
 from mailqueue.queue import Content, Queue
+from mailqueue.store.base import Store
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -110,7 +111,7 @@ class AsyncQueue(_AsyncFace):
     A cancelled `await submit(...)` may still be committed: use an idempotency key to find out.
 
     Attributes:
-        sync: the `Queue` behind it, which an `Engine` takes.
+        sync: the `Queue` behind it.
     """
 
     def __init__(
@@ -119,7 +120,7 @@ class AsyncQueue(_AsyncFace):
         *,
         migrate: bool = False,
         busy_timeout: float = 5.0,
-        max_size: int = submit.MAX_SIZE,
+        max_size: int = MAX_SIZE,
         clock: Clock | None = None,
         door: str = "python",
         actor_name: str | None = None,
@@ -142,6 +143,16 @@ class AsyncQueue(_AsyncFace):
         self.accounts = AsyncAccounts(self.sync.accounts, self._readers)
         self.retired = AsyncRetired(self.sync.retired, self._readers)
 
+    @property
+    def store(self) -> Store:
+        """The open database."""
+        return self.sync.store
+
+    @property
+    def clock(self) -> Clock:
+        """Tells the time."""
+        return self.sync.clock
+
     def _readers(self) -> ThreadPoolExecutor:
         if self._threads is None:
             self._threads = ThreadPoolExecutor(_READERS, thread_name_prefix="mailqueue-read")
@@ -162,12 +173,12 @@ class AsyncQueue(_AsyncFace):
         actor: str | None = None,
     ) -> Submission:
         """Put a message in the queue, as `Queue.submit`; with `connection=` in this very thread."""
-        draft = self.sync._draft(
+        new = self.sync._draft(
             message, sender, recipients, account, idempotency_key, schedule, strict, actor
         )
         if connection is not None:
-            return submit.store_draft(self.sync.store, draft, connection)
-        return await asyncio.wrap_future(submit.enqueue_draft(self.sync.store, draft))
+            return store_draft(self.sync.store, new, connection)
+        return await asyncio.wrap_future(enqueue_draft(self.sync.store, new))
 
     list = _awaited(Queue.list)
     show = _awaited(Queue.show)

@@ -10,7 +10,7 @@ is wrong, where, and what to do about it.
     ├── InvalidSubmission      the message or its envelope cannot be queued; `.faults` lists every reason
     ├── AddressError           one address cannot be parsed (also a ValueError)
     ├── ScheduleError          a retry schedule cannot be read (also a ValueError)
-    ├── ParseError             bytes handed in are not what they should be, e.g. not a report (also a ValueError)
+    ├── ParseError             bytes are not what they should be, e.g. not a report (also a ValueError)
     ├── SettingError           a setting has an unknown name or a bad value (also a ValueError)
     ├── Conflict               the idempotency key, or a name, is taken with other content
     ├── NotFound               no such message, rule, transport ... or it has been purged (also a LookupError)

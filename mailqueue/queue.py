@@ -12,7 +12,8 @@ from types import TracebackType
 from typing import Any, BinaryIO, Self
 
 from mailqueue.clock import Clock, SystemClock
-from mailqueue.engine import manage, submit
+from mailqueue.engine import manage
+from mailqueue.engine.submit import MAX_SIZE, Draft, draft, store_draft
 from mailqueue.engine.runner import Engine
 from mailqueue.faces import Accounts, HoldRules, Retired, Routes, Schedules, Transports
 from mailqueue.model.account import DEFAULT_ACCOUNT
@@ -54,7 +55,7 @@ class Queue:
         *,
         migrate: bool = False,
         busy_timeout: float = 5.0,
-        max_size: int = submit.MAX_SIZE,
+        max_size: int = MAX_SIZE,
         clock: Clock | None = None,
         door: str = "python",
         actor_name: str | None = None,
@@ -111,8 +112,8 @@ class Queue:
             NotInTransaction, WrongDatabase: `connection` cannot be joined.
             StoreError: the database is in the way.
         """
-        draft = self._draft(message, sender, recipients, account, idempotency_key, schedule, strict, actor)
-        return submit.store_draft(self.store, draft, connection)
+        new = self._draft(message, sender, recipients, account, idempotency_key, schedule, strict, actor)
+        return store_draft(self.store, new, connection)
 
     def _draft(
         self,
@@ -124,8 +125,8 @@ class Queue:
         schedule: str | None,
         strict: bool | None,
         actor: str | None,
-    ) -> submit.Draft:
-        return submit.draft(
+    ) -> Draft:
+        return draft(
             message,
             settings=manage.settings(self.store),
             now=self.clock.now(),

@@ -14,6 +14,7 @@ from mailqueue.engine.submit import find_account
 from mailqueue.errors import NotFound, SettingError
 from mailqueue.mail import address, domain
 from mailqueue.model.attempt import Attempt
+from mailqueue.model.engine import EngineInfo
 from mailqueue.model.events import Event, Notice
 from mailqueue.model.explain import Explanation, Status, Steered
 from mailqueue.model.filters import Filter, Page
@@ -123,7 +124,7 @@ def status(store: Store, now: int) -> Status:
     )
 
 
-def alive(store: Store, now: int) -> tuple[liveness.EngineInfo, ...]:
+def alive(store: Store, now: int) -> tuple[EngineInfo, ...]:
     """Return the engines at work."""
     me = liveness.this_process()
     found = store.read(lambda reader: reader.engines())

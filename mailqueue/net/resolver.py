@@ -46,9 +46,6 @@ class Resolver:
         nameservers: IP addresses of recursive name servers; None takes the system's.
         port: of the name servers.
         timeout: seconds for one look-up, tries at all servers included.
-        allow_private: dial loopback, private and other special addresses that DNS or an address
-            literal names. Off, nobody who can choose a recipient can make this machine dial
-            its own network.
         ipv6_first: dial a host's IPv6 address before its IPv4 one. Off by default: many
             receivers judge unknown IPv6 senders more strictly. The other family is the next try.
         trust_ad: believe the AD bit of the name servers; None believes loopback servers only.
@@ -64,7 +61,6 @@ class Resolver:
         port: int = 53,
         timeout: float = 10.0,
         *,
-        allow_private: bool = False,
         ipv6_first: bool = False,
         trust_ad: bool | None = None,
         rng: random.Random | None = None,
@@ -73,7 +69,6 @@ class Resolver:
         parallel: int = 256,
     ) -> None:
         self._timeout = timeout
-        self._allow_private = allow_private
         self._ipv6_first = ipv6_first
         self._rng = rng if rng is not None else random.Random()
         self._clock: Clock = clock if clock is not None else SystemClock()
@@ -88,12 +83,15 @@ class Resolver:
         )
         self._relays: OrderedDict[str, tuple[int, tuple[str, ...]]] = OrderedDict()
 
-    async def route(self, domain: str) -> NextHops | ResolveFailure:
+    async def route(self, domain: str, *, allow_private: bool = False) -> NextHops | ResolveFailure:
         """Return the hosts that take mail for `domain`, in the order to try them this time.
 
         Args:
             domain: what stands behind the @: a name (A-labels; U-labels are encoded) or an
                 address literal in brackets, which is dialled without DNS.
+            allow_private: dial loopback, private and other special addresses that DNS or an
+                address literal names. Off, nobody who can choose a recipient can make this
+                machine dial its own network.
 
         Failures: 5.1.2 the domain does not exist or has neither MX nor address; 5.1.10 null MX;
         5.4.4 the MX names no host that can be dialled. That is final as null MX is: the domain's
@@ -102,13 +100,13 @@ class Resolver:
         """
         domain = domain.rstrip(".").lower()
         if domain.startswith("["):
-            return self._literal(domain)
+            return self._literal(domain, allow_private)
         answer = await self._lookups.find(domain, "MX")
         match answer:
             case Found(records=()):
-                return await self._implicit(domain, answer)
+                return await self._implicit(domain, answer, allow_private)
             case Found():
-                return await self._explicit(domain, answer)
+                return await self._explicit(domain, answer, allow_private)
             case Missing():
                 return _failure(domain, codes.BAD_SYSTEM, f"{domain} {answer.reason}")
             case Trouble():
@@ -144,18 +142,18 @@ class Resolver:
         """End the look-ups that are under way; whoever waits for one is cancelled."""
         await self._lookups.close()
 
-    def _literal(self, domain: str) -> NextHops | ResolveFailure:
+    def _literal(self, domain: str, allow_private: bool) -> NextHops | ResolveFailure:
         address = parse_literal(domain)
         if address is None:
             return _failure(domain, codes.BAD_SYSTEM, f"{domain} is no address literal that can be dialled")
-        if not self._dialable(address):
+        if not (allow_private or is_public(address)):
             return _failure(domain, codes.BAD_SYSTEM, f"{domain} is not a public address")
         host = MxHost(name=address, addresses=(address,), preference=0)
         key = f"[{address}]"
         return NextHops(domain=domain, hosts=(host,), key=key, implicit=True, authentic=False)
 
-    async def _implicit(self, domain: str, answer: Found) -> NextHops | ResolveFailure:
-        (found,) = await self._hosts([Record(value=answer.name, preference=0)])
+    async def _implicit(self, domain: str, answer: Found, allow_private: bool) -> NextHops | ResolveFailure:
+        (found,) = await self._hosts([Record(value=answer.name, preference=0)], allow_private)
         match found:
             case MxHost():
                 return NextHops(
@@ -172,12 +170,12 @@ class Resolver:
             case _:
                 assert_never(found)
 
-    async def _explicit(self, domain: str, answer: Found) -> NextHops | ResolveFailure:
+    async def _explicit(self, domain: str, answer: Found, allow_private: bool) -> NextHops | ResolveFailure:
         candidates = self._ordered(answer.records)
         if not candidates:
             text = f"{domain} takes no mail: it has a null MX (RFC 7505)"
             return _failure(domain, codes.NULL_MX, text)
-        found = await self._hosts(candidates[:_CANDIDATES])
+        found = await self._hosts(candidates[:_CANDIDATES], allow_private)
         hosts = tuple(host for host in found if isinstance(host, MxHost))[:MAX_HOSTS]
         if not hosts:
             return _no_host(domain, [host for host in found if not isinstance(host, MxHost)])
@@ -193,21 +191,21 @@ class Resolver:
                 first.setdefault(record.value, record)
         return list(first.values())
 
-    async def _hosts(self, records: Sequence[Record]) -> list[MxHost | Trouble | str]:
+    async def _hosts(self, records: Sequence[Record], allow_private: bool) -> list[MxHost | Trouble | str]:
         """Return each host with its addresses, or why it has none; a string says it will stay so."""
         keys: list[tuple[str, RecordType]] = []
         for record in records:
             keys += [(record.value, "A"), (record.value, "AAAA")]
         answers = await self._lookups.find_all(keys)
         pairs = zip(answers[::2], answers[1::2], strict=True)
-        return [self._host(record, *pair) for record, pair in zip(records, pairs, strict=True)]
+        return [self._host(record, *pair, allow_private) for record, pair in zip(records, pairs, strict=True)]
 
-    def _host(self, record: Record, v4: Answer, v6: Answer) -> MxHost | Trouble | str:
+    def _host(self, record: Record, v4: Answer, v6: Answer, allow_private: bool) -> MxHost | Trouble | str:
         name = record.value
         if parse_ip(name) is not None:
             return f"{name} is an address where a host name must be"
         known = [_values(v4), _values(v6)]
-        allowed = [[address for address in family if self._dialable(address)] for family in known]
+        allowed = [[address for address in family if allow_private or is_public(address)] for family in known]
         addresses = pick_addresses(*allowed, rng=self._rng, ipv6_first=self._ipv6_first)
         if addresses:
             return MxHost(name=name, addresses=addresses, preference=record.preference)
@@ -217,9 +215,6 @@ class Resolver:
         if any(known):
             return f"{name} has no public address, only {', '.join((known[0] + known[1])[:2])}"
         return f"{name} {v4.reason}" if isinstance(v4, Missing) else f"{name} has no address"
-
-    def _dialable(self, address: str) -> bool:
-        return self._allow_private or is_public(address)
 
     async def _system_addresses(self, host: str) -> tuple[str, ...] | ResolveFailure:
         loop = asyncio.get_running_loop()

@@ -10,7 +10,7 @@ raised as `mailqueue.errors.StoreError` and its kin, never as the driver's own.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Sequence
 from concurrent.futures import Future
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -274,8 +274,12 @@ class Reader(Protocol):
         """Return content whole. Raises NotFound, saying when it was purged."""
         ...
 
-    def content_chunks(self, content_id: int) -> Iterator[bytes]:
-        """Yield content in pieces of at most 256 KiB, each read when asked for. Raises NotFound."""
+    def content_chunk(self, content_id: int, number: int) -> bytes | None:
+        """Return piece `number` (from 0) of content, at most 256 KiB. None: there are no more.
+
+        Raises:
+            NotFound: the content has been purged, or there is none.
+        """
         ...
 
     def content_of(self, message_id: int) -> int:
@@ -321,6 +325,13 @@ class Store(Protocol):
 
     def data_version(self) -> int:
         """Return a number that moves whenever anyone has committed to the file. Takes microseconds."""
+        ...
+
+    def on_wake(self, callback: Callable[[], None]) -> Callable[[], None]:
+        """Have `callback` called, in whatever thread, after each commit of this store that raised the wake counter.
+
+        Commits of others show in `data_version` only. Returns what ends it.
+        """
         ...
 
     def close(self) -> None:

@@ -1,0 +1,81 @@
+"""Upkeep: small steps that clear what is over, and take back what a dead engine left.
+
+The rule: every step is bounded, so that it never holds up delivery; what a step leaves, the next one
+does.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+
+from mailqueue.clock import DAY, HOUR
+from mailqueue.engine import liveness
+from mailqueue.engine.manage import STEP
+from mailqueue.model.engine import Identity
+from mailqueue.store.base import Store, Transaction
+
+logger = logging.getLogger("mailqueue.engine")
+
+PURGE_STEP = 200
+"""Rows that one step of purging removes at most."""
+
+PAUSE = 0.05
+"""Seconds between two steps, in which others write."""
+
+KEEP_KEYS = DAY
+"""Microseconds that an idempotency key is kept (row S4)."""
+
+KEEP_ORPHANS = HOUR
+"""Microseconds that content may wait for its submission (decision 14)."""
+
+
+async def bury_the_dead(store: Store, me: Identity, own_id: int, now: int, dead_after: int) -> int:
+    """Return the claims of dead engines to the queue. Returns how many messages that were."""
+    returned = 0
+    for engine in store.read(lambda reader: reader.engines()):
+        if engine.id == own_id or not liveness.dead(engine, me, now, dead_after):
+            continue
+        engine_id = engine.id
+        count = await asyncio.wrap_future(
+            store.enqueue(lambda transaction, dead=engine_id: transaction.bury_engine(dead, now))  # type: ignore[misc]
+        )
+        logger.warning(
+            "engine %d (pid %d) is dead: %d claims returned to the queue",
+            engine_id,
+            engine.identity.pid,
+            count,
+        )
+        returned += count
+    return returned
+
+
+async def purge(store: Store, now: int) -> int:
+    """Remove what the settings say is over, in steps. Returns how many things went."""
+    steps: tuple[Callable[[Transaction], int], ...] = (
+        lambda transaction: transaction.purge_content(now, PURGE_STEP),
+        lambda transaction: transaction.purge_history(now, PURGE_STEP),
+        lambda transaction: transaction.purge_keys(now - KEEP_KEYS, PURGE_STEP),
+        lambda transaction: transaction.purge_orphans(now - KEEP_ORPHANS, PURGE_STEP),
+    )
+    total = 0
+    for step in steps:
+        while True:
+            went = await asyncio.wrap_future(store.enqueue(step))
+            total += went
+            if went == 0:
+                break
+            await asyncio.sleep(PAUSE)
+    return total
+
+
+async def finish_marking(store: Store, now: int) -> None:
+    """Go on with the marks of hold rules whose maker did not finish them."""
+    for rule in store.read(lambda reader: reader.settings()).hold_rules:
+        more = rule.marking
+        while more:
+            progress = await asyncio.wrap_future(
+                store.enqueue(lambda transaction, rule_id=rule.id: transaction.mark_rule(rule_id, now, STEP))  # type: ignore[misc]
+            )
+            more = progress.after is not None
