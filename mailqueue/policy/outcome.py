@@ -23,9 +23,7 @@ from mailqueue.mail.smtp.facts import Cause, Lost, Phase, TransactionResult
 from mailqueue.model.attempt import Category, Outcome, OutcomeKind, Scope
 from mailqueue.model.rules import Transport
 from mailqueue.policy.classify import charged_to, classify, status_of
-
-NO_TRANSPORT = "no transport: mailqueue transport add ..."
-"""What people read of mail that nothing takes; the command is what mends it."""
+from mailqueue.policy.explain import NO_TRANSPORT
 
 _TOO_MANY = EnhancedCode(4, 5, 3)
 _PROTOCOL = EnhancedCode(4, 5, 0)
@@ -72,7 +70,7 @@ def split_off(result: TransactionResult) -> tuple[int, ...]:
 
 def _too_many(result: TransactionResult) -> frozenset[int]:
     first = next((i for i, reply in enumerate(result.rcpt) if reply is not None and reply.positive), None)
-    if first is None:
+    if first is None or result.mail is None or not result.mail.positive:
         return frozenset()
     return frozenset(
         index
@@ -201,7 +199,7 @@ def session_failed(phase: str, reply: Reply | None, error: str, cause: str | Non
     Args:
         phase: how far it came (`Phase`).
         reply: what the server said that ended it. None: nothing.
-        error: our words for it, a line.
+        error: our words for it, a line; the reply at its end is left out, for it is told beside it.
         cause: why (`Cause`). None: what `phase` and `reply` tell.
     """
     refusal = reply is not None and (reply.transient or reply.permanent)
@@ -221,7 +219,7 @@ def session_failed(phase: str, reply: Reply | None, error: str, cause: str | Non
         scope=Scope.HOST,
         status=status,
         reply=reply,
-        error=error,
+        error=error.removesuffix(f": {reply}"),
     )
 
 
@@ -294,7 +292,7 @@ def no_transport() -> Outcome:
         category=Category.OTHER,
         scope=Scope.DESTINATION,
         status=codes.ROUTING,
-        error=NO_TRANSPORT,
+        error=f"no transport: {NO_TRANSPORT}",
     )
 
 
