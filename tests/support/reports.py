@@ -83,9 +83,9 @@ replies = st.builds(
 )
 diagnostics = st.one_of(st.builds(dsn.said, replies), typed)
 moments = st.integers(-2_208_988_800_000_000, 253_402_300_799_999_999)
-extensions = st.lists(
-    st.tuples(st.from_regex(r"X-[!-9;-~]{0,20}", fullmatch=True), texts), max_size=3
-).map(tuple)
+extensions = st.lists(st.tuples(st.from_regex(r"X-[!-9;-~]{0,20}", fullmatch=True), texts), max_size=3).map(
+    tuple
+)
 codes = st.builds(EnhancedCode, st.sampled_from([2, 4, 5]), st.integers(0, 999), st.integers(0, 999))
 recipients = st.builds(
     dsn.RecipientReport,

@@ -1,20 +1,20 @@
-"""A `Report` as the text of its delivery-status part, and back.
+"""Read the text of a delivery-status part as a `Report`.
 
-Writing and reading share the names in `model`; what `write` wrote, `read` reads as an equal
-`Report`. Reading forgives what real writers get wrong, and says so in a list of faults.
+What `writing.write` wrote is read as an equal `Report`; what real writers get wrong is forgiven,
+and told in a list of faults.
 
-RFC 3464 2 (the fields), RFC 6533 3 and 4.1 (addresses of type utf-8), RFC 3461 6.3.
+RFC 3464 2 (the fields), RFC 6533 3 (addresses of type utf-8), RFC 3463 (status codes).
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Sequence
 
 from mailqueue.errors import ParseError
 from mailqueue.mail.codes import EnhancedCode
-from mailqueue.mail.dsn.dates import header_date, read_date
-from mailqueue.mail.dsn.fields import Field, clean, fold, read_groups, unfold, unfold_reply
+from mailqueue.mail.dsn.dates import read_date
+from mailqueue.mail.dsn.fields import Field, clean, read_groups, unfold, unfold_reply
 from mailqueue.mail.dsn.model import (
     MESSAGE_FIELDS,
     RECIPIENT_FIELDS,
@@ -24,17 +24,17 @@ from mailqueue.mail.dsn.model import (
     Report,
     Typed,
 )
+from mailqueue.mail.xtext import decode_utf8
 
 _MESSAGE_NAMES = frozenset(name.lower() for name in MESSAGE_FIELDS)
 _RECIPIENT_NAMES = frozenset(name.lower() for name in RECIPIENT_FIELDS)
 _NAMES = _MESSAGE_NAMES | _RECIPIENT_NAMES
 _OPENERS = frozenset({"original-recipient", "final-recipient", "action", "status"})
 _TYPED = re.compile(r"\s*([A-Za-z0-9!#$%&'*+/=?^_`{|}~.-]{1,64})\s*;(.*)", re.DOTALL)
-_STATUS = re.compile(r"(?<![0-9.])([245])\.([0-9]{1,3})\.([0-9]{1,3})(?![0-9])")
+_STATUS = re.compile(r"(?<![0-9.])([245])\.([0-9]{1,3})\.([0-9]{1,3})(?![0-9]|\.[0-9])")
 _REPLY = re.compile(r"([245])[0-9]{2}(?![0-9])")
 _WORD = re.compile(r"[a-z]+")
 _EXTENSION = re.compile(r"[!-9;-~]{1,70}")
-_ESCAPED_CHARACTER = re.compile(r"\\x\{([0-9A-Fa-f]{1,6})\}")
 _ACTIONS = {
     **{action.value: action for action in Action},
     "failure": Action.FAILED,
@@ -44,20 +44,6 @@ _ACTIONS = {
 }
 _BY_CLASS = {2: Action.DELIVERED, 4: Action.DELAYED, 5: Action.FAILED}
 _BY_ACTION = {Action.FAILED: EnhancedCode(5, 0, 0), Action.DELAYED: EnhancedCode(4, 0, 0)}
-
-
-def write(report: Report) -> list[str]:
-    """Return the lines, without their ends, of the delivery-status part.
-
-    Raises:
-        ValueError: the report does not say who reports (RFC 3464 2.2.2).
-    """
-    if report.reporting_mta is None:
-        raise ValueError("a report needs a Reporting-MTA to be composed (RFC 3464 2.2.2)")
-    lines = _fold_all(_message_fields(report))
-    for recipient in report.recipients:
-        lines += ["", *_fold_all(_recipient_fields(recipient))]
-    return lines
 
 
 def read(text: str, failed: Sequence[str] = ()) -> tuple[Report, tuple[str, ...]]:
@@ -80,58 +66,6 @@ def read(text: str, failed: Sequence[str] = ()) -> tuple[Report, tuple[str, ...]
     if not recipients:
         raise ParseError("; ".join(["a delivery report that names no recipient", *faults[:3]]))
     return _report(message, tuple(recipients), faults), tuple(faults)
-
-
-# --- writing ----------------------------------------------------------------------------------
-
-
-def _message_fields(report: Report) -> Iterator[tuple[str, str | None]]:
-    yield "Original-Envelope-Id", report.original_envelope_id
-    yield "Reporting-MTA", _typed_text(report.reporting_mta)
-    yield "DSN-Gateway", _typed_text(report.dsn_gateway)
-    yield "Received-From-MTA", _typed_text(report.received_from_mta)
-    yield "Arrival-Date", _date_text(report.arrival_date)
-    yield "Future-Release-Request", report.future_release_request
-    yield from report.extensions
-
-
-def _recipient_fields(recipient: RecipientReport) -> Iterator[tuple[str, str | None]]:
-    yield "Original-Recipient", _typed_text(recipient.original_recipient)
-    yield "Final-Recipient", _typed_text(recipient.final_recipient)
-    yield "Action", recipient.action.value
-    yield "Status", _status_text(recipient)
-    yield "Remote-MTA", _typed_text(recipient.remote_mta)
-    yield "Diagnostic-Code", _typed_text(recipient.diagnostic)
-    yield "Last-Attempt-Date", _date_text(recipient.last_attempt)
-    yield "Final-Log-ID", recipient.final_log_id
-    yield "Will-Retry-Until", _date_text(recipient.will_retry_until)
-    yield from recipient.extensions
-
-
-def _fold_all(pairs: Iterable[tuple[str, str | None]]) -> list[str]:
-    return [line for name, value in pairs if value is not None for line in fold(name, value)]
-
-
-def _typed_text(typed: Typed | None) -> str | None:
-    if typed is None:
-        return None
-    if typed.type == "utf-8":  # in 8-bit text only the backslash needs an escape (RFC 6533 3)
-        return "utf-8; " + typed.value.replace("\\", "\\x{5C}")
-    return str(typed)
-
-
-def _status_text(recipient: RecipientReport) -> str:
-    if recipient.status_comment is None:
-        return str(recipient.status)
-    comment = re.sub(r"([\\()])", r"\\\1", recipient.status_comment)
-    return f"{recipient.status} ({comment})"
-
-
-def _date_text(micros: int | None) -> str | None:
-    return None if micros is None else header_date(micros)
-
-
-# --- reading ----------------------------------------------------------------------------------
 
 
 def _split(groups: list[list[Field]]) -> tuple[list[Field], list[list[Field]]]:
@@ -267,13 +201,16 @@ def _typed_of(text: str, default: str) -> Typed | None:
     found = _TYPED.match(text)
     kind, value = (found[1].lower(), found[2]) if found else (default, text.lstrip("; "))
     if kind == "utf-8":
-        value = _ESCAPED_CHARACTER.sub(_character, value)
+        value = " ".join(map(_unescaped, value.split(" ")))
     return Typed(kind, value) if clean(value) else None
 
 
-def _character(escape: re.Match[str]) -> str:
-    number = int(escape[1], 16)
-    return escape[0] if number > 0x10FFFF or 0xD800 <= number < 0xE000 else chr(number)
+def _unescaped(word: str) -> str:
+    """Return what an escaped form of RFC 6533 3 stands for; the plain form stays as it is."""
+    try:
+        return decode_utf8(word) if "\\x{" in word else word
+    except ParseError:
+        return word
 
 
 def _address_of(text: str) -> Typed | None:
