@@ -14,14 +14,13 @@ from __future__ import annotations
 import doctest
 import os
 import re
-import socket
 import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from aiosmtpd.controller import Controller
+from support.receiver import Receiver
 
 ROOT = Path(__file__).parent.parent
 PAGES = [
@@ -34,21 +33,10 @@ LINK = re.compile(r"\]\(([^)#:]+)(?:#[^)]*)?\)")
 LOOSE = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
 
 
-class Inbox:
-    """Takes every message."""
-
-    async def handle_DATA(self, server, session, envelope):
-        return "250 2.0.0 taken"
-
-
 @pytest.fixture
 def receiver() -> Iterator[str]:
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
-    controller = Controller(Inbox(), hostname="127.0.0.1", port=port)
-    controller.start()
-    yield f"127.0.0.1:{port}"
-    controller.stop()
+    with Receiver() as running:
+        yield f"127.0.0.1:{running.port}"
 
 
 def commands(console: str) -> Iterator[tuple[str, str]]:
