@@ -24,6 +24,7 @@ _MOST_REPLY_LINES = 20
 _MOST_TIMES = 8
 _LONGEST_SUBJECT = 200
 _ORDER = (Action.FAILED, Action.DELAYED, Action.DELIVERED, Action.RELAYED, Action.EXPANDED)
+_NOT_DELIVERED = (Action.FAILED, Action.DELAYED)
 _LABELS = {
     Action.FAILED: "Not delivered",
     Action.DELAYED: "Delayed, still trying",
@@ -40,6 +41,10 @@ _OPENINGS = {
     "deliveries. You will hear of it again only if that fails.",
     Action.EXPANDED: "Your message was delivered to {whom}, and sent on from there to several others.",
 }
+_HELP = (
+    "If you need help, please pass this notice on to whoever looks after your mail: what is attached "
+    "to it says more exactly what happened."
+)
 _RETURNED = {
     Returned.FULL: "Your message is attached.",
     Returned.HEADER: "The header of your message is attached.",
@@ -70,9 +75,9 @@ def describe(draft: Draft) -> str:
     paragraphs = [_opening(draft)]
     for action in _ORDER:
         paragraphs += _section(draft, action)
-    closing = _RETURNED[draft.returned].format(size=f"{draft.largest_original // 1024} KiB")
-    if closing:
-        paragraphs.append(_wrap(closing))
+    failed = any(recipient.action is Action.FAILED for recipient in draft.report.recipients)
+    returned = _RETURNED[draft.returned].format(size=f"{draft.largest_original // 1024} KiB")
+    paragraphs += [_wrap(closing) for closing in (_HELP if failed else "", returned) if closing]
     return "\n\n".join(paragraphs) + "\n"
 
 
@@ -105,15 +110,24 @@ def _section(draft: Draft, action: Action) -> Iterator[str]:
 def _told(recipient: RecipientReport, story: Story) -> Iterator[str]:
     yield from _reason(recipient)
     if recipient.last_attempt is not None:
-        times = f" ({story.attempts} attempts so far)" if story.attempts and story.attempts > 1 else ""
-        yield from _indented(f"Last tried: {readable(recipient.last_attempt)}{times}")
+        yield from _indented(
+            _last_attempt(recipient.action, readable(recipient.last_attempt), story.attempts)
+        )
     if recipient.action is Action.DELAYED:
         yield from _future(recipient, story)
-    if story.may_have_arrived and recipient.action in (Action.FAILED, Action.DELAYED):
+    if story.may_have_arrived and recipient.action in _NOT_DELIVERED:
         yield from _indented(
             "It may have arrived all the same: a server once took the whole message, and then the "
             "connection was lost before it answered. Please ask before you send it again."
         )
+
+
+def _last_attempt(action: Action, when: str, attempts: int | None) -> str:
+    if action not in _NOT_DELIVERED:
+        return f"{'Handed on' if action is Action.RELAYED else 'Delivered'}: {when}"
+    if attempts and attempts > 1:
+        return f"Tried {attempts} times, last: {when}"
+    return f"Tried: {when}"
 
 
 def _reason(recipient: RecipientReport) -> Iterator[str]:
@@ -125,7 +139,7 @@ def _reason(recipient: RecipientReport) -> Iterator[str]:
             yield from _indented(line, "        ")
         if len(lines) > _MOST_REPLY_LINES:
             yield from _indented("(the rest is in the attached delivery report)", "        ")
-    if recipient.action in (Action.FAILED, Action.DELAYED):
+    if recipient.action is Action.FAILED or (recipient.action is Action.DELAYED and not recipient.diagnostic):
         yield from _indented(f"That means: {codes.describe(recipient.status)}")
     if recipient.status_comment is not None:
         yield from _indented(f"What went wrong: {recipient.status_comment}")
@@ -145,14 +159,20 @@ def _future(recipient: RecipientReport, story: Story) -> Iterator[str]:
 
 
 def _shown(recipient: RecipientReport) -> str:
-    """Return the address as the sender knows it, and as people write it if its domain is in A-labels."""
-    address = (recipient.original_recipient or recipient.final_recipient).value
-    if "xn--" in address.lower():
-        try:
-            return f"{parse_address(address).unicode} ({address})"
-        except AddressError:
-            return address
-    return address
+    """Return the address as the sender knows it, and the one it became if that is another."""
+    final = _readable(recipient.final_recipient.value)
+    if recipient.original_recipient is None:
+        return final
+    original = _readable(recipient.original_recipient.value)
+    return original if original.lower() == final.lower() else f"{original} (which became {final})"
+
+
+def _readable(address: str) -> str:
+    """Return an address as people write it, its domain not in A-labels."""
+    try:
+        return parse_address(address).unicode if "xn--" in address.lower() else address
+    except AddressError:
+        return address
 
 
 def _shortened(text: str) -> str:
