@@ -13,8 +13,8 @@ from typing import Any, BinaryIO, Self
 
 from mailqueue.clock import Clock, SystemClock
 from mailqueue.engine import manage
+from mailqueue.engine.runner import Engine, loop_factory
 from mailqueue.engine.submit import MAX_SIZE, Draft, draft, store_draft
-from mailqueue.engine.runner import Engine
 from mailqueue.faces import Accounts, HoldRules, Retired, Routes, Schedules, Transports
 from mailqueue.model.account import DEFAULT_ACCOUNT
 from mailqueue.model.attempt import Attempt
@@ -25,7 +25,7 @@ from mailqueue.model.message import Message, Submission
 from mailqueue.store import open_store
 from mailqueue.store.base import Store
 
-__all__ = ["Content", "Engine", "Queue"]
+__all__ = ["Content", "Engine", "Queue", "loop_factory"]
 
 Content = EmailMessage | bytes | BinaryIO
 """What can be submitted: an e-mail object, its octets, or a binary file of them."""
