@@ -4,7 +4,7 @@ The sender is Sender, else the first address of From. The recipients are To, Cc 
 message is resent, only the fields of the newest Resent- block count: the older ones, and To itself,
 name people who have had it already.
 
-RFC 5322 3.6.2, 3.6.3, 3.6.6; RFC 6409 (a submission server's view of the same).
+RFC 5322 3.6.2 (originators), 3.6.3 (destinations), 3.6.6 (resent fields).
 """
 
 from __future__ import annotations
