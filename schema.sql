@@ -57,7 +57,7 @@ CREATE TABLE mailqueue_route (
     created_at       INTEGER NOT NULL
 );
 
--- Retry schedules made by the operator; the shipped ones are in mailqueue/model/settings.py.
+-- Retry schedules made by the operator; the shipped ones are in mailqueue/model/schedule.py.
 CREATE TABLE mailqueue_schedule (
     id         INTEGER PRIMARY KEY AUTOINCREMENT,
     name       TEXT    NOT NULL UNIQUE,
@@ -98,21 +98,22 @@ CREATE TABLE mailqueue_engine (
 -- grow with the number of messages that wait.
 CREATE TABLE mailqueue_destination (
     domain TEXT PRIMARY KEY NOT NULL,
-    due_at INTEGER                 -- never later than its next message; earlier costs one look in vain; NULL: nothing waits
+    due_at INTEGER,                -- never later than its next message, or its last turn; earlier costs one look in vain; NULL: nothing waits
+    turn   INTEGER NOT NULL DEFAULT 0 -- how often it was served since it last had no more to give: among equal due_at, fewer is first
 ) WITHOUT ROWID;
-CREATE INDEX mailqueue_destination_due ON mailqueue_destination (due_at) WHERE due_at IS NOT NULL;
+CREATE INDEX mailqueue_destination_due ON mailqueue_destination (due_at, turn) WHERE due_at IS NOT NULL;
 
 -- Content, once per submission. Up to 256 KiB in `data`, larger in mailqueue_chunk.
 CREATE TABLE mailqueue_content (
-    id         INTEGER PRIMARY KEY,
-    size       INTEGER NOT NULL,   -- octets on the wire, CRLF line ends, before dot-stuffing
-    linked     INTEGER NOT NULL CHECK (linked IN (0, 1)), -- 0: being written, no submission has it yet
-    created_at INTEGER NOT NULL,
-    purge_at   INTEGER,            -- when the octets go; NULL: a message still needs them, or they are gone
-    purged_at  INTEGER,            -- when they went; NULL: they are here
-    data       BLOB                -- NULL: in mailqueue_chunk, or purged
+    id            INTEGER PRIMARY KEY AUTOINCREMENT,
+    submission_id INTEGER,         -- whose it is; NULL: being written, no submission has it yet
+    size          INTEGER NOT NULL, -- octets on the wire, CRLF line ends, before dot-stuffing
+    created_at    INTEGER NOT NULL,
+    purge_at      INTEGER,         -- the octets go then, or when no message needs them any more; NULL: with the last message, or they are gone
+    purged_at     INTEGER,         -- when they went; NULL: they are here
+    data          BLOB             -- NULL: in mailqueue_chunk, or purged
 );
-CREATE INDEX mailqueue_content_unlinked ON mailqueue_content (created_at) WHERE linked = 0;
+CREATE INDEX mailqueue_content_unlinked ON mailqueue_content (created_at) WHERE submission_id IS NULL;
 CREATE INDEX mailqueue_content_purge ON mailqueue_content (purge_at) WHERE purge_at IS NOT NULL;
 
 CREATE TABLE mailqueue_chunk (
@@ -175,10 +176,11 @@ CREATE TABLE mailqueue_message (
     CHECK ((retired_at IS NULL) = (next_attempt_at IS NOT NULL))
 );
 CREATE INDEX mailqueue_message_due ON mailqueue_message (domain, next_attempt_at) WHERE state = 'queued' AND holds = 0;
-CREATE INDEX mailqueue_message_active ON mailqueue_message (id) WHERE retired_at IS NULL;
+-- (Ids of submissions and of their messages rise together, so this is the order of ids too.)
+CREATE INDEX mailqueue_message_active ON mailqueue_message (submission_id) WHERE retired_at IS NULL;
 CREATE INDEX mailqueue_message_held ON mailqueue_message (id) WHERE retired_at IS NULL AND holds > 0;
 CREATE INDEX mailqueue_message_claimed ON mailqueue_message (engine_id) WHERE state = 'claimed';
-CREATE INDEX mailqueue_message_warn ON mailqueue_message (warn_at) WHERE warn_at IS NOT NULL AND retired_at IS NULL AND holds = 0;
+CREATE INDEX mailqueue_message_warn ON mailqueue_message (warn_at) WHERE warn_at IS NOT NULL AND state = 'queued' AND holds = 0;
 CREATE INDEX mailqueue_message_submission ON mailqueue_message (submission_id);
 CREATE INDEX mailqueue_message_retired ON mailqueue_message (retired_at) WHERE retired_at IS NOT NULL;
 CREATE INDEX mailqueue_message_retention ON mailqueue_message (account_id, retired_at) WHERE retired_at IS NOT NULL;
@@ -190,7 +192,7 @@ CREATE VIEW mailqueue_retired AS SELECT * FROM mailqueue_message WHERE retired_a
 CREATE TABLE mailqueue_hold (
     id         INTEGER PRIMARY KEY AUTOINCREMENT,
     message_id INTEGER NOT NULL REFERENCES mailqueue_message (id),
-    rule_id    INTEGER REFERENCES mailqueue_hold_rule (id), -- NULL: by hand
+    rule_id    INTEGER,            -- NULL: by hand. A rule that was removed leaves its marks: they count as by hand then
     since_at   INTEGER NOT NULL,
     actor      TEXT    NOT NULL,
     reason     TEXT    NOT NULL DEFAULT ''
@@ -247,3 +249,8 @@ CREATE TABLE mailqueue_notice (
     sent_as       INTEGER          -- the submission that carries it to the sender; NULL: it is only kept
 );
 CREATE INDEX mailqueue_notice_submission ON mailqueue_notice (submission_id);
+
+-- The rows that are there from the start.
+INSERT INTO mailqueue_meta (key, value) VALUES ('schema', 1), ('wake', 0), ('settings', 1);
+INSERT INTO mailqueue_meta (key, value) VALUES ('log:1', CAST(strftime('%s', 'now') AS INTEGER) * 1000000);
+INSERT INTO mailqueue_account (name, created_at) VALUES ('default', CAST(strftime('%s', 'now') AS INTEGER) * 1000000);

@@ -1,0 +1,138 @@
+"""All that one write transaction gathers, written with few statements.
+
+The one rule: whoever reads or changes rows that may have been gathered asks `flush()` or `cursor()`
+for the cursor, which writes them. What is gathered is written at the latest before the commit, in an
+order that foreign keys of an application's connection accept; if that fails, the transaction is
+rolled back whole.
+"""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Sequence
+from typing import Any
+
+from mailqueue.model.settings import Settings
+from mailqueue.store.queries import many, query, rows_at_once
+from mailqueue.store.settings import Snapshots
+
+CHUNK = 256 * 1024
+"""Octets of content that stand in one row."""
+
+_INSERTS = tuple(
+    query(f"insert_{table}") for table in ("content", "submission", "message", "hold", "attempt", "event")
+)
+CONTENT, SUBMISSION, MESSAGE, HOLD, ATTEMPT, EVENT = range(6)
+_LOWER_DUE = query("lower_due")
+_LAST_IDS = query("last_ids")
+_RAISE_WAKE = query("raise_wake")
+
+Row = tuple[Any, ...]
+
+
+class Batch:
+    """One write transaction. `cursor()` gives its cursor with everything written so far."""
+
+    __slots__ = ("_cursor", "_due", "_ids", "_kept", "_rows", "_snapshots", "_spent", "added", "wake")
+
+    def __init__(self, cursor: sqlite3.Cursor, snapshots: Snapshots) -> None:
+        self._cursor = cursor
+        self._snapshots = snapshots
+        self._rows: tuple[list[Row], ...] = ([], [], [], [], [], [])
+        self._ids: dict[str, int] | None = None
+        self._due: dict[str, int] = {}
+        self._spent: dict[int, tuple[int, int, int]] = {}
+        self._kept: list[tuple[int, int]] = []
+        self.wake = False
+        self.added = 0
+        """How often something was gathered: a job that left it alone has written nothing here."""
+
+    def settings(self) -> Settings:
+        """Return the settings; their version is read once in a transaction."""
+        return self._snapshots.current(self._cursor)
+
+    def settings_changed(self) -> None:
+        """Raise the version of the settings, and wake the engines."""
+        self._cursor.execute(query("raise_settings"))
+        self._snapshots.changed()
+        self.wake = True
+
+    # -- gathering -----------------------------------------------------------------------------
+    def take_id(self, table: str) -> int:
+        """Return the next id of `content`, `submission` or `message`, for a row that will be added."""
+        if self._ids is None:
+            found = json.loads(self._cursor.execute(_LAST_IDS).fetchone()[0])
+            self._ids = {name.removeprefix("mailqueue_"): last for name, last in found.items()}
+        self._ids[table] = last = self._ids.get(table, 0) + 1
+        return last
+
+    def add(self, table: int, row: Row) -> None:
+        """Gather a row for `table` (CONTENT, SUBMISSION ...)."""
+        self._rows[table].append(row)
+        self.added += 1
+
+    def due(self, domain: str, at: int) -> None:
+        """See to it that `domain` is looked at by `at`."""
+        known = self._due.get(domain)
+        if known is None or at < known:
+            self._due[domain] = at
+        self.added += 1
+        self.wake = True
+
+    def spent(self, submission_id: int, content_id: int, size: int, at: int, keep_until: int | None) -> None:
+        """Note that a message of the submission needs its content no more, or wishes it kept until then."""
+        self._spent[submission_id] = (content_id, size, at)
+        if keep_until is not None:
+            self._kept.append((keep_until, content_id))
+        self.added += 1
+
+    # -- writing -------------------------------------------------------------------------------
+    def now(self) -> sqlite3.Cursor:
+        """Return the cursor as things are, for rows that are not gathered, or were written before."""
+        return self._cursor
+
+    def cursor(self) -> sqlite3.Cursor:
+        """Write what has been gathered and return the cursor; no id taken before holds after it."""
+        self.flush()
+        self._ids = None
+        return self._cursor
+
+    def flush(self) -> sqlite3.Cursor:
+        """Write what has been gathered and return the cursor, for statements that make no rows with our ids."""
+        for statement, rows in zip(_INSERTS, self._rows, strict=True):
+            if rows:
+                write_rows(self._cursor, statement, rows)
+                rows.clear()
+        if self._due:
+            write_rows(self._cursor, _LOWER_DUE, list(self._due.items()))
+            self._due.clear()
+        if self._spent:
+            self._drop_spent()
+        return self._cursor
+
+    def finish(self) -> bool:
+        """Write all that is left, as the last thing before the commit. Returns whether it wakes engines."""
+        self.flush()
+        if self.wake:
+            self._cursor.execute(_RAISE_WAKE)
+        return self.wake
+
+    def _drop_spent(self) -> None:
+        if self._kept:
+            self._cursor.executemany(query("keep_content"), self._kept)
+            self._kept.clear()
+        pairs = json.dumps([(content, submission) for submission, (content, _, _) in self._spent.items()])
+        latest = max(at for _, _, at in self._spent.values())
+        self._cursor.execute(query("drop_spent_content"), (latest, pairs))
+        if any(size > CHUNK for _, size, _ in self._spent.values()):
+            self._cursor.execute(query("drop_purged_chunks"), (pairs,))
+        self._spent.clear()
+
+
+def write_rows(cursor: sqlite3.Cursor, statement: str, rows: Sequence[Row]) -> None:
+    """Run `statement` for all rows, as many at a time as fit into one."""
+    step = rows_at_once(statement)
+    for start in range(0, len(rows), step):
+        group = rows[start : start + step]
+        cursor.execute(many(statement, len(group)), [value for row in group for value in row])

@@ -1,0 +1,164 @@
+"""Questions to the store, each answered from one snapshot.
+
+The one rule: no question walks more of a list than the page it returns.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from typing import Any
+
+from mailqueue.clock import from_datetime, to_datetime
+from mailqueue.errors import NotFound
+from mailqueue.model.attempt import Attempt
+from mailqueue.model.engine import EngineInfo
+from mailqueue.model.events import Event, Notice
+from mailqueue.model.filters import Filter, Page
+from mailqueue.model.message import Claimed, Message
+from mailqueue.model.settings import Settings
+from mailqueue.store import filters, rows
+from mailqueue.store.base import Depth
+from mailqueue.store.batch import CHUNK
+from mailqueue.store.queries import query
+from mailqueue.store.settings import Snapshots
+
+
+class SqliteReader:
+    """Questions inside one read transaction; `mailqueue.store.base.Reader` says what each answers."""
+
+    __slots__ = ("_cursor", "_snapshots")
+
+    def __init__(self, cursor: sqlite3.Cursor, snapshots: Snapshots) -> None:
+        self._cursor = cursor
+        self._snapshots = snapshots
+
+    def _all(self, name: str, *values: object) -> list[Any]:
+        return self._cursor.execute(query(name), values).fetchall()
+
+    def _one(self, name: str, *values: object) -> Any:  # noqa: ANN401
+        found = self._cursor.execute(query(name), values).fetchone()
+        return None if found is None else found[0]
+
+    # -- the whole -----------------------------------------------------------------------------
+    def settings(self) -> Settings:  # noqa: D102
+        return self._snapshots.current(self._cursor)
+
+    def wake(self) -> int:  # noqa: D102
+        return int(self._one("wake"))
+
+    def depth(self) -> Depth:  # noqa: D102
+        claimed = self._one("count_claimed")
+        return Depth(
+            queued=self._one("count_active") - claimed,
+            claimed=claimed,
+            held=self._one("count_held"),
+            next_due_at=self._one("next_due"),
+        )
+
+    def next_due_at(self) -> int | None:  # noqa: D102
+        found = [at for at in (self._one("next_due"), self._one("next_warning")) if at is not None]
+        return min(found, default=None)
+
+    def engines(self) -> list[EngineInfo]:  # noqa: D102
+        return [rows.engine(row) for row in self._all("all_engines")]
+
+    def owed_warnings(self, now: int, limit: int) -> list[Claimed]:  # noqa: D102
+        found: list[Claimed] = []
+        for (submission_id,) in self._all("owed_submissions", now, limit):
+            if len(found) >= limit:
+                break
+            owed = self._all("owed_warnings", submission_id, now)
+            found += [rows.claimed(row, engine_id=0, uncertain=False) for row in owed]
+        return found
+
+    # -- messages ------------------------------------------------------------------------------
+    def message(self, message_id: int) -> Message:  # noqa: D102
+        found = self._messages("WHERE message.id = ?", message_id)
+        if not found:
+            raise self._no_message(message_id)
+        return rows.message(found[0], map(rows.hold, self._all("holds_of_message", message_id)))
+
+    def submission_messages(self, submission_id: int) -> list[Message]:  # noqa: D102
+        found = self._messages("WHERE message.submission_id = ? ORDER BY message.id", submission_id)
+        if not found:
+            known = self._one("last_submission_id")
+            raise NotFound(_gone(f"submission s{submission_id}", purged=0 < submission_id <= known))
+        return [rows.message(row) for row in found]
+
+    def queue(self, which: Filter, *, limit: int, after: str | None) -> Page[Message]:  # noqa: D102
+        found = self._page(filters.queue_page(which, limit, after))
+        more = filters.queue_cursor(found[limit - 1].id) if len(found) > limit else None
+        return Page(items=tuple(found[:limit]), next=more)
+
+    def retired(self, which: Filter, *, limit: int, after: str | None) -> Page[Message]:  # noqa: D102
+        found = self._page(filters.retired_page(which, limit, after))
+        more = None
+        if len(found) > limit:
+            last = found[limit - 1]
+            assert last.retired_at is not None
+            more = filters.retired_cursor(from_datetime(last.retired_at), last.id)
+        return Page(items=tuple(found[:limit]), next=more)
+
+    def _page(self, built: tuple[str, list[Any]]) -> list[Message]:
+        return [rows.message(row) for row in self._cursor.execute(*built).fetchall()]
+
+    def _messages(self, where: str, *values: object) -> list[Any]:
+        return self._cursor.execute(f"{query('read_messages')} {where}", values).fetchall()
+
+    def _no_message(self, message_id: int) -> NotFound:
+        known = self._one("last_message_id")
+        return NotFound(_gone(f"message {message_id}", purged=0 < message_id <= known))
+
+    def _check(self, message_id: int) -> None:
+        if not self._all("message_exists", message_id):
+            raise self._no_message(message_id)
+
+    # -- history of a message ------------------------------------------------------------------
+    def attempts(self, message_id: int) -> list[Attempt]:  # noqa: D102
+        self._check(message_id)
+        return [rows.attempt(row) for row in self._all("attempts_of_message", message_id)]
+
+    def events(self, message_id: int) -> list[Event]:  # noqa: D102
+        return [rows.event(row) for row in self._all("events_of_message", message_id)]
+
+    def notices(self, message_id: int) -> list[Notice]:  # noqa: D102
+        self._check(message_id)
+        return [rows.notice(row) for row in self._all("notices_of_message", message_id)]
+
+    # -- content -------------------------------------------------------------------------------
+    def content_of(self, message_id: int) -> int:  # noqa: D102
+        found = self._one("content_of", message_id)
+        if found is None:
+            raise self._no_message(message_id)
+        return int(found)
+
+    def content(self, content_id: int) -> bytes:  # noqa: D102
+        row = self._cursor.execute(query("content"), (content_id,)).fetchone()
+        if row is None or row[1] is not None:
+            raise _no_content(content_id, row)
+        if row[2] is not None:
+            return bytes(row[2])
+        return b"".join(self._one("chunk", content_id, number) for number in range(-(-row[0] // CHUNK)))
+
+    def content_chunk(self, content_id: int, number: int) -> bytes | None:  # noqa: D102
+        row = self._cursor.execute(query("content_facts"), (content_id,)).fetchone()
+        if row is None or row[1] is not None:
+            raise _no_content(content_id, row)
+        size, _, inline = row
+        if number * CHUNK >= size:
+            return None
+        return bytes(self._one("inline_content" if inline else "chunk", content_id, number))
+
+    def content_head(self, content_id: int, octets: int) -> bytes:  # noqa: D102
+        pieces = (self.content_chunk(content_id, number) for number in range(-(-octets // CHUNK)))
+        return b"".join(piece or b"" for piece in pieces)[:octets]
+
+
+def _gone(what: str, *, purged: bool) -> str:
+    return f"{what} has been purged from the history" if purged else f"there is no {what}"
+
+
+def _no_content(content_id: int, row: Any) -> NotFound:  # noqa: ANN401
+    if row is None:
+        return NotFound(f"there is no content {content_id}")
+    return NotFound(f"the content was purged at {to_datetime(row[1]).isoformat(timespec='seconds')}")

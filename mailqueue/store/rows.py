@@ -1,0 +1,304 @@
+"""Rows of the database as values of the model, and back: the only place where the two meet.
+
+The one rule: the order of a row's columns here is the order in the statement that reads or writes
+it, and both are tested together.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from datetime import datetime, timedelta
+from types import MappingProxyType
+from typing import Any
+
+from mailqueue.clock import to_datetime
+from mailqueue.model.account import Account, Notices
+from mailqueue.model.attempt import Attempt, Category, OutcomeKind, Scope
+from mailqueue.model.engine import EngineInfo, Identity
+from mailqueue.model.events import Event, EventKind, Notice, NoticeKind
+from mailqueue.model.lifecycle import State
+from mailqueue.model.message import Claimed, Hold, Message, NewSubmission, Submission, SubmittedMessage
+from mailqueue.model.rules import HoldRule, Route, Tls, Transport, TransportKind
+from mailqueue.model.schedule import Schedule, parse_delays
+from mailqueue.model.settlement import NewEvent, Settlement
+
+Row = Sequence[Any]
+
+
+def _moment(micros: int | None) -> datetime | None:
+    return None if micros is None else to_datetime(micros)
+
+
+# --- settings ---------------------------------------------------------------------------------
+def account(row: Row) -> Account:
+    """Return the account of a row of `all_accounts`."""
+    identity, name, notices, schedule_name, retention, keep_content, strict = row
+    return Account(
+        id=identity,
+        name=name,
+        notices=None if notices is None else Notices(notices),
+        schedule=schedule_name,
+        retention=retention,
+        keep_content=keep_content,
+        strict=bool(strict),
+    )
+
+
+def transport(row: Row) -> Transport:
+    """Return the transport of a row of `all_transports`."""
+    identity, name, kind, host, port, tls, allow_private, reply, is_default = row
+    return Transport(
+        id=identity,
+        name=name,
+        kind=TransportKind(kind),
+        host=host,
+        port=port,
+        tls=Tls(tls),
+        allow_private=bool(allow_private),
+        reply=reply,
+        is_default=bool(is_default),
+    )
+
+
+def route(row: Row) -> Route:
+    """Return the route of a row of `all_routes`."""
+    identity, position, sender_domain, recipient_domain, transport_name = row
+    return Route(
+        id=identity,
+        position=position,
+        sender_domain=sender_domain,
+        recipient_domain=recipient_domain,
+        transport=transport_name,
+    )
+
+
+def schedule(row: Row) -> Schedule:
+    """Return the schedule of a row of `all_schedules`."""
+    name, text, lifetime, warn_after = row
+    delays, classes = parse_delays(text)
+    return Schedule(name=name, delays=delays, classes=classes, lifetime=lifetime, warn_after=warn_after)
+
+
+def hold_rule(row: Row) -> HoldRule:
+    """Return the hold rule of a row of `all_hold_rules`."""
+    identity, owner, sender_domain, sender, recipient_domain, recipient, reason, actor, made, marking = row
+    return HoldRule(
+        id=identity,
+        account_id=owner,
+        sender_domain=sender_domain,
+        sender=sender,
+        recipient_domain=recipient_domain,
+        recipient=recipient,
+        reason=reason,
+        actor=actor,
+        created_at=to_datetime(made),
+        marking=bool(marking),
+    )
+
+
+# --- submissions ------------------------------------------------------------------------------
+def submission_row(identity: int, content_id: int, new: NewSubmission) -> tuple[Any, ...]:
+    """Return the row of `insert_submission`."""
+    return (
+        identity,
+        new.account_id,
+        content_id,
+        new.sender,
+        new.message_id,
+        new.subject,
+        int(new.eight_bit),
+        int(new.utf8_header),
+        new.notice_for,
+        new.actor,
+        new.submitted_at,
+    )
+
+
+def submission_text(submission: Submission) -> str:
+    """Return a submission as the JSON that is kept with an idempotency key."""
+    messages = [(each.id, each.recipient, each.state.value) for each in submission.messages]
+    return json.dumps({"id": submission.id, "message_id": submission.message_id, "messages": messages})
+
+
+def replayed(text: str) -> Submission:
+    """Return the submission that `submission_text` wrote, as one that is returned again."""
+    found = json.loads(text)
+    return Submission(
+        id=found["id"],
+        message_id=found["message_id"],
+        messages=tuple(
+            SubmittedMessage(id=identity, recipient=recipient, state=State(state))
+            for identity, recipient, state in found["messages"]
+        ),
+        replayed=True,
+    )
+
+
+# --- messages ---------------------------------------------------------------------------------
+def claimed(row: Row, *, engine_id: int, uncertain: bool) -> Claimed:
+    """Return the claim of a row of `claim_candidates` or `owed_warnings`.
+
+    Args:
+        row: as it was before the claim.
+        engine_id: whose claim it is now; 0: nobody's, the message is only looked at.
+        uncertain: an earlier attempt may have reached the receiver.
+    """
+    return Claimed(
+        id=row[0],
+        engine_id=engine_id,
+        submission_id=row[1],
+        account_id=row[2],
+        recipient=row[3],
+        domain=row[4],
+        attempts=row[5] + (engine_id > 0),
+        claim=row[6] + 1 if engine_id > 0 else 0,
+        schedule=row[7],
+        give_up_at=row[8],
+        warn_at=row[9],
+        content_id=row[10],
+        sender=row[11],
+        eight_bit=row[12] == 1,
+        utf8_header=row[13] == 1,
+        is_notice=row[14] is not None,
+        submitted_at=row[15],
+        size=row[16],
+        uncertain=uncertain,
+    )
+
+
+def message(row: Row, holds: Iterable[Hold] = ()) -> Message:
+    """Return the message of a row of `read_message` and the like."""
+    return Message(
+        id=row[0],
+        submission_id=row[1],
+        account=row[2],
+        sender=row[3],
+        recipient=row[4],
+        state=State(row[5]),
+        hold=row[6] > 0,
+        holds=tuple(holds),
+        attempts=row[7],
+        submitted_at=to_datetime(row[8]),
+        claimed_at=_moment(row[9]),
+        next_attempt_at=_moment(row[10]),
+        give_up_at=to_datetime(row[11]),
+        schedule=row[12],
+        last_error=row[13],
+        retired_at=_moment(row[14]),
+        message_id=row[15],
+        subject=row[16],
+        size=row[17],
+    )
+
+
+def hold(row: Row) -> Hold:
+    """Return the mark of a row of `holds_of_message`; without its rule it counts as by hand, and names it."""
+    rule_id, exists, since, actor, reason = row
+    if rule_id is not None and not exists:
+        reason = f"rule {rule_id}, removed since" + (f": {reason}" if reason else "")
+        rule_id = None
+    return Hold(rule_id=rule_id, since=to_datetime(since), actor=actor, reason=reason)
+
+
+# --- attempts, events, notices ----------------------------------------------------------------
+def attempt_row(settlement: Settlement) -> tuple[Any, ...]:
+    """Return the row of `insert_attempt`."""
+    facts, outcome, reply = settlement.facts, settlement.outcome, settlement.outcome.reply
+    status = outcome.status if outcome.status is not None else reply and reply.enhanced
+    return (
+        settlement.message.id,
+        settlement.message.attempts,
+        settlement.message.engine_id,
+        facts.started_at,
+        facts.duration,
+        outcome.kind.value,
+        outcome.category.value,
+        outcome.scope and outcome.scope.value,
+        facts.transport,
+        facts.route_id,
+        facts.host,
+        facts.address,
+        facts.tls,
+        facts.tls_verified,
+        facts.size,
+        reply and reply.code,
+        status and str(status),
+        reply and reply.to_wire(),
+        outcome.error,
+        facts.transcript,
+    )
+
+
+def attempt(row: Row) -> Attempt:
+    """Return the attempt of a row of `attempts_of_message`."""
+    return Attempt(
+        id=row[0],
+        message_id=row[1],
+        number=row[2],
+        engine_id=row[3],
+        started_at=to_datetime(row[4]),
+        duration=timedelta(microseconds=row[5]),
+        outcome=OutcomeKind(row[6]),
+        category=Category(row[7]),
+        scope=None if row[8] is None else Scope(row[8]),
+        transport=row[9],
+        route_id=row[10],
+        host=row[11],
+        address=row[12],
+        tls=row[13],
+        tls_verified=row[14],
+        size=row[15],
+        code=row[16],
+        enhanced=row[17],
+        reply=row[18],
+        error=row[19],
+        transcript=row[20],
+    )
+
+
+def event_row(new: NewEvent, message_id: int, at: int, notice_id: int | None) -> tuple[Any, ...]:
+    """Return the row of `insert_event` for an event that an attempt caused."""
+    data = json.dumps(dict(new.data)) if new.data else None
+    return (new.event.value, message_id, at, None, new.reason, notice_id, data)
+
+
+def event(row: Row) -> Event:
+    """Return the event of a row of `events_of_message`."""
+    identity, kind, message_id, at, actor, reason, notice_id, data = row
+    return Event(
+        id=identity,
+        event=EventKind(kind),
+        message_id=message_id,
+        at=to_datetime(at),
+        actor=actor,
+        reason=reason,
+        notice_id=notice_id,
+        data=MappingProxyType({} if data is None else json.loads(data)),
+    )
+
+
+def notice(row: Row) -> Notice:
+    """Return the notice of a row of `notices_of_message`."""
+    identity, submission_id, kind, at, content, sent_as = row
+    return Notice(
+        id=identity,
+        submission_id=submission_id,
+        kind=NoticeKind(kind),
+        at=to_datetime(at),
+        content=content,
+        sent_as=sent_as,
+    )
+
+
+def engine(row: Row) -> EngineInfo:
+    """Return the engine of a row of `all_engines`."""
+    identity, host, pid, process_start, boot_id, pid_namespace, started, heartbeat = row
+    return EngineInfo(
+        id=identity,
+        identity=Identity(
+            host=host, pid=pid, process_start=process_start, boot_id=boot_id, pid_namespace=pid_namespace
+        ),
+        started_at=to_datetime(started),
+        heartbeat_at=to_datetime(heartbeat),
+    )

@@ -1,0 +1,138 @@
+"""The tables: their text, their version, making them, and bringing them up to date.
+
+The one rule: nothing changes the tables of a file but `create_schema`, where there are none, and
+`upgrade`, when somebody asked for it.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable, Mapping
+from functools import cache
+from pathlib import Path
+from types import MappingProxyType
+
+from mailqueue.errors import SchemaNewer, SchemaOutdated
+
+VERSION = 1
+"""The version of the schema that this code reads and writes."""
+
+_STEPS: Mapping[int, Callable[[sqlite3.Cursor], None]] = MappingProxyType({})
+"""From each older version, what makes the next one of it, inside a transaction."""
+
+
+@cache
+def schema_sql() -> str:
+    """Return the whole schema as SQL text: tables, indexes, and the rows that are there from the start."""
+    return (Path(__file__).parent / "schema.sql").read_text(encoding="utf-8")
+
+
+@cache
+def statements() -> tuple[str, ...]:
+    """Return the statements of the schema, one by one."""
+    found: list[str] = []
+    lines: list[str] = []
+    for line in schema_sql().splitlines():
+        lines.append(line)
+        if sqlite3.complete_statement("\n".join(lines)):
+            found.append("\n".join(lines))
+            lines = []
+    return tuple(found)
+
+
+def create_schema(connection: sqlite3.Connection) -> None:
+    """Make mailqueue's tables in the database of `connection`, for an application's own migration tool.
+
+    Joins the transaction that is open on the connection, and then commits nothing; makes a
+    transaction of its own where none is. Does nothing where the tables are there already.
+
+    Raises:
+        SchemaOutdated, SchemaNewer: there are tables of another version.
+        sqlite3.Error: the database is in the way.
+    """
+    cursor = connection.cursor()
+    if connection.in_transaction:
+        _create_once(cursor)
+        return
+    cursor.execute("BEGIN IMMEDIATE")
+    try:
+        _create_once(cursor)
+        cursor.execute("COMMIT")
+    except BaseException:
+        if connection.in_transaction:
+            cursor.execute("ROLLBACK")
+        raise
+
+
+def _create_once(cursor: sqlite3.Cursor) -> None:
+    found = version_of(cursor)
+    if found is None:
+        create_tables(cursor)
+    else:
+        check_version(found, "this database")
+
+
+def create_tables(cursor: sqlite3.Cursor) -> None:
+    """Make all tables, inside the transaction that is open."""
+    for statement in statements():
+        cursor.execute(statement)
+    cursor.execute(
+        "UPDATE mailqueue_meta SET note = ? WHERE key = ?", (f"mailqueue {_release()}", f"log:{VERSION}")
+    )
+
+
+def _release() -> str:
+    from importlib.metadata import PackageNotFoundError, version
+
+    try:
+        return version("mailqueue")
+    except PackageNotFoundError:
+        return "(not installed)"
+
+
+def version_of(cursor: sqlite3.Cursor) -> int | None:
+    """Return the version of the tables. None: there are none."""
+    try:
+        row = cursor.execute("SELECT value FROM mailqueue_meta WHERE key = 'schema'").fetchone()
+    except sqlite3.OperationalError as error:
+        if "no such table" in str(error):
+            return None
+        raise
+    return int(row[0]) if row is not None else 0
+
+
+def check_version(found: int, path: str) -> None:
+    """Check that this code can work with tables of version `found`.
+
+    Raises:
+        SchemaOutdated: they are older.
+        SchemaNewer: they are newer.
+    """
+    if found < VERSION:
+        raise SchemaOutdated(
+            f"{path}: has tables of version {found}, this mailqueue works with {VERSION}: run `mailqueue migrate`"
+        )
+    if found > VERSION:
+        raise SchemaNewer(
+            f"{path}: has tables of version {found}, this mailqueue knows up to {VERSION}: install a newer mailqueue"
+        )
+
+
+def upgrade(cursor: sqlite3.Cursor, found: int, path: str) -> None:
+    """Bring tables of version `found` up to date, inside the transaction that is open.
+
+    Raises:
+        SchemaOutdated: no step leads on from there.
+        SchemaNewer: they are newer than this code.
+    """
+    for version in range(found, VERSION):
+        if version not in _STEPS:
+            raise SchemaOutdated(f"{path}: no step leads from tables of version {version} to {VERSION}")
+        _STEPS[version](cursor)
+        cursor.execute("UPDATE mailqueue_meta SET value = ? WHERE key = 'schema'", (version + 1,))
+        cursor.execute(
+            "INSERT INTO mailqueue_meta (key, value, note) "
+            "VALUES (?, CAST(strftime('%s', 'now') AS INTEGER) * 1000000, ?)",
+            (f"log:{version + 1}", f"mailqueue {_release()}"),
+        )
+    check_version(VERSION if found < VERSION else found, path)

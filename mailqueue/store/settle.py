@@ -1,0 +1,133 @@
+"""Settling: what policy decided about an attempt is written whole, or not at all.
+
+The one rule: a settlement acts only for the claim it names. Which ones come too late is found out
+before anything is written.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import assert_never
+
+from mailqueue.model.attempt import OutcomeKind
+from mailqueue.model.events import EventKind
+from mailqueue.model.settlement import NewNotice, Retire, Retry, Settlement
+from mailqueue.store import rows
+from mailqueue.store.base import StaleNotice
+from mailqueue.store.batch import ATTEMPT, EVENT, Batch, write_rows
+from mailqueue.store.queries import query
+from mailqueue.store.submit import submit
+
+
+def settle(batch: Batch, settlements: Sequence[Settlement], notices: Sequence[NewNotice]) -> frozenset[int]:
+    """Apply settlements and their notices; see `Transaction.settle`."""
+    late = _late(batch, settlements)
+    apply = list(settlements) if not late else _still_apply(batch, settlements, late)
+    if late:
+        _refuse_stale(notices, late - {each.message.id for each in apply})
+    told = {
+        message_id: notice_id
+        for notice in notices
+        for notice_id in (add_notice(batch, notice),)
+        for message_id in notice.message_ids
+    }
+    _move(batch, apply)
+    for each in apply:
+        for event in each.events:
+            row = rows.event_row(event, each.message.id, each.at, told.get(each.message.id))
+            batch.add(EVENT, row)
+    for each in settlements if not late else _existing(batch, settlements):
+        batch.add(ATTEMPT, rows.attempt_row(each))
+    return late
+
+
+def _late(batch: Batch, settlements: Sequence[Settlement]) -> frozenset[int]:
+    """Return the ids of the messages whose claim has been returned meanwhile."""
+    pairs = json.dumps([(each.message.id, each.message.claim) for each in settlements])
+    return frozenset(json.loads(batch.now().execute(query("late_claims"), (pairs,)).fetchone()[0]))
+
+
+def _still_apply(batch: Batch, settlements: Sequence[Settlement], late: frozenset[int]) -> list[Settlement]:
+    """Return the settlements that act: those in time, and late deliveries of what has not retired."""
+    fates = _fates(batch, late)
+    return [
+        each
+        for each in settlements
+        if each.message.id not in late
+        or (each.outcome.kind is OutcomeKind.DELIVERED and not fates.get(each.message.id, True))
+    ]
+
+
+def _existing(batch: Batch, settlements: Sequence[Settlement]) -> list[Settlement]:
+    """Return the settlements whose message has not been purged."""
+    there = _fates(batch, [each.message.id for each in settlements])
+    return [each for each in settlements if each.message.id in there]
+
+
+def _fates(batch: Batch, ids: Sequence[int] | frozenset[int]) -> dict[int, bool]:
+    """Return which of the messages exist, and whether each has retired."""
+    found = batch.now().execute(query("fates"), (json.dumps(list(ids)),)).fetchone()[0]
+    return {identity: bool(retired) for identity, retired in json.loads(found)}
+
+
+def _refuse_stale(notices: Sequence[NewNotice], dropped: frozenset[int]) -> None:
+    stale = frozenset(identity for notice in notices for identity in notice.message_ids) & dropped
+    if stale:
+        raise StaleNotice(stale)
+
+
+def _move(batch: Batch, settlements: Sequence[Settlement]) -> None:
+    """Let the messages retire, or wait for their next attempt."""
+    done: list[tuple[object, ...]] = []
+    again: list[tuple[object, ...]] = []
+    for each in settlements:
+        message, move = each.message, each.move
+        delivered = each.outcome.kind is OutcomeKind.DELIVERED
+        error = None if delivered else each.outcome.summary()
+        match move:
+            case Retire():
+                done.append((message.id, move.state.value, each.at, error))
+            case Retry():
+                again.append((message.id, move.next_attempt_at, move.fallback, move.warn_at, error))
+                batch.due(message.domain, move.next_attempt_at)
+            case _:
+                assert_never(move)
+    if done:
+        write_rows(batch.now(), query("retire"), done)
+        batch.now().execute(query("remove_marks"), (json.dumps([row[0] for row in done]),))
+        _let_go(batch, settlements)
+    if again:
+        write_rows(batch.now(), query("retry"), again)
+
+
+def _let_go(batch: Batch, settlements: Sequence[Settlement]) -> None:
+    """Note, once they have retired, that messages need their content no more."""
+    for each in settlements:
+        if isinstance(each.move, Retire):
+            message = each.message
+            keep_until = each.move.keep_content_until
+            batch.spent(message.submission_id, message.content_id, message.size, each.at, keep_until)
+
+
+# --- notices ----------------------------------------------------------------------------------
+def add_notice(batch: Batch, notice: NewNotice) -> int:
+    """Write a notice, and queue it where it is to be sent. Returns its id."""
+    sent_as = None if notice.submission is None else submit(batch, notice.submission).id
+    values = (notice.submission_id, notice.kind.value, notice.at, notice.content, sent_as)
+    found = batch.now().execute(query("insert_notice"), values).lastrowid
+    assert found is not None
+    return found
+
+
+def warned(batch: Batch, notice: NewNotice, reason: str) -> bool:
+    """Write a `delayed` notice; see `Transaction.warned`."""
+    ids = json.dumps(notice.message_ids)
+    owed = batch.now().execute(query("count_owed"), (ids, notice.at)).fetchone()[0]
+    if owed != len(notice.message_ids):
+        return False
+    notice_id = add_notice(batch, notice)
+    batch.now().execute(query("clear_warnings"), (ids,))
+    for message_id in notice.message_ids:
+        batch.add(EVENT, (EventKind.DELAYED.value, message_id, notice.at, None, reason, notice_id, None))
+    return True

@@ -1,0 +1,65 @@
+-- What a write transaction gathers and writes at its end, many rows in a statement.
+
+-- name: last_ids
+SELECT json_group_object(name, seq) FROM sqlite_sequence
+WHERE name IN ('mailqueue_content', 'mailqueue_submission', 'mailqueue_message')
+
+-- name: insert_content
+INSERT INTO mailqueue_content (id, submission_id, size, created_at, data)
+VALUES (?, ?, ?, ?, ?)
+
+-- name: insert_submission
+INSERT INTO mailqueue_submission (id, account_id, content_id, sender, message_id, subject, eight_bit, utf8_header,
+    notice_for, actor, submitted_at)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+
+-- name: insert_message
+INSERT INTO mailqueue_message (id, submission_id, account_id, recipient, domain, state, holds, next_attempt_at,
+    fallback, schedule, give_up_at)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+
+-- name: insert_hold
+INSERT INTO mailqueue_hold (message_id, rule_id, since_at, actor, reason)
+VALUES (?, ?, ?, ?, ?)
+
+-- name: insert_attempt
+INSERT INTO mailqueue_attempt (message_id, number, engine_id, started_at, duration, outcome, category, scope,
+    transport, route_id, host, address, tls, tls_verified, size, code, enhanced, reply, error, transcript)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+
+-- name: insert_event
+INSERT INTO mailqueue_event (event, message_id, at, actor, reason, notice_id, data)
+VALUES (?, ?, ?, ?, ?, ?, ?)
+
+-- name: lower_due
+INSERT INTO mailqueue_destination (domain, due_at)
+VALUES (?, ?)
+ON CONFLICT (domain) DO UPDATE SET due_at = excluded.due_at
+WHERE mailqueue_destination.due_at IS NULL OR mailqueue_destination.due_at > excluded.due_at
+
+-- name: keep_content
+UPDATE mailqueue_content SET purge_at = max(coalesce(purge_at, 0), ?)
+WHERE id = ? AND purged_at IS NULL
+
+-- Content whose last message has gone, and that nobody wished to keep.
+-- name: drop_spent_content
+UPDATE mailqueue_content SET data = NULL, purged_at = ?
+WHERE id IN (
+    SELECT json_extract(value, '$[0]') FROM json_each(?)
+    WHERE NOT EXISTS (
+        SELECT 1 FROM mailqueue_message AS message
+        WHERE message.submission_id = json_extract(value, '$[1]') AND message.retired_at IS NULL))
+    AND purge_at IS NULL AND purged_at IS NULL
+
+-- name: drop_purged_chunks
+DELETE FROM mailqueue_chunk
+WHERE content_id IN (
+    SELECT content.id FROM json_each(?) AS spent
+    JOIN mailqueue_content AS content ON content.id = json_extract(spent.value, '$[0]')
+    WHERE content.purged_at IS NOT NULL)
+
+-- name: raise_wake
+UPDATE mailqueue_meta SET value = value + 1 WHERE key = 'wake'
+
+-- name: raise_settings
+UPDATE mailqueue_meta SET value = value + 1 WHERE key = 'settings'

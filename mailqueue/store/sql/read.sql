@@ -1,0 +1,93 @@
+-- Questions. Columns of messages are always the same, in the order of rows.message.
+
+-- name: wake
+SELECT value FROM mailqueue_meta WHERE key = 'wake'
+
+-- name: count_active
+SELECT count(*) FROM mailqueue_message WHERE retired_at IS NULL
+
+-- name: count_claimed
+SELECT count(*) FROM mailqueue_message WHERE state = 'claimed'
+
+-- name: count_held
+SELECT count(*) FROM mailqueue_message WHERE retired_at IS NULL AND holds > 0
+
+-- name: next_due
+SELECT min(due_at) FROM mailqueue_destination WHERE due_at IS NOT NULL
+
+-- name: next_warning
+SELECT min(warn_at) FROM mailqueue_message WHERE warn_at IS NOT NULL AND state = 'queued' AND holds = 0
+
+-- name: owed_submissions
+SELECT DISTINCT submission_id FROM (
+    SELECT submission_id FROM mailqueue_message
+    WHERE warn_at IS NOT NULL AND state = 'queued' AND holds = 0 AND warn_at <= ?
+    ORDER BY warn_at LIMIT ?)
+
+-- name: owed_warnings
+SELECT message.id, message.submission_id, message.account_id, message.recipient, message.domain,
+    message.attempts, message.claim, message.schedule, message.give_up_at, message.warn_at,
+    submission.content_id, submission.sender, submission.eight_bit, submission.utf8_header,
+    submission.notice_for, submission.submitted_at, content.size
+FROM mailqueue_message AS message
+JOIN mailqueue_submission AS submission ON submission.id = message.submission_id
+JOIN mailqueue_content AS content ON content.id = submission.content_id
+WHERE message.submission_id = ? AND message.retired_at IS NULL
+    AND message.warn_at <= ? AND message.state = 'queued' AND message.holds = 0
+ORDER BY message.id
+
+-- name: read_messages
+SELECT message.id, message.submission_id, account.name, submission.sender, message.recipient, message.state,
+    message.holds, message.attempts, submission.submitted_at, message.claimed_at, message.next_attempt_at,
+    message.give_up_at, message.schedule, message.last_error, message.retired_at, submission.message_id,
+    submission.subject, content.size
+FROM mailqueue_message AS message
+CROSS JOIN mailqueue_submission AS submission ON submission.id = message.submission_id
+CROSS JOIN mailqueue_content AS content ON content.id = submission.content_id
+CROSS JOIN mailqueue_account AS account ON account.id = message.account_id
+
+-- name: message_exists
+SELECT retired_at FROM mailqueue_message WHERE id = ?
+
+-- name: last_message_id
+SELECT coalesce((SELECT seq FROM sqlite_sequence WHERE name = 'mailqueue_message'), 0)
+
+-- name: last_submission_id
+SELECT coalesce((SELECT seq FROM sqlite_sequence WHERE name = 'mailqueue_submission'), 0)
+
+-- name: holds_of_message
+SELECT mark.rule_id, rule.id IS NOT NULL, mark.since_at, mark.actor, mark.reason
+FROM mailqueue_hold AS mark
+LEFT JOIN mailqueue_hold_rule AS rule ON rule.id = mark.rule_id
+WHERE mark.message_id = ? ORDER BY mark.id
+
+-- name: attempts_of_message
+SELECT id, message_id, number, engine_id, started_at, duration, outcome, category, scope, transport, route_id,
+    host, address, tls, tls_verified, size, code, enhanced, reply, error, transcript
+FROM mailqueue_attempt WHERE message_id = ? ORDER BY id
+
+-- name: events_of_message
+SELECT id, event, message_id, at, actor, reason, notice_id, data
+FROM mailqueue_event WHERE message_id = ? ORDER BY id
+
+-- name: notices_of_message
+SELECT id, submission_id, kind, at, content, sent_as FROM mailqueue_notice
+WHERE id IN (SELECT notice_id FROM mailqueue_event WHERE message_id = ? AND notice_id IS NOT NULL) ORDER BY id
+
+-- name: content_of
+SELECT submission.content_id FROM mailqueue_message AS message
+JOIN mailqueue_submission AS submission ON submission.id = message.submission_id
+WHERE message.id = ?
+
+-- name: content
+SELECT size, purged_at, data FROM mailqueue_content WHERE id = ?
+
+-- name: content_facts
+SELECT size, purged_at, data IS NOT NULL FROM mailqueue_content WHERE id = ?
+
+-- Content that stands in one row is its own only piece.
+-- name: inline_content
+SELECT data FROM mailqueue_content WHERE id = ? AND ? = 0
+
+-- name: chunk
+SELECT data FROM mailqueue_chunk WHERE content_id = ? AND number = ?

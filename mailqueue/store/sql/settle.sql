@@ -1,0 +1,40 @@
+-- Settlements, each guarded by its claim number.
+
+-- Which of these [message, claim] pairs are no claims any more.
+-- name: late_claims
+SELECT json_group_array(json_extract(pair.value, '$[0]')) FROM json_each(?) AS pair
+LEFT JOIN mailqueue_message AS message ON message.id = json_extract(pair.value, '$[0]')
+WHERE message.id IS NULL OR message.state <> 'claimed' OR message.claim <> json_extract(pair.value, '$[1]')
+
+-- Of these messages: [id, whether it has retired].
+-- name: fates
+SELECT json_group_array(json_array(id, retired_at IS NOT NULL)) FROM mailqueue_message
+WHERE id IN (SELECT value FROM json_each(?))
+
+-- name: retire
+WITH done (id, state, at, error) AS (VALUES (?, ?, ?, ?))
+UPDATE mailqueue_message
+SET state = done.state, retired_at = done.at, last_error = coalesce(done.error, last_error), holds = 0,
+    engine_id = NULL, claimed_at = NULL, next_attempt_at = NULL, warn_at = NULL
+FROM done WHERE mailqueue_message.id = done.id AND mailqueue_message.retired_at IS NULL
+
+-- name: retry
+WITH again (id, at, fallback, warn_at, error) AS (VALUES (?, ?, ?, ?, ?))
+UPDATE mailqueue_message
+SET state = 'queued', next_attempt_at = again.at, fallback = again.fallback, warn_at = again.warn_at,
+    last_error = again.error, engine_id = NULL, claimed_at = NULL
+FROM again WHERE mailqueue_message.id = again.id AND mailqueue_message.state = 'claimed'
+
+-- name: remove_marks
+DELETE FROM mailqueue_hold WHERE message_id IN (SELECT value FROM json_each(?))
+
+-- name: insert_notice
+INSERT INTO mailqueue_notice (submission_id, kind, at, content, sent_as) VALUES (?, ?, ?, ?, ?)
+
+-- How many of these messages are owed a delay notice.
+-- name: count_owed
+SELECT count(*) FROM mailqueue_message
+WHERE id IN (SELECT value FROM json_each(?)) AND state = 'queued' AND holds = 0 AND warn_at <= ?
+
+-- name: clear_warnings
+UPDATE mailqueue_message SET warn_at = NULL WHERE id IN (SELECT value FROM json_each(?))

@@ -1,0 +1,221 @@
+"""The SQLite store: one file, one writer at a time, readers beside it.
+
+The one rule: a transaction is begun, filled, committed and, when it fails, rolled back in this file
+only (and, inside an application's own transaction, in `joined`).
+"""
+
+from __future__ import annotations
+
+import atexit
+import logging
+import os
+import sqlite3
+import weakref
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future
+from contextlib import AbstractContextManager
+from typing import Any, TypeVar
+
+from mailqueue.errors import StoreError
+from mailqueue.store.base import Reader, Store, Transaction
+from mailqueue.store.batch import Batch
+from mailqueue.store.connections import Connections
+from mailqueue.store.faults import concerns_all, explain, explained
+from mailqueue.store.files import SideLock, checked_path
+from mailqueue.store.joined import joined
+from mailqueue.store.read import SqliteReader
+from mailqueue.store.settings import Shared, Snapshots
+from mailqueue.store.transaction import SqliteTransaction
+from mailqueue.store.writer import Job, Writer
+
+T = TypeVar("T")
+_log = logging.getLogger("mailqueue.store")
+
+_DRAIN = 10.0  # seconds that what waits may take at close and at exit
+_open_stores: weakref.WeakSet[SqliteStore] = weakref.WeakSet()
+
+
+def open_store(
+    path: str | os.PathLike[str], *, create: bool = True, migrate: bool = False, busy_timeout: float = 5.0
+) -> Store:
+    """Return the store at `path`. Nothing is opened before it is used.
+
+    Args:
+        path: of an SQLite database, a file on disk.
+        create: make the file and the tables where there are none.
+        migrate: bring older tables up to date.
+        busy_timeout: seconds to wait for another writer.
+
+    Raises:
+        StoreError: the path names no file.
+    """
+    return SqliteStore(checked_path(path), create=create, migrate=migrate, busy_timeout=busy_timeout)
+
+
+class SqliteStore:
+    """A store in one SQLite file; `mailqueue.store.base.Store` says what each method promises."""
+
+    def __init__(self, path: str, *, create: bool, migrate: bool, busy_timeout: float) -> None:
+        self.path = path
+        self.busy_timeout = busy_timeout
+        self._connections = Connections(path, create=create, migrate=migrate, busy_timeout=busy_timeout)
+        self._lock = SideLock(path)
+        self._shared = Shared()
+        self._writer = Writer(self._commit, path)
+        self._bells: dict[object, Callable[[], None]] = {}
+        _open_stores.add(self)
+
+    # -- writing -------------------------------------------------------------------------------
+    def run(self, job: Callable[[Transaction], T]) -> T:  # noqa: D102
+        return self._writer.run(job)
+
+    def enqueue(self, job: Callable[[Transaction], T]) -> Future[T]:  # noqa: D102
+        return self._writer.enqueue(job)
+
+    def joined(self, connection: Any) -> AbstractContextManager[Transaction]:  # noqa: ANN401, D102
+        return joined(connection, self.path, self._connections.prepare, self._shared)
+
+    def _commit(self, jobs: Sequence[Job[Any]]) -> None:
+        """Do jobs in one transaction; where one of them fails it, each in its own. Never raises."""
+        if not jobs:
+            return
+        try:
+            if self._together(jobs):
+                self._ring()
+        except BaseException as error:
+            if len(jobs) == 1 or concerns_all(error):
+                told = explain(error, self.path) if isinstance(error, sqlite3.Error) else error
+                for job in jobs:
+                    job.error = _copy(told)
+            else:
+                for job in jobs:
+                    self._commit([job])
+
+    def _together(self, jobs: Sequence[Job[Any]]) -> bool:
+        """Do jobs in one transaction, and commit it. Returns whether it wakes engines."""
+        with self._connections.in_use():
+            connection = self._connections.writer()
+            left = self._lock.acquire(self.busy_timeout)
+            waited = left < self.busy_timeout
+            try:
+                if waited:
+                    connection.execute(f"PRAGMA busy_timeout = {int(left * 1000)}")
+                woke = self._transact(connection, jobs)
+                if waited:
+                    connection.execute(f"PRAGMA busy_timeout = {int(self.busy_timeout * 1000)}")
+                return woke
+            except BaseException as error:
+                if waited or concerns_all(error):
+                    self._connections.drop_writer()
+                raise
+            finally:
+                self._lock.release()
+
+    def _transact(self, connection: sqlite3.Connection, jobs: Sequence[Job[Any]]) -> bool:
+        cursor = connection.cursor()
+        cursor.execute("BEGIN IMMEDIATE")
+        try:
+            batch = Batch(cursor, Snapshots(self._shared))
+            transaction = SqliteTransaction(batch)
+            for job in jobs:
+                _do(job, transaction, connection)
+            woke = batch.finish()
+            cursor.execute("COMMIT")
+            return woke
+        except BaseException:
+            if connection.in_transaction:
+                cursor.execute("ROLLBACK")
+            raise
+
+    def on_wake(self, callback: Callable[[], None]) -> Callable[[], None]:  # noqa: D102
+        token = object()
+        self._bells = {**self._bells, token: callback}
+
+        def end() -> None:
+            self._bells = {key: each for key, each in self._bells.items() if key is not token}
+
+        return end
+
+    def _ring(self) -> None:
+        for callback in self._bells.values():
+            try:
+                callback()
+            except Exception:
+                _log.exception("a callback for new mail failed")
+
+    # -- reading -------------------------------------------------------------------------------
+    def read(self, question: Callable[[Reader], T]) -> T:  # noqa: D102
+        with explained(self.path), self._connections.reader() as connection:
+            cursor = connection.cursor()
+            cursor.execute("BEGIN")
+            try:
+                return question(SqliteReader(cursor, Snapshots(self._shared)))
+            finally:
+                if connection.in_transaction:
+                    cursor.execute("ROLLBACK")
+
+    def data_version(self) -> int:  # noqa: D102
+        with explained(self.path):
+            return self._connections.data_version()
+
+    # -- closing and forking -------------------------------------------------------------------
+    def close(self) -> None:  # noqa: D102
+        self._writer.close(_DRAIN)
+        self._connections.close()
+        self._lock.close()
+        _open_stores.discard(self)
+
+    def before_fork(self) -> None:
+        """Close what is open, as soon as nobody uses it."""
+        self._connections.shut()
+
+    def after_fork_in_parent(self) -> None:
+        """Let the work go on."""
+        self._connections.reopen()
+
+    def after_fork_in_child(self) -> None:
+        """Forget all that the parent had, but for the path."""
+        self._writer.start_anew()
+        self._connections.start_anew()
+        self._lock.close()
+        self._lock = SideLock(self.path)
+        self._shared = Shared()
+        self._bells = {}
+
+
+def _do(job: Job[Any], transaction: SqliteTransaction, connection: sqlite3.Connection) -> None:
+    """Do one job. One that fails and has written nothing fails alone; others fail their transaction."""
+    batch = transaction.batch
+    before = (batch.added, connection.total_changes)
+    try:
+        job.result = job.work(transaction)
+        job.error = None
+    except Exception as error:
+        if concerns_all(error) or before != (batch.added, connection.total_changes):
+            raise
+        job.error = error
+
+
+def _copy(error: BaseException) -> BaseException:
+    """Return an error of the same kind, since each thread that raises it adds its own traceback."""
+    if not isinstance(error, StoreError):
+        return error
+    copy = type(error)(*error.args)
+    copy.__cause__ = error.__cause__
+    return copy
+
+
+def _for_all(step: Callable[[SqliteStore], None]) -> Callable[[], None]:
+    def run() -> None:
+        for store in list(_open_stores):
+            step(store)
+
+    return run
+
+
+os.register_at_fork(
+    before=_for_all(SqliteStore.before_fork),
+    after_in_parent=_for_all(SqliteStore.after_fork_in_parent),
+    after_in_child=_for_all(SqliteStore.after_fork_in_child),
+)
+atexit.register(_for_all(SqliteStore.close))
