@@ -68,7 +68,7 @@ class SystemTimer:
         if at <= self._clock.now():
             self.cancel()
             self._alarm()
-        elif at != self._armed:
+        elif at != self._armed and self._scheduler is not None:
             self._armed = at
             self._scheduler.add_job(
                 self._ring, "date", run_date=to_datetime(at), id="alarm", replace_existing=True
