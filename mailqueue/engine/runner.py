@@ -222,6 +222,7 @@ class _Run:
         self._stopping = asyncio.Event()
         self._ending = False
         self._said_no_transport = False
+        self._warning: asyncio.Task[None] | None = None
         self._beat_at = self._loop.time()
         self._timer: Timer = engine._timer or SystemTimer(self._clock)
         self._resolver = engine._resolver or Resolver(clock=self._clock)
@@ -246,12 +247,13 @@ class _Run:
         self._beat_at = self._loop.time()
         logger.info("engine %d started: pid %d, hostname %s", self._id, self._me.pid, self._engine.hostname)
         unwatch = self._store.on_wake(self._woken)
-        self._timer.start(self._wake)
+        self._timer.start(self._ring)
         tasks = [self._loop.create_task(self._watch()), self._loop.create_task(self._upkeep())]
         self._timer.every(self._engine._heartbeat, self._beat, "heartbeat")
         self._timer.every(_LOOK_EVERY, self._look_again, "look")
         self._timer.every(_SWEEP_EVERY, self._upkeep, "sweep")
         await self._take_over(self._clock.now())
+        await self._warn()
         self._wake()
         self.begun()
         pump = self._loop.create_task(self._pump())
@@ -271,6 +273,12 @@ class _Run:
 
     def _woken(self) -> None:
         self._loop.call_soon_threadsafe(self._wake)
+
+    def _ring(self) -> None:
+        """Do what the alarm was armed for: an attempt, or a delay notice."""
+        self._wake()
+        if self._warning is None or self._warning.done():
+            self._warning = self._loop.create_task(self._warn())
 
     async def _look_again(self) -> None:
         self._wake()
@@ -422,10 +430,15 @@ class _Run:
             if await self._take_over(now):
                 self._wake()
             await sweep.finish_marking(self._store, now)
-            await self._settler.warn(now)
             await sweep.purge(self._store, now)
         except StoreError as error:
             logger.error("upkeep has to wait: %s", error)
+
+    async def _warn(self) -> None:
+        try:
+            await self._settler.warn()
+        except StoreError as error:
+            logger.error("delay notices have to wait: %s", error)
 
     async def _take_over(self, now: int) -> int:
         dead_after = round(self._engine._dead_after * SECOND)

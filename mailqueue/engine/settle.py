@@ -9,19 +9,25 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
+from functools import partial
 
-from mailqueue.clock import Clock
+from mailqueue import ids
+from mailqueue.clock import Clock, from_datetime
 from mailqueue.engine.attempt import Tried
+from mailqueue.errors import NotFound
 from mailqueue.model.attempt import OutcomeKind
-from mailqueue.model.events import NoticeKind
+from mailqueue.model.settings import Settings
 from mailqueue.model.settlement import NewNotice, Retire, Retry, Settlement
 from mailqueue.policy import report
 from mailqueue.policy.settle import settle
-from mailqueue.store.base import Store
+from mailqueue.store.base import Reader, Store, Transaction
 
 logger = logging.getLogger("mailqueue.delivery")
+
+_WARNINGS = 100  # delay notices of one step
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,8 +50,10 @@ class Settler:
     def __init__(self, store: Store, clock: Clock, hostname: str) -> None:
         self._store = store
         self._clock = clock
-        self._hostname = hostname
         self._random = random.Random()
+        self._reporter = report.Reporter(
+            hostname=hostname, message_id=lambda: ids.message_id(hostname), boundary=ids.token
+        )
 
     def work(self, finished: Sequence[Tried]) -> Work:
         """Return what follows from attempts, with the notices that are owed."""
@@ -63,7 +71,7 @@ class Settler:
             )
             for tried in finished
         )
-        return Work(settlements, self._notices(settlements, now))
+        return self._with_notices(settlements, settings, now)
 
     def without_notices(self, work: Work, stale: Collection[int]) -> Work:
         """Return the same settlements, with notices that tell nothing of the messages in `stale`."""
@@ -71,13 +79,60 @@ class Settler:
             replace(settlement, notice=None) if settlement.message.id in stale else settlement
             for settlement in work.settlements
         )
-        return Work(settlements, self._notices(settlements, self._clock.now()))
+        settings = self._store.read(lambda reader: reader.settings())
+        return self._with_notices(settlements, settings, self._clock.now())
 
-    def _notices(self, settlements: Sequence[Settlement], now: int) -> tuple[NewNotice, ...]:
-        return ()
+    def _with_notices(self, settlements: tuple[Settlement, ...], settings: Settings, now: int) -> Work:
+        wanted = report.wanted(settlements)
+        if not wanted:
+            return Work(settlements, ())
+        originals = self._originals(wanted)
+        notices = report.compose_notices(settlements, originals, settings, self._reporter, now)
+        return Work(settlements, tuple(notices))
 
-    async def warn(self, now: int) -> None:
-        """Give the delay notices that are owed by now."""
+    def _originals(self, content_ids: Iterable[int]) -> dict[int, bytes]:
+        """Return the beginnings of contents; those that are gone are left out."""
+        found = {}
+        for content_id in content_ids:
+            with suppress(NotFound):
+                found[content_id] = self._store.read(
+                    lambda reader, wanted=content_id: reader.content_head(wanted, report.ORIGINAL_OCTETS)  # type: ignore[misc]
+                )
+        return found
+
+    async def warn(self) -> None:
+        """Give the delay notices that are owed by now, a step at a time."""
+        more = True
+        while more:
+            now = self._clock.now()
+            owed, settings = self._store.read(lambda reader: (_owed(reader, now), reader.settings()))  # noqa: B023
+            originals = self._originals({each.message.content_id for each in owed})
+            notices = report.compose_warnings(owed, originals, settings, self._reporter, now)
+            told = {message_id for notice in notices for message_id in notice.message_ids}
+            unwanted = [each.message.id for each in owed if each.message.id not in told]
+            await asyncio.wrap_future(self._store.enqueue(partial(_write_warnings, notices, unwanted)))
+            more = len(owed) == _WARNINGS
+
+
+def _owed(reader: Reader, now: int) -> list[report.Owed]:
+    owed = []
+    for message in reader.owed_warnings(now, _WARNINGS):
+        tried = reader.attempts(message.id)
+        due = reader.message(message.id).next_attempt_at
+        owed.append(
+            report.Owed(
+                message=message,
+                next_attempt_at=now if due is None else from_datetime(due),
+                last=tried[-1] if tried else None,
+            )
+        )
+    return owed
+
+
+def _write_warnings(notices: Sequence[NewNotice], unwanted: Sequence[int], tx: Transaction) -> None:
+    for notice in notices:
+        tx.warned(notice, "the sender was told that it is late")
+    tx.unwarned(unwanted)
 
 
 def log(settlement: Settlement) -> None:

@@ -118,7 +118,14 @@ class Transaction(Protocol):
         ...
 
     def warned(self, notice: NewNotice, reason: str) -> bool:
-        """Write a `delayed` notice with its events and clear `warn_at` of its messages. False, and nothing written: one of them is owed none any more."""
+        """Write a `delayed` notice with its events and clear `warn_at` of its messages.
+
+        False, and nothing written: one of them is owed none any more.
+        """
+        ...
+
+    def unwarned(self, message_ids: Sequence[int]) -> None:
+        """Clear `warn_at` of messages that are owed no delay notice any more."""
         ...
 
     def put_back(self, messages: Sequence[Claimed], now: int) -> None:

@@ -131,3 +131,8 @@ def warned(batch: Batch, notice: NewNotice, reason: str) -> bool:
     for message_id in notice.message_ids:
         batch.add(EVENT, (EventKind.DELAYED.value, message_id, notice.at, None, reason, notice_id, None))
     return True
+
+
+def unwarned(batch: Batch, message_ids: Sequence[int]) -> None:
+    """Note that messages are owed no delay notice; see `Transaction.unwarned`."""
+    batch.now().execute(query("clear_warnings"), (json.dumps(list(message_ids)),))

@@ -49,6 +49,9 @@ class SqliteTransaction:
     def warned(self, notice: NewNotice, reason: str) -> bool:  # noqa: D102
         return settle.warned(self.batch, notice, reason)
 
+    def unwarned(self, message_ids: Sequence[int]) -> None:  # noqa: D102
+        settle.unwarned(self.batch, message_ids)
+
     def put_back(self, messages: Sequence[Claimed], now: int) -> None:  # noqa: D102
         claim.put_back(self.batch, messages, now)
 
