@@ -132,9 +132,9 @@ _NAMES = {
 
 
 def name_character(character: str) -> str:
-    """Return words for `character` that are safe to show: 'a line feed', "',' ", 'the character U+200B'."""
+    """Return words for `character` that are safe to show: 'a line feed', 'the character U+200B'."""
     if character in _NAMES:
         return _NAMES[character]
-    if character.isprintable():
+    if character.isascii() and character.isprintable():
         return repr(character)
     return f"the character U+{ord(character):04X}"
