@@ -89,7 +89,20 @@ def _active(which: Filter, after: int) -> _Built:
     return f"{where} ORDER BY message.submission_id, message.id", [*values, after]
 
 
-def active_ids(which: Filter, after: int, limit: int) -> _Built:
-    """Return the question for the ids of the next `limit` messages that have not retired."""
-    text, values = _active(which, after)
-    return f"SELECT message.id FROM mailqueue_message AS message {text} LIMIT ?", [*values, limit]
+def steps(which: Filter, after: int, limit: int, *, held: bool) -> _Built:
+    """Return the question for the next `limit` messages to look at: their ids, and whether each is meant.
+
+    Where the filter names messages or a submission, those are looked at; else all that have not
+    retired (`held`: of these, the ones on hold), so that a step costs the same whatever matches.
+    """
+    if which.ids is not None or which.submission_id is not None:
+        text, values = _active(which, after)
+        return f"SELECT message.id, 1 FROM mailqueue_message AS message {text} LIMIT ?", [*values, limit]
+    meant, wanted = conditions(which)
+    if held:
+        text = "WHERE message.retired_at IS NULL AND message.holds > 0 AND message.id > ? ORDER BY message.id"
+        values = [after]
+    else:
+        text, values = _active(Filter(), after)
+    question = f"SELECT message.id, 1{meant} FROM mailqueue_message AS message {text} LIMIT ?"
+    return question, [*wanted, *values, limit]

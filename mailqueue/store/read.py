@@ -16,7 +16,7 @@ from mailqueue.model.events import Event, Notice
 from mailqueue.model.filters import Filter, Page
 from mailqueue.model.message import Claimed, Message
 from mailqueue.model.settings import Settings
-from mailqueue.store import filters, rows
+from mailqueue.store import filters, integrity, rows
 from mailqueue.store.base import Depth
 from mailqueue.store.batch import CHUNK
 from mailqueue.store.queries import query
@@ -70,6 +70,9 @@ class SqliteReader:
             owed = self._all("owed_warnings", submission_id, now)
             found += [rows.claimed(row, engine_id=0, uncertain=False) for row in owed]
         return found
+
+    def integrity(self) -> list[str]:  # noqa: D102
+        return list(integrity.faults(self._cursor))
 
     # -- messages ------------------------------------------------------------------------------
     def message(self, message_id: int) -> Message:  # noqa: D102

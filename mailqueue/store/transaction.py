@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from mailqueue.model.account import Account
 from mailqueue.model.engine import Identity
+from mailqueue.model.filters import Filter
 from mailqueue.model.message import Claimed, NewSubmission, Submission
+from mailqueue.model.rules import HoldRule, Route, Transport
+from mailqueue.model.schedule import Schedule
 from mailqueue.model.settings import Settings
 from mailqueue.model.settlement import NewNotice, Settlement
-from mailqueue.store import claim, engines, settle, submit
-from mailqueue.store.base import ClaimRequest
+from mailqueue.store import admin, claim, engines, settle, steer, submit, upkeep
+from mailqueue.store.base import ClaimRequest, Progress
 from mailqueue.store.batch import Batch
 
 
@@ -63,3 +67,60 @@ class SqliteTransaction:
 
     def bury_engine(self, engine_id: int, now: int) -> int:  # noqa: D102
         return engines.bury(self.batch, engine_id)
+
+    # -- steer ---------------------------------------------------------------------------------
+    def hold(  # noqa: D102
+        self, which: Filter, *, actor: str, reason: str, now: int, after: int, limit: int
+    ) -> Progress:
+        return steer.hold(self.batch, which, actor=actor, reason=reason, now=now, after=after, limit=limit)
+
+    def release(  # noqa: D102
+        self, which: Filter, *, actor: str, reason: str, now: int, after: int, limit: int
+    ) -> Progress:
+        return steer.release(self.batch, which, actor=actor, reason=reason, now=now, after=after, limit=limit)
+
+    def add_hold_rule(self, rule: HoldRule, now: int) -> HoldRule:  # noqa: D102
+        return steer.add_rule(self.batch, rule, now)
+
+    def mark_rule(self, rule_id: int, now: int, limit: int) -> Progress:  # noqa: D102
+        return steer.mark_rule(self.batch, rule_id, now, limit)
+
+    def remove_hold_rule(self, rule_id: int, *, actor: str, now: int) -> HoldRule:  # noqa: D102
+        return steer.remove_rule(self.batch, rule_id, actor=actor, now=now)
+
+    def add_account(self, name: str, now: int) -> Account:  # noqa: D102
+        return admin.add_account(self.batch, name, now)
+
+    def set_account(self, account: Account) -> None:  # noqa: D102
+        admin.set_account(self.batch, account)
+
+    def add_transport(self, transport: Transport, now: int) -> Transport:  # noqa: D102
+        return admin.add_transport(self.batch, transport, now)
+
+    def set_transport(self, transport: Transport) -> None:  # noqa: D102
+        admin.set_transport(self.batch, transport)
+
+    def remove_transport(self, name: str) -> None:  # noqa: D102
+        admin.remove_transport(self.batch, name)
+
+    def add_route(self, route: Route, now: int) -> Route:  # noqa: D102
+        return admin.add_route(self.batch, route, now)
+
+    def remove_route(self, route_id: int) -> None:  # noqa: D102
+        admin.remove_route(self.batch, route_id)
+
+    def add_schedule(self, schedule: Schedule, now: int) -> None:  # noqa: D102
+        admin.add_schedule(self.batch, schedule, now)
+
+    # -- upkeep --------------------------------------------------------------------------------
+    def purge_history(self, now: int, limit: int) -> int:  # noqa: D102
+        return upkeep.purge_history(self.batch, now, limit)
+
+    def purge_content(self, now: int, limit: int) -> int:  # noqa: D102
+        return upkeep.purge_content(self.batch, now, limit)
+
+    def purge_keys(self, older_than: int, limit: int) -> int:  # noqa: D102
+        return upkeep.purge_keys(self.batch, older_than, limit)
+
+    def purge_orphans(self, older_than: int, limit: int) -> int:  # noqa: D102
+        return upkeep.purge_orphans(self.batch, older_than, limit)

@@ -1,0 +1,116 @@
+"""Accounts, transports, routes, schedules.
+
+The one rule: every change raises the version of the settings, so that every process has it within a
+second.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+from mailqueue.errors import Conflict, NotFound
+from mailqueue.model.account import Account
+from mailqueue.model.rules import Route, Transport
+from mailqueue.model.schedule import Schedule, format_delays
+from mailqueue.store.batch import Batch
+from mailqueue.store.queries import query
+
+
+def _change(batch: Batch, name: str, *values: Any) -> int:  # noqa: ANN401
+    """Run a statement that changes settings; return the id of a new row."""
+    cursor = batch.cursor().execute(query(name), values)
+    batch.settings_changed()
+    return cursor.lastrowid or 0
+
+
+def add_account(batch: Batch, name: str, now: int) -> Account:
+    """Make an account. Raises Conflict where the name is taken."""
+    if name in batch.settings().accounts:
+        raise Conflict(f"there is an account {name!r} already")
+    _change(batch, "insert_account", name, now)
+    return batch.settings().accounts[name]
+
+
+def set_account(batch: Batch, account: Account) -> None:
+    """Store the settings of an account. Raises NotFound."""
+    if account.id not in batch.settings().accounts_by_id:
+        raise NotFound(f"there is no account {account.name!r}")
+    notices = account.notices and account.notices.value
+    values = (notices, account.schedule, account.retention, account.keep_content, int(account.strict))
+    _change(batch, "update_account", *values, account.id)
+
+
+def _transport_row(transport: Transport) -> tuple[Any, ...]:
+    return (
+        transport.name,
+        transport.kind.value,
+        transport.host,
+        transport.port,
+        transport.tls.value,
+        int(transport.allow_private),
+        transport.reply,
+        int(transport.is_default),
+    )
+
+
+def add_transport(batch: Batch, transport: Transport, now: int) -> Transport:
+    """Store a transport; the first one becomes the default. Raises Conflict."""
+    known = batch.settings().transports
+    if transport.name in known:
+        raise Conflict(f"there is a transport {transport.name!r} already")
+    wanted = replace(transport, is_default=transport.is_default or not known)
+    if wanted.is_default:
+        batch.cursor().execute(query("no_default_transport"))
+    _change(batch, "insert_transport", *_transport_row(wanted), now)
+    return batch.settings().transports[transport.name]
+
+
+def set_transport(batch: Batch, transport: Transport) -> None:
+    """Store all of a transport, by id. Raises NotFound; Conflict where its new name is taken."""
+    known = batch.settings().transports.values()
+    if all(each.id != transport.id for each in known):
+        raise NotFound(f"there is no transport {transport.name!r}")
+    if any(each.name == transport.name and each.id != transport.id for each in known):
+        raise Conflict(f"there is a transport {transport.name!r} already")
+    if transport.is_default:
+        batch.cursor().execute(query("no_default_transport"))
+    _change(batch, "update_transport", *_transport_row(transport), transport.id)
+
+
+def remove_transport(batch: Batch, name: str) -> None:
+    """Remove a transport. Raises NotFound; Conflict where something needs it."""
+    settings = batch.settings()
+    found = settings.transports.get(name)
+    if found is None:
+        raise NotFound(f"there is no transport {name!r}")
+    routes = [str(route.id) for route in settings.routes if route.transport == name]
+    if routes:
+        raise Conflict(f"transport {name!r} is used by route {', '.join(routes)}: remove that first")
+    if found.is_default and len(settings.transports) > 1:
+        raise Conflict(f"transport {name!r} is the default: make another one the default first")
+    _change(batch, "delete_transport", found.id)
+
+
+def add_route(batch: Batch, route: Route, now: int) -> Route:
+    """Store a route. Raises NotFound where its transport does not exist."""
+    transport = batch.settings().transports.get(route.transport)
+    if transport is None:
+        raise NotFound(f"there is no transport {route.transport!r}")
+    values = (route.position, route.sender_domain, route.recipient_domain, transport.id, now)
+    return replace(route, id=_change(batch, "insert_route", *values))
+
+
+def remove_route(batch: Batch, route_id: int) -> None:
+    """Remove a route. Raises NotFound."""
+    if all(route.id != route_id for route in batch.settings().routes):
+        raise NotFound(f"there is no route {route_id}")
+    _change(batch, "delete_route", route_id)
+
+
+def add_schedule(batch: Batch, schedule: Schedule, now: int) -> None:
+    """Store a schedule. Raises Conflict where the name is taken."""
+    if schedule.name in batch.settings().schedules:
+        raise Conflict(f"there is a schedule {schedule.name!r} already")
+    text = format_delays(schedule.delays, schedule.classes)
+    _change(batch, "insert_schedule", schedule.name, text, schedule.lifetime, schedule.warn_after, now)

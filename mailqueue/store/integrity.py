@@ -1,0 +1,83 @@
+"""Checking a whole database: what SQLite can tell, and what only we know must hold.
+
+The one rule: every fault is a sentence that names the row, so that somebody can look at it.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing
+from typing import Any
+
+from mailqueue.store import schema
+from mailqueue.store.queries import query
+
+_MOST = 20
+"""Faults of one kind that are told at most."""
+
+_FAULTS = {
+    "marks_miscounted": "message {} counts {} holds, and has {} marks",
+    "marks_of_retired": "message {} has retired, and is still marked as held",
+    "destination_missing": "nothing will be claimed for {}: no due time, and message {} waits there",
+    "destination_late": "{} is due at {}, and has a message that is due at {}",
+    "claim_without_engine": "message {} is claimed by engine {}, which does not exist",
+    "content_missing": "message {} waits, and its content is not there",
+    "content_not_linked": "submission {} has content {}, which belongs to another",
+    "content_of_nobody": "content {} belongs to submission {}, which does not exist",
+    "content_of_wrong_size": "content {} should have {} octets, and has {}, or pieces are missing",
+    "content_not_gone": "content {} counts as purged, and is still there",
+    "content_kept_for_ever": "content {} is needed by no message, and has no time at which it goes",
+    "attempts_miscounted": "message {} has ended {} attempts, and there are records of {}",
+    "attempts_twice": "message {} has attempt {} twice, and neither was interrupted",
+    "fate_without_event": "message {} is {}, and no event says so",
+    "event_without_notice": "event {} names notice {}, which does not exist",
+    "submission_without_messages": "submission {} has no messages",
+    "ids_out_of_order": "message {} belongs to submission {}, which is older than that of the one before",
+}
+
+
+def faults(cursor: sqlite3.Cursor) -> Iterator[str]:
+    """Yield every fault found, a sentence each. Reads the whole database."""
+    yield from _tables(cursor)
+    for (text,) in cursor.execute(f"PRAGMA integrity_check({_MOST})").fetchall():
+        if text != "ok":
+            yield f"SQLite: {text}"
+    for table, row, parent, _ in cursor.execute("PRAGMA foreign_key_check").fetchall()[:_MOST]:
+        if table.startswith("mailqueue_"):
+            yield f"row {row} of {table} refers to a row of {parent} that does not exist"
+    for name, sentence in _FAULTS.items():
+        for found in cursor.execute(query(name), (_MOST,)).fetchall():
+            yield sentence.format(*found)
+
+
+def _tables(cursor: sqlite3.Cursor) -> Iterator[str]:
+    """Yield how the tables differ from those of the schema."""
+    with closing(sqlite3.connect(":memory:")) as model:
+        schema.create_schema(model)
+        wanted = _shape(model)
+    found = _shape(cursor.connection)
+    for table, (columns, indexes) in wanted.items():
+        if table not in found:
+            yield f"table {table} is missing"
+            continue
+        has, indexed = found[table]
+        yield from (f"column {name} of table {table} is missing" for name in columns if name not in has)
+        yield from (
+            f"index {name} is missing, or not as it should be" for name, *_ in sorted(indexes - indexed)
+        )
+
+
+def _shape(connection: sqlite3.Connection) -> dict[str, tuple[dict[str, Any], frozenset[Any]]]:
+    """Return our tables with their columns, and their indexes with what they are on."""
+    from sqlite_utils import Database  # takes a tenth of a second to load
+
+    database = Database(connection, recursive_triggers=False, execute_plugins=False)
+    return {
+        table.name: (
+            table.columns_dict,
+            frozenset((index.name, *index.columns) for index in table.indexes),
+        )
+        for table in database.tables
+        if table.name.startswith("mailqueue_")
+    }

@@ -1,0 +1,92 @@
+-- Holds, by hand and by rules; accounts, transports, routes, schedules.
+
+-- Of these messages, the ones without a mark by hand. (A mark whose rule was removed counts as one.)
+-- name: not_held_by_hand
+SELECT json_group_array(message.id) FROM mailqueue_message AS message
+WHERE message.id IN (SELECT value FROM json_each(?)) AND message.retired_at IS NULL
+    AND NOT EXISTS (
+        SELECT 1 FROM mailqueue_hold AS mark
+        WHERE mark.message_id = message.id
+            AND (mark.rule_id IS NULL
+                OR NOT EXISTS (SELECT 1 FROM mailqueue_hold_rule AS rule WHERE rule.id = mark.rule_id)))
+
+-- Where these messages wait.
+-- name: domains_of_messages
+SELECT json_group_array(DISTINCT domain) FROM mailqueue_message
+WHERE id IN (SELECT value FROM json_each(?)) AND state = 'queued'
+
+-- name: held_of_messages
+SELECT json_group_array(id) FROM mailqueue_message
+WHERE id IN (SELECT value FROM json_each(?)) AND retired_at IS NULL AND holds > 0
+
+-- name: release_messages
+UPDATE mailqueue_message
+SET holds = 0, exempt_through = max(exempt_through, coalesce((SELECT max(id) FROM mailqueue_hold_rule), 0))
+WHERE id IN (SELECT value FROM json_each(?)) AND retired_at IS NULL
+
+-- name: next_at_domains
+SELECT domain, min(next_attempt_at) FROM mailqueue_message
+WHERE id IN (SELECT value FROM json_each(?)) AND state = 'queued' GROUP BY domain
+
+-- name: insert_hold_rule
+INSERT INTO mailqueue_hold_rule (account_id, sender_domain, sender, recipient_domain, recipient, reason, actor,
+    created_at, last_message_id)
+SELECT ?, ?, ?, ?, ?, ?, ?, ?, coalesce((SELECT seq FROM sqlite_sequence WHERE name = 'mailqueue_message'), 0)
+
+-- name: one_hold_rule
+SELECT id, account_id, sender_domain, sender, recipient_domain, recipient, reason, actor, created_at,
+    marked_through < last_message_id, marked_through, last_message_id
+FROM mailqueue_hold_rule WHERE id = ?
+
+-- Queued messages that a rule has not looked at yet: [id, account, sender, recipient, whether it may hold it].
+-- name: unmarked_messages
+SELECT message.id, message.account_id, submission.sender, message.recipient,
+    message.exempt_through < ? AND NOT EXISTS (
+        SELECT 1 FROM mailqueue_hold AS mark WHERE mark.message_id = message.id AND mark.rule_id = ?)
+FROM mailqueue_message AS message
+CROSS JOIN mailqueue_submission AS submission ON submission.id = message.submission_id
+WHERE message.retired_at IS NULL AND message.id <= ?
+    AND message.submission_id >= coalesce(
+        (SELECT submission_id FROM mailqueue_message WHERE id <= ? ORDER BY id DESC LIMIT 1), 0)
+    AND message.id > ?
+ORDER BY message.submission_id, message.id
+LIMIT ?
+
+-- name: marked_through
+UPDATE mailqueue_hold_rule SET marked_through = ? WHERE id = ?
+
+-- name: delete_hold_rule
+DELETE FROM mailqueue_hold_rule WHERE id = ?
+
+-- name: insert_account
+INSERT INTO mailqueue_account (name, created_at) VALUES (?, ?)
+
+-- name: update_account
+UPDATE mailqueue_account
+SET notices = ?, schedule = ?, retention = ?, keep_content = ?, strict = ?
+WHERE id = ?
+
+-- name: insert_transport
+INSERT INTO mailqueue_transport (name, kind, host, port, tls, allow_private, reply, is_default, created_at)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)
+
+-- name: update_transport
+UPDATE mailqueue_transport
+SET name = ?, kind = ?, host = ?, port = ?, tls = ?, allow_private = ?, reply = ?, is_default = ?
+WHERE id = ?
+
+-- name: no_default_transport
+UPDATE mailqueue_transport SET is_default = 0 WHERE is_default = 1
+
+-- name: delete_transport
+DELETE FROM mailqueue_transport WHERE id = ?
+
+-- name: insert_route
+INSERT INTO mailqueue_route (position, sender_domain, recipient_domain, transport_id, created_at)
+VALUES (?, ?, ?, ?, ?)
+
+-- name: delete_route
+DELETE FROM mailqueue_route WHERE id = ?
+
+-- name: insert_schedule
+INSERT INTO mailqueue_schedule (name, delays, lifetime, warn_after, created_at) VALUES (?, ?, ?, ?, ?)

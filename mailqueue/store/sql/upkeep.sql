@@ -1,0 +1,63 @@
+-- What is over goes, in small steps.
+
+-- name: outdated_messages
+SELECT json_group_array(id) FROM (
+    SELECT id FROM mailqueue_message
+    WHERE account_id = ? AND retired_at IS NOT NULL AND retired_at <= ?
+    ORDER BY retired_at LIMIT ?)
+
+-- name: submissions_of_messages
+SELECT json_group_array(DISTINCT submission_id) FROM mailqueue_message
+WHERE id IN (SELECT value FROM json_each(?))
+
+-- name: purge_attempts
+DELETE FROM mailqueue_attempt WHERE message_id IN (SELECT value FROM json_each(?))
+
+-- name: purge_events
+DELETE FROM mailqueue_event WHERE message_id IN (SELECT value FROM json_each(?))
+
+-- name: purge_messages
+DELETE FROM mailqueue_message WHERE id IN (SELECT value FROM json_each(?))
+
+-- Of these submissions, the ones whose last message has gone: [submission, content].
+-- name: emptied_submissions
+SELECT id, content_id FROM mailqueue_submission
+WHERE id IN (SELECT value FROM json_each(?))
+    AND NOT EXISTS (SELECT 1 FROM mailqueue_message AS message WHERE message.submission_id = mailqueue_submission.id)
+
+-- name: purge_notices
+DELETE FROM mailqueue_notice WHERE submission_id IN (SELECT value FROM json_each(?))
+
+-- name: purge_submissions
+DELETE FROM mailqueue_submission WHERE id IN (SELECT value FROM json_each(?))
+
+-- name: purge_chunks
+DELETE FROM mailqueue_chunk WHERE content_id IN (SELECT value FROM json_each(?))
+
+-- name: purge_contents
+DELETE FROM mailqueue_content WHERE id IN (SELECT value FROM json_each(?))
+
+-- Content whose keep time is over: [content, whether a message still needs it].
+-- name: outdated_contents
+SELECT content.id, EXISTS (
+    SELECT 1 FROM mailqueue_message AS message
+    WHERE message.submission_id = content.submission_id AND message.retired_at IS NULL)
+FROM mailqueue_content AS content
+WHERE content.purge_at IS NOT NULL AND content.purge_at <= ?
+ORDER BY content.purge_at LIMIT ?
+
+-- name: no_longer_kept
+UPDATE mailqueue_content SET purge_at = NULL WHERE id IN (SELECT value FROM json_each(?))
+
+-- name: purge_octets
+UPDATE mailqueue_content SET data = NULL, purge_at = NULL, purged_at = ?
+WHERE id IN (SELECT value FROM json_each(?))
+
+-- name: purge_keys
+DELETE FROM mailqueue_idempotency WHERE (account_id, key) IN (
+    SELECT account_id, key FROM mailqueue_idempotency WHERE created_at < ? ORDER BY created_at LIMIT ?)
+
+-- name: orphans
+SELECT json_group_array(id) FROM (
+    SELECT id FROM mailqueue_content
+    WHERE submission_id IS NULL AND created_at < ? ORDER BY created_at LIMIT ?)

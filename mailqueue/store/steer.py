@@ -1,0 +1,133 @@
+"""Holding and releasing, by hand and by rules.
+
+The one rule: a step looks at so many messages and no more, so that bulk changes never hold up
+delivery; and the due times of the destinations it touches are true after it.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+
+from mailqueue.errors import NotFound
+from mailqueue.model.events import EventKind
+from mailqueue.model.filters import Filter
+from mailqueue.model.rules import HoldRule
+from mailqueue.store import filters, rows
+from mailqueue.store.base import Progress
+from mailqueue.store.batch import EVENT, HOLD, Batch
+from mailqueue.store.queries import query
+from mailqueue.store.submit import add_mark
+
+
+def hold(
+    batch: Batch, which: Filter, *, actor: str, reason: str, now: int, after: int, limit: int
+) -> Progress:
+    """Put a mark by hand on the next messages; see `Transaction.hold`."""
+    cursor = batch.flush()
+    found, rest = _window(batch, which, after, limit, held=False)
+    free = json.loads(cursor.execute(query("not_held_by_hand"), (json.dumps(found),)).fetchone()[0])
+    for identity in free:
+        batch.add(HOLD, (identity, None, now, actor, reason))
+        batch.add(EVENT, (EventKind.HELD.value, identity, now, actor, reason or None, None, None))
+    _count_marks(batch, free)
+    return Progress(changed=len(free), after=rest)
+
+
+def release(
+    batch: Batch, which: Filter, *, actor: str, reason: str, now: int, after: int, limit: int
+) -> Progress:
+    """Take all marks from the next messages; see `Transaction.release`."""
+    cursor = batch.flush()
+    # A rule that is still marking would hold them later: they must all be exempt, marked or not.
+    marking = any(rule.marking for rule in batch.settings().hold_rules)
+    found, rest = _window(batch, which, after, limit, held=not marking)
+    held = json.loads(cursor.execute(query("held_of_messages"), (json.dumps(found),)).fetchone()[0])
+    chosen = json.dumps(found if marking else held)
+    cursor.execute(query("release_messages"), (chosen,))
+    cursor.execute(query("remove_marks"), (json.dumps(held),))
+    for identity in held:
+        batch.add(EVENT, (EventKind.RELEASED.value, identity, now, actor, reason or None, None, None))
+    for domain, at in cursor.execute(query("next_at_domains"), (json.dumps(held),)).fetchall():
+        batch.due(domain, at)
+    return Progress(changed=len(held), after=rest)
+
+
+def _window(
+    batch: Batch, which: Filter, after: int, limit: int, *, held: bool
+) -> tuple[list[int], int | None]:
+    """Return the ids meant among the next `limit` messages, and where the next step begins."""
+    looked = batch.now().execute(*filters.steps(which, after, limit, held=held)).fetchall()
+    rest = looked[-1][0] if len(looked) == limit else None
+    return [identity for identity, meant in looked if meant], rest
+
+
+def _count_marks(batch: Batch, ids: Sequence[int]) -> None:
+    """Count one more mark on each of these messages, and make the due times where they wait true."""
+    if not ids:
+        return
+    text = json.dumps(ids)
+    cursor = batch.now()
+    cursor.execute(query("count_marks"), (text,))
+    domains = cursor.execute(query("domains_of_messages"), (text,)).fetchone()[0]
+    cursor.execute(query("true_due"), (domains,))
+
+
+# --- rules ------------------------------------------------------------------------------------
+def add_rule(batch: Batch, rule: HoldRule, now: int) -> HoldRule:
+    """Store a rule. It acts from the commit on."""
+    values = (
+        rule.account_id,
+        rule.sender_domain,
+        rule.sender,
+        rule.recipient_domain,
+        rule.recipient,
+        rule.reason,
+        rule.actor,
+        now,
+    )
+    identity = batch.cursor().execute(query("insert_hold_rule"), values).lastrowid
+    assert identity is not None
+    batch.settings_changed()
+    return rows.hold_rule(_rule_row(batch, identity)[:10])
+
+
+def _rule_row(batch: Batch, rule_id: int) -> tuple[int, ...]:
+    found: tuple[int, ...] | None = batch.now().execute(query("one_hold_rule"), (rule_id,)).fetchone()
+    if found is None:
+        raise NotFound(f"there is no hold rule {rule_id}")
+    return found
+
+
+def mark_rule(batch: Batch, rule_id: int, now: int, limit: int) -> Progress:
+    """Mark the next messages that a rule matches; see `Transaction.mark_rule`."""
+    batch.flush()
+    *row, through, last = _rule_row(batch, rule_id)
+    rule = rows.hold_rule(row)
+    if not rule.marking:
+        return Progress(changed=0, after=None)
+    values = (rule_id, rule_id, last, through, through, limit)
+    looked = batch.now().execute(query("unmarked_messages"), values).fetchall()
+    matching = [
+        identity
+        for identity, account_id, sender, recipient, may in looked
+        if may and rule.matches(account_id=account_id, sender=sender, recipient=recipient)
+    ]
+    for identity in matching:
+        add_mark(batch, identity, rule, now)
+    _count_marks(batch, matching)
+    rest = looked[-1][0] if len(looked) == limit else None
+    batch.now().execute(query("marked_through"), (last if rest is None else rest, rule_id))
+    if rest is None:
+        batch.settings_changed()
+    return Progress(changed=len(matching), after=rest)
+
+
+def remove_rule(batch: Batch, rule_id: int, *, actor: str, now: int) -> HoldRule:
+    """Remove a rule. Its marks stay as they are: without their rule they count as by hand."""
+    rule = rows.hold_rule(_rule_row(batch, rule_id)[:10])
+    batch.flush().execute(query("delete_hold_rule"), (rule_id,))
+    data = json.dumps({"rule": rule_id})
+    batch.add(EVENT, (EventKind.ADMIN.value, None, now, actor, f"hold rule {rule_id} removed", None, data))
+    batch.settings_changed()
+    return rule

@@ -1,0 +1,68 @@
+"""Purging: what is over goes, in small steps that never hold up delivery.
+
+The one rule: whatever belongs to a thing goes with it, in the same transaction. (Rows of
+destinations stay: there is one for each domain ever written to, and it is small.)
+"""
+
+from __future__ import annotations
+
+import json
+
+from mailqueue.store.batch import Batch
+from mailqueue.store.queries import query
+
+
+def purge_history(batch: Batch, now: int, limit: int) -> int:
+    """Remove messages whose retention is over. Returns how many went."""
+    cursor = batch.flush()
+    ids: list[int] = []
+    for account in batch.settings().accounts.values():
+        values = (account.id, now - account.retention, limit - len(ids))
+        ids += json.loads(cursor.execute(query("outdated_messages"), values).fetchone()[0])
+        if len(ids) >= limit:
+            break
+    if ids:
+        _remove_messages(batch, json.dumps(ids))
+    return len(ids)
+
+
+def _remove_messages(batch: Batch, ids: str) -> None:
+    cursor = batch.now()
+    submissions = cursor.execute(query("submissions_of_messages"), (ids,)).fetchone()[0]
+    for name in ("purge_attempts", "purge_events", "remove_marks", "purge_messages"):
+        cursor.execute(query(name), (ids,))
+    emptied = cursor.execute(query("emptied_submissions"), (submissions,)).fetchall()
+    gone = json.dumps([submission for submission, _ in emptied])
+    cursor.execute(query("purge_notices"), (gone,))
+    cursor.execute(query("purge_submissions"), (gone,))
+    _remove_contents(batch, json.dumps([content for _, content in emptied]))
+
+
+def _remove_contents(batch: Batch, ids: str) -> None:
+    batch.now().execute(query("purge_chunks"), (ids,))
+    batch.now().execute(query("purge_contents"), (ids,))
+
+
+def purge_content(batch: Batch, now: int, limit: int) -> int:
+    """Remove octets whose keep time is over. Returns how many contents went."""
+    cursor = batch.flush()
+    found = cursor.execute(query("outdated_contents"), (now, limit)).fetchall()
+    # What a message still needs goes when that message retires, unless it wishes it kept in turn.
+    needed = json.dumps([content for content, needed in found if needed])
+    over = [content for content, needed in found if not needed]
+    cursor.execute(query("no_longer_kept"), (needed,))
+    cursor.execute(query("purge_octets"), (now, json.dumps(over)))
+    cursor.execute(query("purge_chunks"), (json.dumps(over),))
+    return len(over)
+
+
+def purge_keys(batch: Batch, older_than: int, limit: int) -> int:
+    """Remove idempotency keys made before `older_than`. Returns how many went."""
+    return batch.now().execute(query("purge_keys"), (older_than, limit)).rowcount
+
+
+def purge_orphans(batch: Batch, older_than: int, limit: int) -> int:
+    """Remove content begun before `older_than` that no submission took. Returns how many went."""
+    ids = batch.flush().execute(query("orphans"), (older_than, limit)).fetchone()[0]
+    _remove_contents(batch, ids)
+    return len(json.loads(ids))
