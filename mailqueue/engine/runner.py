@@ -375,6 +375,10 @@ class _Run:
         return found
 
     async def _take_on(self, claimed: list[Claimed], settings: Settings, request: ClaimRequest) -> None:
+        if self._stopping.is_set():  # told to stop while the claim was being written
+            now = self._clock.now()
+            await self._write(lambda tx: tx.put_back(claimed, now))
+            return
         stranded = self._dispatch.add(claimed, settings, self._engine._override)
         if stranded:
             due = self._clock.now() + _STRANDED
