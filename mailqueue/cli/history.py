@@ -1,0 +1,98 @@
+"""What is done: `retired`, and the notices that told of it: `notice`."""
+
+from __future__ import annotations
+
+import click
+
+from mailqueue.cli import ids, output, shape
+from mailqueue.cli.base import Face, Verbs, pass_face, say
+from mailqueue.cli.ids import Id, id_, id_or_stdin
+from mailqueue.cli.look import more_pages, show_messages
+from mailqueue.cli.trace import as_text
+from mailqueue.errors import NotFound
+from mailqueue.mail import dsn
+from mailqueue.model.events import Notice, NoticeKind
+from mailqueue.queue import Queue
+
+
+@click.group(cls=Verbs)
+def retired() -> None:
+    """The history: messages that are done.
+
+    They were delivered, failed, expired or were canceled.
+    """
+
+
+@retired.command("list")
+@click.option("--limit", default=50, show_default=True, metavar="N", help="Messages at most, up to 1000.")
+@click.option("--after", metavar="CURSOR", help="The page after: `next` of the page before.")
+@click.option("--account", metavar="NAME", help="Only its mail.")
+@pass_face
+def list_(face: Face, limit: int, after: str | None, account: str | None) -> None:
+    """List retired messages, the last retired first."""
+    queue = face.queue()
+    page = queue.retired.list(limit=limit, after=after, account=account)
+
+    def people() -> None:
+        now = queue.clock.now()
+        output.table(
+            ("ID", "TO", "STATE", "TRIES", "RETIRED", "LAST ERROR"),
+            (
+                (
+                    each.id,
+                    each.recipient,
+                    each.state.value,
+                    each.attempts,
+                    output.when(each.retired_at, now),
+                    each.last_error,
+                )
+                for each in page.items
+            ),
+        )
+        more_pages(page.next)
+
+    face.answer(output.items(map(shape.message, page.items), page.next), people)
+
+
+@retired.command()
+@click.argument("typed", nargs=-1, required=True, type=id_or_stdin, metavar="ID...")
+@pass_face
+def show(face: Face, typed: tuple[Id, ...]) -> None:
+    """Show retired messages; one that is still in the queue is not found."""
+    queue = face.queue()
+    show_messages(face, queue, typed, queue.retired.show)
+
+
+@click.group(cls=Verbs)
+def notice() -> None:
+    """Delivery notices that told of messages (RFC 3464)."""
+
+
+@notice.command("show")
+@click.argument("typed", type=id_, metavar="ID")
+@click.option(
+    "--kind",
+    type=click.Choice([kind.value for kind in NoticeKind]),
+    help="That it failed or is delayed; else the last one.",
+)
+@pass_face
+def notice_show(face: Face, typed: Id, kind: str | None) -> None:
+    """Print the notice that was kept for a message, as it is or would be sent."""
+    queue = face.queue()
+    number = ids.one_message(queue, typed)
+    found = [each for each in queue.notices(number) if kind in (None, each.kind.value)]
+    if not found:
+        raise NotFound(_none(queue, number, kind))
+    for earlier in {each.kind.value for each in found[:-1]}:
+        say(f"there is an earlier one: mailqueue notice show {number} --kind {earlier}")
+    face.answer(_shape(found[-1]), lambda: click.echo(found[-1].content, nl=False))
+
+
+def _none(queue: Queue, number: int, kind: str | None) -> str:
+    message = queue.show(number)
+    return f"message {number} is {message.state.value}, and no {f'{kind} ' if kind else ''}notice tells of it"
+
+
+def _shape(found: Notice) -> output.Json:
+    report = dsn.parse(found.content).to_dict()
+    return {**shape.notice(found), "report": report, **as_text(found.content)}

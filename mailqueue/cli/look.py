@@ -1,0 +1,134 @@
+"""Verbs that look at messages: `list` and `show`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+
+import click
+
+from mailqueue.cli import ids, output, shape, standing
+from mailqueue.cli.base import Face, Verb, pass_face
+from mailqueue.cli.ids import Id, id_or_stdin
+from mailqueue.clock import from_datetime
+from mailqueue.model.events import Event
+from mailqueue.model.message import Message
+from mailqueue.queue import Queue
+
+
+@click.command("list", cls=Verb)
+@click.option("--limit", default=50, show_default=True, metavar="N", help="Messages at most, up to 1000.")
+@click.option("--after", metavar="CURSOR", help="The page after: `next` of the page before.")
+@click.option("--account", metavar="NAME", help="Only its mail.")
+@pass_face
+def list_(face: Face, limit: int, after: str | None, account: str | None) -> None:
+    """List the messages in the queue, and how it stands."""
+    queue = face.queue()
+    page = queue.list(limit=limit, after=after, account=account)
+
+    def people() -> None:
+        now = queue.clock.now()
+        if page.items:
+            output.table(
+                ("ID", "TO", "STATE", "TRIES", "NEXT", "LAST ERROR"),
+                (
+                    (each.id, each.recipient, state(each), each.attempts, _next(each, now), each.last_error)
+                    for each in page.items
+                ),
+            )
+        more_pages(page.next)
+        for line in standing.footer(queue.status(), now):
+            output.line(line)
+
+    face.answer(output.items(map(shape.message, page.items), page.next), people)
+
+
+def more_pages(cursor: str | None) -> None:
+    """Say how to get the next page, where there is one."""
+    if cursor is not None:
+        output.line(f"more: --after {cursor}")
+
+
+def state(message: Message) -> str:
+    """Return where a message is, for people: its state, or that it is on hold."""
+    return "on hold" if message.hold else message.state.value
+
+
+def _next(message: Message, now: int) -> str:
+    at = message.next_attempt_at
+    if at is None or message.hold or message.claimed_at is not None:
+        return "-"
+    return "due" if from_datetime(at) <= now else output.when(at, now)
+
+
+@click.command(cls=Verb)
+@click.argument("typed", nargs=-1, required=True, type=id_or_stdin, metavar="ID...")
+@pass_face
+def show(face: Face, typed: tuple[Id, ...]) -> None:
+    """Show all about messages, queued or retired."""
+    queue = face.queue()
+    show_messages(face, queue, typed, queue.show)
+
+
+def show_messages(face: Face, queue: Queue, typed: tuple[Id, ...], find: Callable[[int], Message]) -> None:
+    """Answer with the messages meant; with one alone where one id of a message was typed."""
+    wanted = ids.expanded(typed)
+    found = [find(each) for each in ids.messages(queue, wanted)]
+    whole = [shape.whole_message(each, queue.events(each.id), queue.notices(each.id)) for each in found]
+    one = len(typed) == 1 and typed[0] != ids.STDIN and not typed[0].submission
+
+    def people() -> None:
+        for number, each in enumerate(found):
+            if number:
+                output.line()
+            _print_message(queue, each)
+
+    face.answer(whole[0] if one else output.items(whole), people)
+
+
+def _print_message(queue: Queue, found: Message) -> None:
+    now = queue.clock.now()
+    output.details(
+        [
+            ("message", found.id),
+            ("submission", f"s{found.submission_id}"),
+            ("from", found.sender or "<>"),
+            ("to", found.recipient),
+            ("subject", found.subject),
+            ("Message-ID", found.message_id),
+            ("size", output.plural(found.size, "octet")),
+            ("account", found.account),
+            ("state", state(found)),
+            *_held(found, now),
+            ("submitted", output.when(found.submitted_at, now)),
+            ("attempts", found.attempts),
+            ("last error", found.last_error),
+            *_future(found, now),
+            *(("happened", text) for text in _happened(queue.events(found.id), now)),
+        ]
+    )
+
+
+def _held(found: Message, now: int) -> Iterator[tuple[str, str]]:
+    for hold in found.holds:
+        by = "by hand" if hold.rule_id is None else f"by rule {hold.rule_id}"
+        reason = f": {hold.reason}" if hold.reason else ""
+        yield "held", f"{by}, {output.when(hold.since, now)}, {hold.actor}{reason}"
+
+
+def _future(found: Message, now: int) -> Iterator[tuple[str, str]]:
+    if found.retired_at is not None:
+        yield "retired", output.when(found.retired_at, now)
+        return
+    if found.claimed_at is not None:
+        yield "in delivery", f"since {output.when(found.claimed_at, now)}"
+    else:
+        yield "next attempt", "when released" if found.hold else _next(found, now)
+    yield "given up", f"{output.when(found.give_up_at, now)}, schedule {found.schedule}"
+
+
+def _happened(events: Iterable[Event], now: int) -> Iterator[str]:
+    for each in events:
+        who = f" by {each.actor}" if each.actor else ""
+        why = f": {each.reason}" if each.reason else ""
+        told = f" (notice {each.notice_id})" if each.notice_id else ""
+        yield f"{output.when(each.at, now)}  {each.event.value}{who}{why}{told}"

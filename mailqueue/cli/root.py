@@ -1,0 +1,62 @@
+"""The command `mailqueue` itself, and its verbs in the order in which help lists them."""
+
+from __future__ import annotations
+
+import click
+
+from mailqueue.cli import (
+    accounts,
+    demo,
+    history,
+    holdrules,
+    look,
+    reports,
+    routes,
+    run,
+    schedules,
+    steer,
+    submit,
+    trace,
+    transports,
+    upkeep,
+)
+from mailqueue.cli.base import Root
+
+
+@click.group(cls=Root, no_args_is_help=True, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="mailqueue", message="%(prog)s %(version)s")
+def cli() -> None:
+    """An outbound mail queue: put mail in, deliver it, see what became of it.
+
+    Try `mailqueue demo`. In an ID's place, 12 is a message and s12 a submission.
+    """
+
+
+for _verb in (
+    submit.submit,
+    run.run,
+    look.list_,
+    look.show,
+    trace.attempts,
+    trace.explain,
+    trace.dump,
+    steer.hold,
+    steer.release,
+    holdrules.holdrules,
+    transports.transport,
+    routes.route,
+    schedules.schedule,
+    accounts.account,
+    history.retired,
+    history.notice,
+    reports.dsn_,
+    upkeep.migrate,
+    upkeep.check_integrity,
+    demo.demo,
+):
+    cli.add_command(_verb)
+
+
+def main() -> None:
+    """Run the command line; ends the process with its exit status."""
+    cli(prog_name="mailqueue")

@@ -1,0 +1,245 @@
+"""What the nouns look like in JSON: the keys and their meaning are part of the command line's contract.
+
+The rule: moments are RFC 3339 in UTC, lengths of time that people set are in their readable form (`5d`),
+those that were measured are seconds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Container, Sequence
+
+from mailqueue.cli.output import Json, rfc3339
+from mailqueue.model.account import Account
+from mailqueue.model.attempt import Attempt
+from mailqueue.model.duration import format_duration
+from mailqueue.model.engine import EngineInfo
+from mailqueue.model.events import Event, Notice
+from mailqueue.model.explain import Explanation, Status, Steered
+from mailqueue.model.message import Message, Submission
+from mailqueue.model.rules import HoldRule, Route, Transport
+from mailqueue.model.schedule import Schedule, format_delays, times
+
+
+def message(found: Message) -> Json:
+    """Return a message, queued or retired."""
+    return {
+        "id": found.id,
+        "submission_id": found.submission_id,
+        "account": found.account,
+        "sender": found.sender,
+        "recipient": found.recipient,
+        "state": found.state.value,
+        "hold": found.hold,
+        "attempts": found.attempts,
+        "next_attempt_at": rfc3339(found.next_attempt_at),
+        "last_error": found.last_error,
+        "submitted_at": rfc3339(found.submitted_at),
+        "claimed_at": rfc3339(found.claimed_at),
+        "give_up_at": rfc3339(found.give_up_at),
+        "retired_at": rfc3339(found.retired_at),
+        "schedule": found.schedule,
+        "message_id": found.message_id,
+        "subject": found.subject,
+        "size": found.size,
+    }
+
+
+def whole_message(found: Message, events: Sequence[Event], notices: Sequence[Notice]) -> Json:
+    """Return a message with what holds it, what happened to it, and the notices that told of it."""
+    holds = [
+        {"rule_id": hold.rule_id, "since": rfc3339(hold.since), "actor": hold.actor, "reason": hold.reason}
+        for hold in found.holds
+    ]
+    return {
+        **message(found),
+        "holds": holds,
+        "events": [event(each) for each in events],
+        "notices": [notice(each) for each in notices],
+    }
+
+
+def submission(made: Submission, held: Container[int]) -> Json:
+    """Return what `submit` made; `held` are the ids of messages that a rule holds from the start."""
+    return {
+        "id": made.id,
+        "message_id": made.message_id,
+        "replayed": made.replayed,
+        "messages": [
+            {
+                "id": each.id,
+                "recipient": each.recipient,
+                "state": each.state.value,
+                "hold": each.id in held,
+            }
+            for each in made.messages
+        ],
+    }
+
+
+def attempt(found: Attempt) -> Json:
+    """Return an attempt, whole."""
+    return {
+        "id": found.id,
+        "message_id": found.message_id,
+        "number": found.number,
+        "engine_id": found.engine_id,
+        "started_at": rfc3339(found.started_at),
+        "duration": found.duration.total_seconds(),
+        "outcome": found.outcome.value,
+        "category": found.category.value,
+        "scope": found.scope.value if found.scope else None,
+        "transport": found.transport,
+        "route_id": found.route_id,
+        "host": found.host,
+        "address": found.address,
+        "tls": found.tls,
+        "tls_verified": found.tls_verified,
+        "size": found.size,
+        "code": found.code,
+        "enhanced": found.enhanced,
+        "reply": found.reply,
+        "error": found.error,
+        "transcript": found.transcript,
+    }
+
+
+def event(found: Event) -> Json:
+    """Return an event."""
+    return {
+        "id": found.id,
+        "event": found.event.value,
+        "at": rfc3339(found.at),
+        "actor": found.actor,
+        "reason": found.reason,
+        "notice_id": found.notice_id,
+        "data": dict(found.data),
+    }
+
+
+def notice(found: Notice) -> Json:
+    """Return a notice without its content."""
+    return {
+        "id": found.id,
+        "submission_id": found.submission_id,
+        "kind": found.kind.value,
+        "at": rfc3339(found.at),
+        "sent_as": found.sent_as,
+    }
+
+
+def explanation(found: Explanation) -> Json:
+    """Return why a message waits."""
+    gates = [
+        {
+            "gate": gate.gate.value,
+            "open": gate.open,
+            "text": gate.text,
+            "until": rfc3339(gate.until),
+            "frees": gate.frees,
+        }
+        for gate in found.gates
+    ]
+    return {
+        "id": found.message_id,
+        "state": found.state,
+        "summary": found.summary,
+        "blocked_by": found.blocked_by.value if found.blocked_by else None,
+        "earliest_attempt_at": rfc3339(found.earliest_attempt_at),
+        "transport": found.transport,
+        "gates": gates,
+    }
+
+
+def status(found: Status) -> Json:
+    """Return how the queue stands."""
+    return {
+        "queued": found.queued,
+        "claimed": found.claimed,
+        "held": found.held,
+        "next_attempt_at": rfc3339(found.next_attempt_at),
+        "engines": [engine(each) for each in found.engines],
+        "transport": found.transport,
+    }
+
+
+def engine(found: EngineInfo) -> Json:
+    """Return an engine at work."""
+    return {
+        "id": found.id,
+        "host": found.identity.host,
+        "pid": found.identity.pid,
+        "started_at": rfc3339(found.started_at),
+        "heartbeat_at": rfc3339(found.heartbeat_at),
+    }
+
+
+def steered(done: Steered) -> Json:
+    """Return what a hold or a release came to."""
+    return {"changed": done.changed, "unchanged": done.unchanged, "retired": list(done.retired)}
+
+
+def hold_rule(rule: HoldRule, account: str | None) -> Json:
+    """Return a hold rule; `account` is the name of its account."""
+    return {
+        "id": rule.id,
+        "account": account,
+        "sender_domain": rule.sender_domain,
+        "sender": rule.sender,
+        "recipient_domain": rule.recipient_domain,
+        "recipient": rule.recipient,
+        "reason": rule.reason,
+        "actor": rule.actor,
+        "created_at": rfc3339(rule.created_at),
+        "marking": rule.marking,
+    }
+
+
+def transport(found: Transport) -> Json:
+    """Return a transport."""
+    return {
+        "id": found.id,
+        "name": found.name,
+        "kind": found.kind.value,
+        "host": found.host,
+        "port": found.port,
+        "tls": found.tls.value,
+        "allow_private": found.allow_private,
+        "reply": found.reply,
+        "default": found.is_default,
+    }
+
+
+def route(found: Route) -> Json:
+    """Return a route."""
+    return {
+        "id": found.id,
+        "position": found.position,
+        "sender_domain": found.sender_domain,
+        "recipient_domain": found.recipient_domain,
+        "transport": found.transport,
+    }
+
+
+def schedule(found: Schedule) -> Json:
+    """Return a schedule, with the times it means."""
+    return {
+        "name": found.name,
+        "delays": format_delays(found.delays, found.classes),
+        "lifetime": format_duration(found.lifetime),
+        "warn_after": None if found.warn_after is None else format_duration(found.warn_after),
+        "shipped": found.shipped,
+        "times": [format_duration(at) for at in times(found)],
+    }
+
+
+def account(found: Account) -> Json:
+    """Return an account."""
+    return {
+        "id": found.id,
+        "name": found.name,
+        "notices": found.notices.value if found.notices else None,
+        "schedule": found.schedule,
+        "retention": format_duration(found.retention),
+        "keep_content": format_duration(found.keep_content),
+        "strict": found.strict,
+    }

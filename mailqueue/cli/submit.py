@@ -1,0 +1,79 @@
+"""`mailqueue submit`: put a message in the queue."""
+
+from __future__ import annotations
+
+from collections.abc import Container
+from typing import BinaryIO
+
+import click
+
+from mailqueue.cli import output, shape, standing
+from mailqueue.cli.base import Face, Verb, pass_face
+from mailqueue.errors import NotFound
+from mailqueue.model.account import DEFAULT_ACCOUNT
+from mailqueue.model.explain import Status
+from mailqueue.model.message import Submission
+from mailqueue.queue import Queue
+
+
+@click.command(cls=Verb)
+@click.argument("file", type=click.File("rb"), default="-", metavar="[FILE|-]")
+@click.option("--sender", metavar="ADDRESS", help="Envelope sender, '' for none; else Sender or From.")
+@click.option(
+    "--to", multiple=True, metavar="ADDRESS", help="Envelope recipient, repeatable; else To, Cc, Bcc."
+)
+@click.option("--account", default=DEFAULT_ACCOUNT, metavar="NAME", help="Who sends.")
+@click.option("--schedule", metavar="NAME", help="Retry schedule; else the account's.")
+@click.option(
+    "--strict/--lenient", default=None, help="Refuse what standards forbid; else as the account says."
+)
+@click.option(
+    "--idempotency-key", metavar="KEY", help="The same key and message again: the first submission."
+)
+@pass_face
+def submit(
+    face: Face,
+    file: BinaryIO,
+    sender: str | None,
+    to: tuple[str, ...],
+    account: str,
+    schedule: str | None,
+    strict: bool | None,
+    idempotency_key: str | None,
+) -> None:
+    """Put a message in the queue.
+
+    It comes from FILE or standard input, as RFC 5322 says. When this ends with status 0, it is on disk,
+    for all recipients or none.
+    """
+    queue = face.queue()
+    made = queue.submit(
+        file,
+        sender=sender,
+        recipients=to or None,
+        account=account,
+        schedule=schedule,
+        strict=strict,
+        idempotency_key=idempotency_key,
+    )
+    held, status = _held(queue, made), queue.status()
+    face.answer(
+        {**shape.submission(made, held), "status": shape.status(status)},
+        lambda: _tell(made, held, status),
+    )
+
+
+def _tell(made: Submission, held: Container[int], status: Status) -> None:
+    again = " (again: the idempotency key is known)" if made.replayed else ""
+    output.line(f"submission s{made.id}  {made.message_id}{again}")
+    for each in made.messages:
+        output.line(f"  message {each.id}  {each.recipient}  {'on hold' if each.id in held else each.state}")
+    for line in (*standing.no_transport(status), standing.engine(status)):
+        output.line(line)
+
+
+def _held(queue: Queue, made: Submission) -> set[int]:
+    try:
+        return {each.id for each in queue.submission(made.id) if each.hold}
+    except NotFound:  # an old submission, replayed, whose messages have been purged
+        return set()

@@ -1,0 +1,113 @@
+"""Verbs that look at the way of one message: `attempts`, `explain`, `dump`."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Iterator
+
+import click
+
+from mailqueue.cli import ids, output, shape
+from mailqueue.cli.base import Face, Verb, pass_face
+from mailqueue.cli.ids import Id, id_
+from mailqueue.model.attempt import Attempt
+from mailqueue.model.explain import Explanation, Gate
+
+
+@click.command(cls=Verb)
+@click.argument("typed", type=id_, metavar="ID")
+@click.option("--transcript", is_flag=True, help="Print the SMTP dialogue of failures, too.")
+@pass_face
+def attempts(face: Face, typed: Id, transcript: bool) -> None:
+    """Show every attempt, and all that the server said."""
+    queue = face.queue()
+    number = ids.one_message(queue, typed)
+    found = queue.attempts(number)
+
+    def people() -> None:
+        for each in found:
+            _print_attempt(each, queue.clock.now(), transcript)
+        running = queue.show(number).claimed_at
+        if running is not None:
+            output.line(f"in delivery since {output.when(running, queue.clock.now())}")
+        elif not found:
+            output.line(f"no attempt yet: mailqueue explain {number}")
+
+    face.answer(output.items(map(shape.attempt, found)), people)
+
+
+def _print_attempt(found: Attempt, now: int, transcript: bool) -> None:
+    why = "" if found.category.value == "ok" else f" ({found.category.value})"
+    output.line(
+        f"attempt {found.number}  {output.when(found.started_at, now)}  {found.outcome.value}{why}"
+        f"  took {output.took(found.duration)}"
+    )
+    for text in (_way(found), found.error, *(found.reply or "").split("\n")):
+        if text:
+            output.line(f"  {text}")
+    for text in (found.transcript or "").splitlines() if transcript else ():
+        output.line(f"  | {text}")
+
+
+def _way(found: Attempt) -> str:
+    parts = [f"via {found.transport}"] if found.transport else []
+    if found.host or found.address:
+        address = f"[{found.address}]" if found.host and found.address else found.address
+        parts.append("to " + " ".join(part for part in (found.host, address) if part))
+    if found.host or found.tls:
+        verified = f", verified by {found.tls_verified}" if found.tls_verified else ""
+        parts.append(f"{found.tls}{verified}" if found.tls else "in the clear")
+    if found.size is not None:
+        parts.append(output.plural(found.size, "octet"))
+    return ", ".join(parts)
+
+
+@click.command(cls=Verb)
+@click.argument("typed", type=id_, metavar="ID")
+@pass_face
+def explain(face: Face, typed: Id) -> None:
+    """Explain why a message waits, and what happens next."""
+    queue = face.queue()
+    found = queue.explain(ids.one_message(queue, typed))
+    face.answer(shape.explanation(found), lambda: _print_explanation(found, queue.clock.now()))
+
+
+def _print_explanation(found: Explanation, now: int) -> None:
+    output.details([(f"message {found.message_id}", f"{found.state}: {found.summary}")])
+    if not found.gates:
+        return
+    output.line()
+    output.details(row for gate in found.gates for row in _gate(gate, now))
+    output.line()
+    earliest = found.earliest_attempt_at
+    output.line(f"earliest attempt: {output.when(earliest, now) if earliest else 'not by itself'}")
+
+
+def _gate(gate: Gate, now: int) -> Iterator[tuple[str, str]]:
+    yield ("  ok" if gate.open else "  WAITS"), gate.text
+    if gate.until is not None:
+        yield "", f"until {output.when(gate.until, now)}"
+    if gate.frees is not None and gate.frees not in gate.text:
+        yield "", f"opened by: {gate.frees}"
+
+
+@click.command(cls=Verb)
+@click.argument("typed", type=id_, metavar="ID")
+@pass_face
+def dump(face: Face, typed: Id) -> None:
+    """Print the content of a message as it goes out."""
+    queue = face.queue()
+    number = next(ids.messages(queue, [typed]))  # those of one submission have the same content
+    content = queue.dump(number)
+    face.answer(
+        {"id": number, "size": len(content), **as_text(content)},
+        lambda: click.echo(content, nl=False),
+    )
+
+
+def as_text(content: bytes) -> dict[str, str]:
+    """Return octets for JSON: as `content` where they are UTF-8, else as `content_base64`."""
+    try:
+        return {"content": content.decode()}
+    except UnicodeDecodeError:
+        return {"content_base64": base64.b64encode(content).decode("ascii")}

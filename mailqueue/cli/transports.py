@@ -1,0 +1,146 @@
+"""Ways out: `transport`."""
+
+from __future__ import annotations
+
+import click
+
+from mailqueue.cli import output, shape
+from mailqueue.cli.base import Face, Verbs, pass_face
+from mailqueue.cli.values import HostPort, host_port
+from mailqueue.model.rules import Tls, Transport, TransportKind
+
+_KINDS = click.Choice([kind.value for kind in TransportKind])
+_TLS = click.Choice([tls.value for tls in Tls])
+
+
+@click.group(cls=Verbs)
+def transport() -> None:
+    """Ways out: direct, by a relay, or a refusal.
+
+    The first one made takes all mail that no route matches.
+    """
+
+
+@transport.command("list")
+@pass_face
+def list_(face: Face) -> None:
+    """List the transports."""
+    found = face.queue().transports.list()
+
+    def people() -> None:
+        if not found:
+            output.line("no transport: mail waits until there is one; see mailqueue transport add --help")
+            return
+        output.table(
+            ("NAME", "KIND", "TO", "TLS", "DEFAULT"),
+            ((each.name, each.kind.value, _target(each), each.tls.value, each.is_default) for each in found),
+        )
+
+    face.answer(output.items(map(shape.transport, found)), people)
+
+
+def _target(found: Transport) -> str:
+    match found.kind:
+        case TransportKind.RELAY:
+            return f"{found.host}:{found.port}"
+        case TransportKind.FAIL:
+            return f"answers {found.reply}"
+        case TransportKind.DIRECT:
+            port = "" if found.port == 25 else f", port {found.port}"
+            return f"MX hosts{port}" + (", private addresses too" if found.allow_private else "")
+
+
+@transport.command("add")
+@click.argument("name")
+@click.option("--kind", type=_KINDS, help="How it delivers; else relay with --host, fail with --reply.")
+@click.option("--host", type=host_port, metavar="HOST[:PORT]", help="Of a relay: name or address.")
+@click.option("--port", type=int, metavar="N", help="TCP port; else 25.")
+@click.option("--tls", type=_TLS, default=Tls.OPPORTUNISTIC.value, show_default=True, help="STARTTLS or not.")
+@click.option("--allow-private", is_flag=True, help="Of direct: private addresses that DNS gave, too.")
+@click.option("--reply", metavar="TEXT", help="Of fail: what it answers, such as '550 5.7.1 not from here'.")
+@click.option("--default", is_flag=True, help="It takes what no route matches.")
+@pass_face
+def add(
+    face: Face,
+    name: str,
+    kind: str | None,
+    host: HostPort | None,
+    port: int | None,
+    tls: str,
+    allow_private: bool,
+    reply: str | None,
+    default: bool,
+) -> None:
+    """Make a transport, such as: transport add relay1 --kind relay --host mail.example."""
+    made = face.queue().transports.add(
+        name,
+        kind=kind or _kind(host, reply),
+        host=host.host if host else None,
+        port=_port(host, port),
+        tls=tls,
+        allow_private=allow_private,
+        reply=reply,
+        default=default,
+    )
+    face.answer(shape.transport(made), lambda: _tell(made))
+
+
+def _kind(host: HostPort | None, reply: str | None) -> TransportKind:
+    if host is None and reply is None:
+        raise click.UsageError(
+            "which kind? Give --kind relay --host HOST, --kind direct, or --kind fail --reply."
+        )
+    return TransportKind.RELAY if host is not None else TransportKind.FAIL
+
+
+def _port(host: HostPort | None, port: int | None) -> int | None:
+    written = host.port if host else None
+    if None not in (written, port) and written != port:
+        raise click.UsageError(f"--host says port {written}, and --port {port}.")
+    return port if port is not None else written
+
+
+def _tell(found: Transport) -> None:
+    default = ", the default" if found.is_default else ""
+    output.line(f"transport {found.name}: {found.kind.value}, {_target(found)}{default}")
+
+
+@transport.command("set")
+@click.argument("name")
+@click.option("--host", type=host_port, metavar="HOST[:PORT]", help="Of a relay: name or address.")
+@click.option("--port", type=int, metavar="N", help="TCP port.")
+@click.option("--tls", type=_TLS, help="STARTTLS or not.")
+@click.option("--allow-private/--refuse-private", default=None, help="Of direct: private addresses from DNS.")
+@click.option("--reply", metavar="TEXT", help="Of fail: what it answers.")
+@click.option("--default", is_flag=True, default=None, help="It takes what no route matches.")
+@pass_face
+def set_(
+    face: Face,
+    name: str,
+    host: HostPort | None,
+    port: int | None,
+    tls: str | None,
+    allow_private: bool | None,
+    reply: str | None,
+    default: bool | None,
+) -> None:
+    """Change what is given of a transport, and leave the rest."""
+    changed = face.queue().transports.set(
+        name,
+        host=host.host if host else None,
+        port=_port(host, port),
+        tls=tls,
+        allow_private=allow_private,
+        reply=reply,
+        default=default,
+    )
+    face.answer(shape.transport(changed), lambda: _tell(changed))
+
+
+@transport.command("remove")
+@click.argument("name")
+@pass_face
+def remove(face: Face, name: str) -> None:
+    """Remove a transport that no route uses."""
+    face.queue().transports.remove(name)
+    face.answer({"name": name, "removed": True}, lambda: output.line(f"transport {name} is gone"))
