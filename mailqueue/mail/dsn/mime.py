@@ -68,8 +68,10 @@ class Part:
                 return raw
 
     def text(self, limit: int) -> str:
-        """Return at most `limit` octets of the body as text with LF at the line ends."""
+        """Return at most `limit` octets of the body, in whole lines, as text with LF at the line ends."""
         body = self.body(limit).replace(b"\r\n", b"\n")
+        if self.end - self.start > limit:
+            body = body[: body.rfind(b"\n") + 1]
         return decode(body, self.parameters.get("charset"))
 
 
@@ -80,9 +82,7 @@ def decode(data: bytes, charset: str | None = None) -> str:
         return data.decode(name, "replace")
     try:
         return data.decode("utf-8")
-    except UnicodeDecodeError as error:
-        if error.start > len(data) - 4:  # cut off inside a character
-            return data[: error.start].decode("utf-8")
+    except UnicodeDecodeError:
         return data.decode("latin-1")
 
 
