@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 _DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 _MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 _DROPPED = {"bcc": "Bcc", "resent-bcc": "Resent-Bcc"}
+_BCC = re.compile(rb"^(?:resent-)?bcc\s*:", re.IGNORECASE | re.MULTILINE)
 _IN_ANGLES = re.compile(r"<[^<>]*>")
 _SEALED_PART = re.compile(
     rb"^content-type[ \t]*:\s*multipart/(?:signed|encrypted)", re.IGNORECASE | re.MULTILINE
@@ -90,7 +91,7 @@ def prepare(
     domain = defaults.sender.domain if defaults.sender else "localhost"
     header, message_id, changes = _finish(block, parsed, now, lambda: make_message_id(domain))
     longest_line = max(longest(header), longest(body))
-    faults = _faults(data, ends, block, parsed, body, strict) if ends.bare_cr or b"\0" in data else []
+    faults = _faults(data, ends, block, parsed, body, strict)
     if strict:
         faults += strict_faults(block, parsed, body, max(longest_line, longest(block)))
     subject = parsed.first("subject")
@@ -174,8 +175,10 @@ def _date(now: int) -> str:
 def _faults(
     data: bytes, ends: LineEnds, block: bytes, header: Header, body: bytes, strict: bool
 ) -> list[str]:
-    """Return what is a fault in either mode: a NUL, and a CR alone that must not be changed."""
+    """Return what is a fault in either mode, and a CR alone, which is one where it must not be changed."""
     faults = []
+    if not block and _BCC.search(body[: body.find(b"\r\n\r\n")]):
+        faults.append("body line 1: the message does not begin with a header field, so all would see its Bcc")
     nul = data.find(b"\0")
     if nul >= 0:
         faults.append(f"{_place(data, nul, block)}: a NUL ({data.count(0)} in all)")

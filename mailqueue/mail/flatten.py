@@ -9,6 +9,7 @@ RFC 5322 2.2.3 (folding), RFC 2047 (encoded words), RFC 5890 (A-labels), RFC 653
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from email import policy
 from email.errors import MessageError
@@ -21,6 +22,8 @@ from typing import Any
 from mailqueue.errors import AddressError, InvalidSubmission
 from mailqueue.mail.domain import normalise_domain
 
+# A value on lines that go on with white space, of ASCII and of octets that were read as they were.
+_CONTINUED = re.compile("(?:[^\r\n\x80-\udc7f\ue000-\U0010ffff]|\r\n[ \t])*+")
 _IDENTIFIERS = {"message-id", "in-reply-to", "references", "resent-message-id"}
 
 
@@ -39,7 +42,18 @@ class _Wire(policy.EmailPolicy):
         return super().fold_binary(name, value)
 
 
+class _AsItWas(policy.Compat32):
+    """How the fields of an older message object go on the wire when a signature covers them."""
+
+    def fold_binary(self, name: str, value: str) -> bytes:
+        text = "\r\n".join(value.splitlines()) if isinstance(value, str) else ""
+        if not text or not _CONTINUED.fullmatch(text):
+            return super().fold_binary(name, value)
+        return f"{name}: {text}\r\n".encode("ascii", "surrogateescape")
+
+
 _WIRE = _Wire(linesep="\r\n", cte_type="8bit", refold_source="none", utf8=False)
+_AS_IT_WAS = _AsItWas(linesep="\r\n", cte_type="8bit")
 
 
 def flatten(message: Message[Any, Any]) -> bytes:
@@ -60,9 +74,9 @@ def _policy_for(message: Message[Any, Any]) -> policy.Policy[Any]:
     given = message.policy
     if isinstance(given, policy.EmailPolicy):
         return _WIRE.clone(max_line_length=given.max_line_length, header_factory=given.header_factory)
-    how = given.clone(linesep="\r\n", cte_type="8bit")
-    # The older policy folds every field anew, unless there is no length: a signature would break.
-    return how.clone(max_line_length=None) if "DKIM-Signature" in message else how
+    if "DKIM-Signature" in message:
+        return _AS_IT_WAS
+    return given.clone(linesep="\r\n", cte_type="8bit")
 
 
 def _fold_identifiers(name: str, value: str) -> bytes:

@@ -18,7 +18,7 @@ from mailqueue.mail.visible import visible
 
 _BETWEEN_FIELDS = re.compile(rb"\r\n(?![ \t])")
 _NAME = re.compile(rb"[!-9;-~]+")
-_FIRST_FIELD = re.compile(rb"[!-9;-~]+[ \t]*:")
+_FIRST_FIELD = re.compile(rb"[!-9;-~]+(?:\r\n[ \t]|[ \t])*+:")
 _MBOX_LINE = re.compile(rb">*From [^\s:]+ [^\r\n]* [0-9]{1,2}:[0-9]{2}[^\r\n]* [0-9]{4}[^\r\n]*(?:\r\n|\Z)")
 _ENCODED_WORD = re.compile(rb"=\?([A-Za-z0-9_.:()+-]{1,40})(?:\*[^?*\s]*)?\?([bBqQ])\?([^?\r\n]*)\?=")
 _BOUNDARY = re.compile(rb';\s*boundary\s*=\s*(?:"((?:[^"\\]|\\.)*+)"|([^\s";]+))', re.IGNORECASE)
