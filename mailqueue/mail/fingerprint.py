@@ -48,6 +48,7 @@ class _Walk:
     def __init__(self, body: bytes) -> None:
         self._body = body
         self._ordinals: dict[bytes, int] = {}
+        self._last_empty_line = body.rfind(b"\r\n\r\n")
         self._at = 0
         """Where that begins which no piece has had yet."""
 
@@ -101,17 +102,23 @@ class _Walk:
         """Yield the fields of the part that begins here; of the message in it too, if it is one."""
         goes_on = True
         while goes_on:
-            end = self._at
-            if not self._body.startswith(b"\r\n", end):
-                end = self._body.find(b"\r\n\r\n", end) + 2
-                if end < 2:
-                    return
+            end = self._end_of_header()
+            if end is None:
+                return
             header = Header(self._body[self._at : end])
             for field in header.fields:
                 yield self._field(field)
             yield _Piece(b"end", b"")
             self._at = end + 2
             goes_on = _holds_message(header)
+
+    def _end_of_header(self) -> int | None:
+        """Return where the empty line stands that ends the header which begins here, None if none does."""
+        if self._body.startswith(b"\r\n", self._at):
+            return self._at
+        if self._at > self._last_empty_line:
+            return None
+        return self._body.find(b"\r\n\r\n", self._at) + 2
 
     def _field(self, field: Field) -> _Piece:
         if field.name != "content-type" or not media_type(field.value).startswith("multipart/"):

@@ -180,7 +180,7 @@ def test_bcc_in_the_body_is_text():
 @pytest.mark.parametrize(
     "data",
     [
-        b"\nFrom: a@b.example\nBcc: secret@receiver.example\n\nText\n",  # a literal that begins with a line end
+        b"\nFrom: a@b.example\nBcc: secret@receiver.example\n\nText\n",  # its literal begins with a line end
         b"\nBcc: secret@receiver.example",
         b"  Subject: x\n  y\nResent-BCC : secret@receiver.example\n\nText\n",  # an indented one
         b"what\nBcc: secret@receiver.example\n\nText\n",
