@@ -35,9 +35,17 @@ def ask(server: DnsServer, use: Callable[[Resolver], Awaitable[T]], **settings: 
     return asyncio.run(run())
 
 
-def route(zone: Zone, domain: str, *, server: dict[str, object] | None = None, **settings: object):
+def route(
+    zone: Zone,
+    domain: str,
+    *,
+    server: dict[str, object] | None = None,
+    allow_private: bool = False,
+    **settings: object,
+) -> NextHops | ResolveFailure:
+    """Ask a server of `zone` where mail for `domain` goes."""
     with DnsServer(zone, **(server or {})) as dns:  # type: ignore[arg-type]
-        return ask(dns, lambda resolver: resolver.route(domain), **settings)
+        return ask(dns, lambda resolver: resolver.route(domain, allow_private=allow_private), **settings)
 
 
 def names(found: NextHops | ResolveFailure) -> list[str]:

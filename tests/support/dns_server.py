@@ -9,7 +9,7 @@
         "broken.example": "SERVFAIL",
     }
     with DnsServer(zone) as dns:
-        Resolver(["127.0.0.1"], dns.port, allow_private=True)
+        await Resolver(["127.0.0.1"], dns.port).route("example.org", allow_private=True)
 
 A name that is not in the zone does not exist (NXDOMAIN); a name without the type asked for has no
 such data. Instead of records a name, or one type of it, may have a trouble: "SERVFAIL", "REFUSED",
