@@ -13,6 +13,7 @@ import os
 import socket
 import threading
 import weakref
+from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
@@ -383,8 +384,9 @@ class _Run:
         if stranded:
             due = self._clock.now() + _STRANDED
             await self._write(lambda tx: tx.put_back(stranded, due))
-        if len(claimed) >= request.limit:
-            self._wake()
+        per_domain = Counter(message.domain for message in claimed)
+        if len(claimed) >= request.limit or request.per_domain in per_domain.values():
+            self._wake()  # there is more
         elif request.skip:
             self._look = True  # crowded domains have more: look when something is finished
         else:
