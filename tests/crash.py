@@ -15,19 +15,21 @@ gets SIGKILL after a random moment, and a new one takes its place. After the las
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
 import logging
 import os
 import random
+import select
 import signal
 import sqlite3
 import subprocess
 import sys
 import tempfile
-import threading
 import time
 from collections import Counter
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
@@ -38,8 +40,8 @@ LOAD = 300
 """Messages a second at the receiver, before anything is killed."""
 WINDOW = 0.3
 """Seconds over which that is measured."""
-THREADS, PACE = 4, 0.008
-"""Of each submitting process; seconds between two messages of a thread."""
+BURST, PACE = 12, 0.03
+"""Messages that a submitting process submits at a time; seconds between two bursts."""
 ENGINES, PATIENCE = 2, 120.0
 MARKS = {"uncertain", "interrupted"}
 CONTENT = b"From: a@example.org\r\nTo: b@example.net\r\nDate: Mon, 02 Jan 2034 03:04:05 +0000\r\n"
@@ -56,36 +58,50 @@ def engine_role(home: Path, name: str, port: str) -> None:
     engine.stop()
 
 
+class Submitter:
+    """Submits bursts of messages, and notes each Message-ID once `submit` or the commit has returned."""
+
+    def __init__(self, home: Path, name: str) -> None:
+        self.queue = Queue(home / "queue.db")
+        self.connection = sqlite3.connect(home / "queue.db", timeout=30)
+        self.pool = ThreadPoolExecutor(BURST)
+        self.log = os.open(home / "submitted", os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+        self.ids = (f"<{name}.{number}@crash.example>" for number in itertools.count())
+
+    def note(self, message_id: str) -> None:
+        os.write(self.log, f"{message_id}\n".encode())
+
+    def plain(self) -> None:
+        """Submit from many threads at once; they share commits."""
+
+        def submit(message_id: str) -> None:
+            self.queue.submit(content(message_id), schedule="crash")
+            self.note(message_id)
+
+        list(self.pool.map(submit, itertools.islice(self.ids, BURST)))
+
+    def transaction(self) -> None:
+        """Submit in the transactions of an application that writes rows of its own."""
+        burst = list(itertools.islice(self.ids, BURST))
+        with self.connection:
+            for message_id in burst:
+                self.connection.execute("INSERT INTO app (message_id) VALUES (?)", (message_id,))
+                self.queue.submit(content(message_id), schedule="crash", connection=self.connection)
+        for message_id in burst:
+            self.note(message_id)
+
+
+def content(message_id: str) -> bytes:
+    return CONTENT + f"Message-ID: {message_id}\r\n\r\n{message_id}\r\n".encode()
+
+
 def submitter_role(home: Path, name: str, door: str) -> None:
-    """Submit until standard input ends; note each Message-ID after `submit` (or the commit) has returned."""
-    queue = Queue(home / "queue.db")
-    log = os.open(home / "submitted", os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
-    stop = threading.Event()
-
-    def work(thread: int) -> None:
-        connection = sqlite3.connect(home / "queue.db", timeout=30)
-        number = 0
-        while not stop.wait(PACE):
-            number += 1
-            message_id = f"<{name}.{thread}.{number}@crash.example>"
-            content = CONTENT + f"Message-ID: {message_id}\r\n\r\n{message_id}\r\n".encode()
-            if door == "plain":
-                queue.submit(content, schedule="crash")
-            else:
-                with connection:
-                    connection.execute("INSERT INTO app (message_id) VALUES (?)", (message_id,))
-                    queue.submit(content, schedule="crash", connection=connection)
-            os.write(log, f"{message_id}\n".encode())
-
-    threads = [threading.Thread(target=work, args=(n,)) for n in range(THREADS if door == "plain" else 1)]
-    for thread in threads:
-        thread.start()
+    """Submit until standard input ends."""
+    submitter = Submitter(home, name)
     print("ready", flush=True)
-    sys.stdin.read()
-    stop.set()
-    for thread in threads:
-        thread.join()
-    queue.close()
+    while not select.select([sys.stdin], [], [], PACE)[0]:
+        getattr(submitter, door)()
+    submitter.queue.close()
 
 
 ROLES = {"engine": engine_role, "submitter": submitter_role}
