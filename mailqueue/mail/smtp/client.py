@@ -353,9 +353,7 @@ class Client:
         self._send("".join(lines).encode("utf-8"))
 
     def _step(self) -> None:
-        """Send the next command, if the last one that was sent is answered."""
-        if self._awaiting:
-            return
+        """Send the next command, now that all that were sent are answered."""
         transaction = self._current()
         envelope = transaction.envelope
         if transaction.mail is None:
@@ -371,16 +369,19 @@ class Client:
 
     def _reset(self, reply: Reply) -> None:
         self._dirty = False
-        self._step()
+        if not self._awaiting:
+            self._step()
 
     def _mail(self, reply: Reply) -> None:
         self._current().record(Phase.MAIL, reply)
         self._dirty = reply.positive
-        self._step()
+        if not self._awaiting:
+            self._step()
 
     def _rcpt(self, reply: Reply) -> None:
         self._current().record(Phase.RCPT, reply)
-        self._step()
+        if not self._awaiting:
+            self._step()
 
     def _data_refused(self, reply: Reply) -> None:
         self._current().record(Phase.DATA, reply)

@@ -85,9 +85,11 @@ class Envelope:
         if not self.recipients:
             raise ValueError("an envelope has at least one recipient")
         for address in (self.sender, *self.recipients):
+            if address.isascii() and address.isprintable():
+                continue  # nearly all
             if _CONTROL.search(address):
                 raise ValueError(f"address {address!r} holds a control character")
-            if not (self.smtputf8 or address.isascii()):
+            if not self.smtputf8:
                 raise ValueError(f"address {address!r} is not ASCII and the envelope does not say smtputf8")
 
 
