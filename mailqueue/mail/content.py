@@ -137,7 +137,7 @@ def _finish(
     if found is None:
         added["message-id"] = f"Message-ID: {message_id}\r\n"
     changes = [f"{line.rstrip()} was added" for line in added.values()]
-    if not _DROPPED.keys().isdisjoint(header.names()) or mbox_line(block) or added:
+    if not _DROPPED.keys().isdisjoint(header.by_name) or mbox_line(block) or added:
         block, dropped = _drop(header, added.keys())
         changes += dropped
     return "".join(added.values()).encode() + block + b"\r\n", message_id, changes

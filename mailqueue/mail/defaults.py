@@ -9,7 +9,7 @@ RFC 5322 3.6.2 (originators), 3.6.3 (destinations), 3.6.6 (resent fields).
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
 from mailqueue.errors import AddressError
@@ -18,6 +18,7 @@ from mailqueue.mail.header import Field, Header
 
 _SENDERS = ("sender", "from")
 _RECIPIENTS = ("to", "cc", "bcc")
+_RESENT = {f"resent-{name}" for name in (*_SENDERS, *_RECIPIENTS, "date", "message-id")}
 
 
 class Defaults(NamedTuple):
@@ -30,17 +31,21 @@ class Defaults(NamedTuple):
 
 def envelope_defaults(header: Header) -> Defaults:
     """Return sender and recipients as the header has them, each recipient once."""
-    block = _newest_resent_block(header)
+    fields = header.by_name if _RESENT.isdisjoint(header.by_name) else _newest_resent_block(header)
     faults: list[str] = []
-    senders, recipients = (
-        [
-            address
-            for name in names
-            for address in addresses_in(block.get(name, ()) if block else header.named(name), faults)
-        ]
-        for names in (_SENDERS, _RECIPIENTS)
-    )
+    senders = _addresses(fields, _SENDERS, faults)
+    recipients = _addresses(fields, _RECIPIENTS, faults)
     return Defaults(senders[0] if senders else None, tuple(dict.fromkeys(recipients)), tuple(faults))
+
+
+def _addresses(
+    fields: Mapping[str, Iterable[Field]], names: Iterable[str], faults: list[str]
+) -> list[Address]:
+    found: list[Address] = []
+    for name in names:
+        if name in fields:
+            found += addresses_in(fields[name], faults)
+    return found
 
 
 def addresses_in(fields: Iterable[Field], faults: list[str]) -> list[Address]:
@@ -60,8 +65,6 @@ def _newest_resent_block(header: Header) -> dict[str, list[Field]]:
     It ends at another field, or at a name that comes a second time.
     """
     block: dict[str, list[Field]] = {}
-    if not any(name.startswith("resent-") for name in header.names()):
-        return block
     for field in header.fields:
         name = field.name.removeprefix("resent-")
         if name == field.name:

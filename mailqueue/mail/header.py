@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import binascii
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -81,36 +81,30 @@ class Header:
 
     Attributes:
         fields: every field, and what stands between fields and is none.
+        by_name: the same, by their names in lower case; under the empty name what is no field.
     """
 
-    __slots__ = ("_by_name", "fields")
+    __slots__ = ("by_name", "fields")
 
     def __init__(self, block: bytes) -> None:
         """Read a header block as `cut` returns it."""
         self.fields: list[Field] = []
-        self._by_name: dict[str, list[Field]] = {}
+        self.by_name: dict[str, list[Field]] = {}
         number = 1
         for raw in _BETWEEN_FIELDS.split(block[:-2]) if block else ():
-            field = Field(_field_name(raw.partition(b":")), number, raw)
+            before, colon, _ = raw.partition(b":")
+            field = Field(_lower_name(before) if colon else "", number, raw)
             self.fields.append(field)
-            self._by_name.setdefault(field.name, []).append(field)
+            self.by_name.setdefault(field.name, []).append(field)
             number += 1 + raw.count(b"\n")
 
     def named(self, name: str) -> Sequence[Field]:
         """Return the fields of that name, given in lower case, in their order."""
-        return self._by_name.get(name, ())
+        return self.by_name.get(name, ())
 
     def first(self, name: str) -> Field | None:
         """Return the first field of that name, given in lower case; None if there is none."""
-        return self._by_name[name][0] if name in self._by_name else None
-
-    def names(self) -> Iterable[str]:
-        """Return each name once, in lower case; an empty one if there are lines that are no field."""
-        return self._by_name
-
-
-def _field_name(parts: tuple[bytes, bytes, bytes]) -> str:
-    return _lower_name(parts[0]) if parts[1] else ""
+        return self.by_name[name][0] if name in self.by_name else None
 
 
 @lru_cache(maxsize=512)

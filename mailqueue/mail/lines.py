@@ -42,6 +42,8 @@ def to_crlf(data: bytes) -> LineEnds:
 
 def longest(data: bytes) -> int:
     """Return the octets of the longest line of `data`, whose lines end with CRLF, without the CRLF."""
+    if len(data) <= _PIECE:
+        return max(map(len, data.split(b"\r\n")))
     return max(max(map(len, piece.split(b"\r\n"))) for piece in _pieces(data))
 
 
