@@ -42,13 +42,26 @@ async def submit_all(queue: AsyncQueue, messages: list[bytes]) -> list[int]:
     return ids
 
 
-async def all_retired(queue: AsyncQueue) -> None:
-    """Return when the queue is empty."""
-    deadline = time.monotonic() + 600
-    while (status := await queue.status()).queued + status.claimed:
-        if time.monotonic() > deadline:
-            raise TimeoutError(status)
-        await asyncio.sleep(0.01)
+class Retirement:
+    """Counts what has retired, as the engine tells it after each commit."""
+
+    def __init__(self) -> None:
+        self.count = 0
+        self._wanted = 0
+        self._reached = asyncio.Event()
+
+    def listen(self, settlement: object) -> None:
+        self.count += 1
+        if self.count == self._wanted:
+            self._reached.set()
+
+    async def reaches(self, count: int) -> None:
+        """Return when `count` messages have retired in all."""
+        self._wanted = count
+        self._reached.clear()
+        if self.count < count:
+            async with asyncio.timeout(600):
+                await self._reached.wait()
 
 
 async def read_back(queue: AsyncQueue, ids: set[int]) -> None:
@@ -67,13 +80,14 @@ async def measure(database: str, sink_port: int, size: int, domains: int) -> Run
     """Run once in this event loop."""
     messages = [message(number, f"d{number % domains}.example.net") for number in range(size)]
     async with AsyncQueue(database) as queue:
-        engine = Engine(queue.sync, relay=f"127.0.0.1:{sink_port}")
+        retirement = Retirement()
+        engine = Engine(queue.sync, relay=f"127.0.0.1:{sink_port}", listener=retirement.listen)
         running = asyncio.create_task(engine.run())
         await submit_all(queue, [message(number) for number in range(WARM_UP)])
-        await all_retired(queue)
+        await retirement.reaches(WARM_UP)
         cpu, start = own_cpu(), time.perf_counter()
         ids = await submit_all(queue, messages)
-        await all_retired(queue)
+        await retirement.reaches(WARM_UP + size)
         run = Run(messages=size, seconds=time.perf_counter() - start, cpu=own_cpu() - cpu)
         await read_back(queue, set(ids))
         engine.stop()
