@@ -9,7 +9,7 @@ from __future__ import annotations
 import getpass
 import os
 from collections.abc import Callable
-from typing import Any
+from typing import IO, TYPE_CHECKING, Any
 
 import click
 
@@ -21,15 +21,28 @@ from mailqueue.errors import (
     NotFound,
     StoreError,
 )
-from mailqueue.queue import Queue
+
+if TYPE_CHECKING:
+    from mailqueue.queue import Queue
 
 FAULT, USAGE, REFUSED, NOT_FOUND, DATABASE = 1, 2, 3, 4, 5
 """Exit statuses beside 0; docs/reference/cli.md says what they mean."""
 
-NO_DATABASE = (
-    f'no database: give --db PATH, set MAILQUEUE_DB=PATH, or write db = "PATH" into {config.FILE} '
-    "(a new file is made, with its tables)"
-)
+
+class NoDatabase(click.ClickException):
+    """Nothing says which database is meant."""
+
+    exit_code = USAGE
+
+    def __init__(self) -> None:
+        super().__init__(
+            f'no database: give --db PATH, set MAILQUEUE_DB=PATH, or write db = "PATH" into {config.FILE} '
+            "(a new file is made, with its tables)"
+        )
+
+    def show(self, file: IO[Any] | None = None) -> None:
+        """Print it as any other error."""
+        say(self.message)
 
 
 class Face:
@@ -52,7 +65,7 @@ class Face:
         """
         path = self.config().db
         if path is None:
-            raise click.UsageError(NO_DATABASE)
+            raise NoDatabase
         if not os.path.exists(path):
             if not create:
                 raise StoreError(f"{path}: there is no such file")
@@ -69,6 +82,8 @@ class Face:
 
 def open_queue(path: str, *, migrate: bool = False) -> Queue:
     """Return the queue in the file `path`; it is closed when the verb ends."""
+    from mailqueue.queue import Queue  # the whole engine: not for --help and completion
+
     queue = Queue(path, migrate=migrate, door="cli", actor_name=_user())
     return click.get_current_context().with_resource(queue)
 

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from email.message import EmailMessage
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
@@ -26,7 +27,9 @@ from mailqueue.errors import Conflict, MailqueueError
 from mailqueue.model.events import Notice
 from mailqueue.model.message import Message
 from mailqueue.model.settlement import Retire, Settlement
-from mailqueue.queue import Engine, Queue, loop_factory
+
+if TYPE_CHECKING:
+    from mailqueue.queue import Engine, Queue
 
 SENDER = "shop@demo.example"
 DELAYS = "2s, 4s*"
@@ -58,6 +61,8 @@ def demo(face: Face) -> None:
 
     Needs nothing: the queue is a new file, which --db may name, and the receiver is started for it.
     """
+    from mailqueue.queue import loop_factory
+
     path = face.db or str(Path(tempfile.mkdtemp(prefix="mailqueue-demo-")) / "demo.db")
     if os.path.exists(path):
         raise Conflict(f"{path}: is there already; the demo wants a queue of its own, in a new file")
@@ -86,6 +91,8 @@ class _Play:
 
     async def run(self) -> list[int]:
         """Set the stage, submit, and deliver until all but the held message are done."""
+        from mailqueue.queue import Engine
+
         async with Receiver() as receiver:
             self._set_up(receiver.port)
             ids = [self._submit(letter) for letter in LETTERS]

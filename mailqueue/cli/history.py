@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import click
 
 from mailqueue.cli import ids, output, shape
@@ -10,9 +12,10 @@ from mailqueue.cli.ids import Id, id_, id_or_stdin
 from mailqueue.cli.look import more_pages, show_messages
 from mailqueue.cli.trace import as_text
 from mailqueue.errors import NotFound
-from mailqueue.mail import dsn
 from mailqueue.model.events import Notice, NoticeKind
-from mailqueue.queue import Queue
+
+if TYPE_CHECKING:
+    from mailqueue.queue import Queue
 
 
 @click.group(cls=Verbs)
@@ -94,5 +97,7 @@ def _none(queue: Queue, number: int, kind: str | None) -> str:
 
 
 def _shape(found: Notice) -> output.Json:
+    from mailqueue.mail import dsn
+
     report = dsn.parse(found.content).to_dict()
     return {**shape.notice(found), "report": report, **as_text(found.content)}

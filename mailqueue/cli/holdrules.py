@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import click
 
 from mailqueue.cli import output, shape
 from mailqueue.cli.base import Face, Verbs, pass_face
 from mailqueue.model.rules import HoldRule
-from mailqueue.queue import Queue
+
+if TYPE_CHECKING:
+    from mailqueue.queue import Queue
 
 
 @click.group(cls=Verbs)
@@ -55,7 +59,10 @@ def add(
     recipient: str | None,
     reason: str,
 ) -> None:
-    """Make a rule. It acts at once: on new mail, and on what is in the queue and matches."""
+    """Make a rule.
+
+    It acts at once: on new mail, and on what is in the queue and matches.
+    """
     queue = face.queue()
     made = queue.hold_rules.add(
         account=account,

@@ -9,10 +9,13 @@ import re
 import sys
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import click
 
-from mailqueue.queue import Queue
+if TYPE_CHECKING:
+    from mailqueue.queue import Queue
+
 
 _ID = re.compile(r"(s?)([0-9]{1,18})", re.ASCII)
 HOW = "a message's id is a number (12), a submission's has an s before it (s12)"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
+from typing import TYPE_CHECKING
 
 import click
 
@@ -12,7 +13,9 @@ from mailqueue.cli.ids import Id, id_or_stdin
 from mailqueue.clock import from_datetime
 from mailqueue.model.events import Event
 from mailqueue.model.message import Message
-from mailqueue.queue import Queue
+
+if TYPE_CHECKING:
+    from mailqueue.queue import Queue
 
 
 @click.command("list", cls=Verb)
@@ -40,6 +43,20 @@ def list_(face: Face, limit: int, after: str | None, account: str | None) -> Non
             output.line(line)
 
     face.answer(output.items(map(shape.message, page.items), page.next), people)
+
+
+@click.command(cls=Verb)
+@pass_face
+def status(face: Face) -> None:
+    """Say how the queue stands: how much waits, and which engines run."""
+    queue = face.queue()
+    found = queue.status()
+
+    def people() -> None:
+        for line in standing.footer(found, queue.clock.now()):
+            output.line(line)
+
+    face.answer(shape.status(found), people)
 
 
 def more_pages(cursor: str | None) -> None:

@@ -13,13 +13,13 @@ import sys
 import textwrap
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
-from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import click
 
-from mailqueue.clock import DAY, HOUR, MINUTE, SECOND, to_datetime, to_micros
+from mailqueue.clock import HOUR, MINUTE, SECOND, to_datetime
 from mailqueue.mail.visible import visible
+from mailqueue.model.duration import format_duration
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -28,8 +28,8 @@ Json = Mapping[str, object]
 """A JSON document: always an object."""
 
 _NEVER_CUT = 100_000
-_UNITS = ((DAY, "d"), (HOUR, "h"), (MINUTE, "m"), (SECOND, "s"))
-_FLEXIBLE = ("TO", "FROM", "LAST ERROR", "REASON", "MATCHES", "DELAYS", "REPLY", "HOST")
+_FLEXIBLE = {"LAST ERROR": 16, "REASON": 12, "DELAYS": 20, "MATCHES": 20, "BY": 8, "TO": 20, "FROM": 12}
+"""Columns that give way where it is narrow, the first of them first, and their least widths."""
 _COLOURS = {
     "delivered": "green",
     "failed": "red",
@@ -57,13 +57,17 @@ def rfc3339(moment: datetime | None) -> str | None:
 
 
 def about(length: timedelta) -> str:
-    """Return a length of time for people, in its two largest units: `45s`, `4m10s`, `2d3h`."""
-    micros = (to_micros(length) + SECOND // 2) // SECOND * SECOND
-    for (size, name), (smaller, small_name) in pairwise(_UNITS):
-        if micros >= size:
-            rest = micros % size // smaller
-            return f"{micros // size}{name}" + (f"{rest}{small_name}" if rest else "")
-    return f"{micros // SECOND}s"
+    """Return a length of time for people, roughly: `45s`, `4m`, `3h10m`, `2d3h`."""
+    seconds = round(length.total_seconds())
+    if seconds < 60:
+        return f"{seconds}s"
+    minutes = round(seconds / 60)
+    if minutes < 60:
+        return f"{minutes}m"
+    hours = round(minutes / 60)
+    if hours < 24:
+        return format_duration(minutes * MINUTE)
+    return format_duration(hours * HOUR)
 
 
 def took(length: timedelta) -> str:
@@ -71,7 +75,7 @@ def took(length: timedelta) -> str:
     seconds = length.total_seconds()
     if seconds < 1:
         return f"{seconds * 1000:.0f}ms"
-    return f"{seconds:.1f}s" if seconds < 60 else about(length)
+    return f"{seconds:.1f}s" if seconds < 60 else format_duration(round(seconds) * SECOND)
 
 
 def when(moment: datetime | None, now: int) -> str:
@@ -89,11 +93,7 @@ def when(moment: datetime | None, now: int) -> str:
 
 def wrapped(text: str, hang: int) -> None:
     """Print a line for people; at a terminal, what does not fit goes on below, `hang` columns in."""
-    if not (sys.stdout.isatty() or "COLUMNS" in os.environ):
-        line(text)
-        return
-    width = max(40, shutil.get_terminal_size().columns)
-    indent = " " * hang
+    indent, width = " " * hang, max(40, _width())
     for each in textwrap.wrap(visible(text), width, subsequent_indent=indent, break_on_hyphens=False) or [""]:
         click.echo(each)
 
@@ -103,11 +103,34 @@ def plural(count: int, noun: str) -> str:
     return f"{count:,} {noun}" + ("" if count == 1 else "s")
 
 
+def _widths(head: Sequence[str], rows: Sequence[Sequence[str]]) -> list[int]:
+    """Return how wide each column is, so that all of them fit, with two blanks between them, if they can."""
+    from rich.cells import cell_len
+
+    widths = [max(map(cell_len, column)) for column in zip(head, *rows, strict=True)]
+    excess = sum(widths) + 2 * (len(widths) - 1) - _width()
+    for name, least in _FLEXIBLE.items():
+        if name in head and excess > 0:
+            number = head.index(name)
+            cut = max(0, min(excess, widths[number] - least))
+            widths[number] -= cut
+            excess -= cut
+    return widths
+
+
+def _width() -> int:
+    return shutil.get_terminal_size().columns if _fits() else _NEVER_CUT
+
+
+def _fits() -> bool:
+    """Return whether lines are to fit a width: that of the terminal, or that which COLUMNS says."""
+    return sys.stdout.isatty() or "COLUMNS" in os.environ
+
+
 def _print(made: Table) -> None:
     from rich.console import Console
 
-    width = None if sys.stdout.isatty() or "COLUMNS" in os.environ else _NEVER_CUT
-    console = Console(file=sys.stdout, width=width, markup=False, highlight=False, emoji=False)
+    console = Console(file=sys.stdout, width=_width(), markup=False, highlight=False, emoji=False)
     with console.capture() as printed:
         console.print(made)
     for each in printed.get().splitlines():
@@ -126,13 +149,12 @@ def table(head: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
 
     shown = [[_cell(value) for value in row] for row in rows]
     made = Table(box=None, show_edge=False, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
+    widths = _widths(head, shown)
     for number, name in enumerate(head):
         right = bool(shown) and all(row[number].replace(",", "").isdigit() for row in shown)
-        made.add_column(name, justify="right" if right else "left", no_wrap=name not in _FLEXIBLE)
+        made.add_column(name, justify="right" if right else "left", width=widths[number], no_wrap=True)
     for row in shown:
-        made.add_row(
-            *(Text(cell, style=_COLOURS.get(cell, ""), no_wrap=True, overflow="ellipsis") for cell in row)
-        )
+        made.add_row(*(Text(cell, style=_COLOURS.get(cell, ""), overflow="ellipsis") for cell in row))
     _print(made)
 
 

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import BinaryIO
+from typing import TYPE_CHECKING, BinaryIO
 
 import click
 
 from mailqueue.cli import output
 from mailqueue.cli.base import Face, Verbs, pass_face
 from mailqueue.clock import to_datetime
-from mailqueue.mail.dsn import ParsedReport, RecipientReport, read
+
+if TYPE_CHECKING:
+    from mailqueue.mail.dsn import ParsedReport, RecipientReport
 
 
 @click.group("dsn", cls=Verbs)
@@ -23,6 +25,8 @@ def dsn_() -> None:
 @pass_face
 def parse(face: Face, file: BinaryIO) -> None:
     """Read a delivery report of any sender's making. Needs no database."""
+    from mailqueue.mail.dsn import read
+
     found = read(file.read())
     rest = found.to_dict()
     rest.pop("report")

@@ -36,6 +36,7 @@ for _verb in (
     submit.submit,
     run.run,
     look.list_,
+    look.status,
     look.show,
     trace.attempts,
     trace.explain,

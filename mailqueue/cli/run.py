@@ -12,6 +12,7 @@ import os
 import signal
 import sys
 from collections import Counter
+from typing import TYPE_CHECKING
 
 import click
 
@@ -20,7 +21,9 @@ from mailqueue.cli.base import Face, Verb, pass_face, say
 from mailqueue.config import LOG_LEVELS
 from mailqueue.model.attempt import OutcomeKind
 from mailqueue.model.settlement import Settlement
-from mailqueue.queue import Engine, loop_factory
+
+if TYPE_CHECKING:
+    from mailqueue.queue import Engine
 
 
 @click.command(cls=Verb)
@@ -37,6 +40,8 @@ def run(face: Face, relay: str | None, once: bool, hostname: str | None, log_lev
     Several engines may run on one database. At a terminal it prints a line per outcome; elsewhere it
     logs to stderr.
     """
+    from mailqueue.queue import Engine, loop_factory
+
     settings = face.config(hostname=hostname, log_level=log_level)
     terminal = sys.stdout.isatty() and not face.json
     logs.set_up(settings.log_level, terminal=terminal)

@@ -14,7 +14,7 @@ from mailqueue.cli.values import duration
 from mailqueue.model.duration import format_duration
 from mailqueue.model.schedule import Schedule, format_delays, times
 
-_SHOWN = 40
+_SHOWN = 100
 """Times that `show` prints for people; JSON has them all."""
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Container
-from typing import BinaryIO
+from typing import TYPE_CHECKING, BinaryIO
 
 import click
 
@@ -13,7 +13,9 @@ from mailqueue.errors import NotFound
 from mailqueue.model.account import DEFAULT_ACCOUNT
 from mailqueue.model.explain import Status
 from mailqueue.model.message import Submission
-from mailqueue.queue import Queue
+
+if TYPE_CHECKING:
+    from mailqueue.queue import Queue
 
 
 @click.command(cls=Verb)

@@ -71,7 +71,10 @@ def add(
     reply: str | None,
     default: bool,
 ) -> None:
-    """Make a transport, such as: transport add relay1 --kind relay --host mail.example."""
+    """Make a transport.
+
+    For example: transport add relay1 --kind relay --host mail.example
+    """
     made = face.queue().transports.add(
         name,
         kind=kind or _kind(host, reply),

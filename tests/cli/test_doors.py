@@ -1,0 +1,121 @@
+"""The doors of the queue have the same verbs, and the reference describes them all."""
+
+from __future__ import annotations
+
+import inspect
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import click
+import pytest
+
+from mailqueue import faces
+from mailqueue.cli.root import cli
+from mailqueue.queue import Queue
+
+REFERENCE = (Path(__file__).parents[2] / "docs/reference/cli.md").read_text()
+
+FACES = {
+    "": (Queue, None),
+    "holdrules": (faces.HoldRules, "hold_rules"),
+    "transport": (faces.Transports, "transports"),
+    "route": (faces.Routes, "routes"),
+    "schedule": (faces.Schedules, "schedules"),
+    "account": (faces.Accounts, "accounts"),
+    "retired": (faces.Retired, "retired"),
+}
+SAID_OTHERWISE = {
+    "submission": "show",  # show s12
+    "events": "show",
+    "notices": "notice show",
+    "check_integrity": "check-integrity",
+}
+NO_VERB = {"actor", "close"}
+NOT_OF_A_QUEUE = {"run", "migrate", "dsn parse", "demo", "notice show"}
+COMMON = {"--db", "--json", "--help", "-h", "--version"}
+
+
+def leaves(group: click.Group = cli, before: str = "") -> Iterator[tuple[str, click.Command]]:
+    for name, command in group.commands.items():
+        if isinstance(command, click.Group):
+            yield from leaves(command, f"{before}{name} ")
+        else:
+            yield f"{before}{name}", command
+
+
+COMMANDS = dict(leaves())
+
+
+def verbs() -> Iterator[tuple[str, object]]:
+    """Yield the command that stands for each verb of Python's door, and the verb."""
+    for group, (face, _) in FACES.items():
+        for name, verb in vars(face).items():
+            if name.startswith("_") or name in NO_VERB or not callable(verb):
+                continue
+            yield (SAID_OTHERWISE.get(name, name) if face is Queue else f"{group} {name}"), verb
+
+
+def options(command: click.Command) -> set[str]:
+    return {
+        text
+        for each in command.params
+        if isinstance(each, click.Option)
+        for text in (*each.opts, *each.secondary_opts)
+    }
+
+
+def section(name: str) -> str:
+    """Return what the reference says under the heading of a command."""
+    found = re.search(rf"^###+ {name}\n(.*?)(?=^##|\Z)", REFERENCE, re.MULTILINE | re.DOTALL)
+    assert found, f"no heading for {name}"
+    return found[1]
+
+
+def test_command_line_has_every_verb_of_python_and_no_other() -> None:
+    assert {command for command, _ in verbs()} == set(COMMANDS) - NOT_OF_A_QUEUE | {"notice show"}
+
+
+@pytest.mark.parametrize(
+    ("command", "verb"), list(verbs()), ids=lambda each: each if isinstance(each, str) else ""
+)
+def test_command_takes_whatever_the_verb_takes(command: str, verb: object) -> None:
+    wanted = {
+        parameter.name
+        for parameter in inspect.signature(verb).parameters.values()  # type: ignore[arg-type]
+        if parameter.kind is parameter.KEYWORD_ONLY
+    } - {"actor", "connection"}
+    spelled = {"recipients": "to"}
+    taken = {text.lstrip("-").replace("-", "_") for text in options(COMMANDS[command])}
+    assert {spelled.get(name, name) for name in wanted} <= taken
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_reference_describes_the_command_and_all_its_options(name: str) -> None:
+    told = set(re.findall(r"`(--[a-z-]+)`", section(name)))
+    assert options(COMMANDS[name]) - COMMON <= told
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_reference_lists_no_option_that_is_not_there(name: str) -> None:
+    listed = {
+        option
+        for line in section(name).splitlines()
+        if line.startswith("- `--")
+        for option in re.findall(r"`(--[a-z-]+)`", line.partition(": ")[0])
+    }
+    assert listed <= options(COMMANDS[name])
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_command_says_what_it_is_for_in_a_line_that_fits(name: str) -> None:
+    command = COMMANDS[name]
+    assert command.help
+    assert len(command.help.split("\n\n")[0]) <= 78
+    for each in command.params:
+        assert isinstance(each, click.Argument) or each.help  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_database_and_json_are_taken_by_every_command(name: str) -> None:
+    assert {"--db", "--json"} <= options(COMMANDS[name])

@@ -1,0 +1,200 @@
+"""Verbs about what decides: hold rules, transports, routes, schedules, accounts; and care of the file."""
+
+from __future__ import annotations
+
+import sqlite3
+from pathlib import Path
+
+import pytest
+from support.command import LETTER, Command
+
+
+def test_hold_rule_holds_new_mail_and_mail_in_the_queue(mailqueue: Command) -> None:
+    mailqueue.submit("ann@example.net")
+    made = mailqueue.json("holdrules", "add", "--recipient-domain", "example.net", "--reason", "audit")
+    assert (made["id"], made["recipient_domain"], made["reason"]) == (1, "example.net", "audit")
+    assert "message 2  bob@example.net  on hold" in mailqueue(
+        "submit", "--to", "bob@example.net", input=LETTER
+    )
+    assert [each["hold"] for each in mailqueue.json("list")["items"]] == [True, True]
+    assert mailqueue.json("show", 1)["holds"][0]["rule_id"] == 1
+    assert "by rule 1" in mailqueue("show", 1)
+
+
+def test_hold_rules_are_listed_shown_and_removed(mailqueue: Command) -> None:
+    mailqueue("account", "add", "shop")
+    criteria = {
+        "account": "shop",
+        "sender-domain": "example.org",
+        "sender": "shop@example.org",
+        "recipient-domain": "example.net",
+        "recipient": "ann@example.net",
+    }
+    options = [word for name, value in criteria.items() for word in (f"--{name}", value)]
+    mailqueue("holdrules", "add", *options)
+    mailqueue("holdrules", "add", "--reason", "stop everything")
+    rules = mailqueue.json("holdrules", "list")
+    assert rules["next"] is None
+    assert {name: rules["items"][0][name.replace("-", "_")] for name in criteria} == criteria
+    listed = mailqueue("holdrules", "list")
+    assert "account=shop" in listed
+    assert "all mail" in listed
+    assert "stop everything" in mailqueue("holdrules", "show", 2)
+    assert mailqueue.json("holdrules", "remove", 2)["id"] == 2
+    assert "hold rule 1 is gone" in mailqueue("holdrules", "remove", 1)
+    assert mailqueue.json("holdrules", "list")["items"] == []
+    mailqueue.fails(4, "holdrules", "show", 1)
+
+
+def test_first_transport_is_the_default_until_another_is_named(mailqueue: Command) -> None:
+    assert "no transport" in mailqueue("transport", "list")
+    made = mailqueue.json(
+        "transport", "add", "relay1", "--kind", "relay", "--host", "mail.example", "--port", 2525
+    )
+    assert made == {
+        "id": made["id"],
+        "name": "relay1",
+        "kind": "relay",
+        "host": "mail.example",
+        "port": 2525,
+        "tls": "opportunistic",
+        "allow_private": False,
+        "reply": None,
+        "default": True,
+    }
+    mailqueue("transport", "add", "mx", "--kind", "direct", "--allow-private", "--default")
+    mailqueue("transport", "add", "no", "--reply", "550 5.7.1 not from here")
+    found = {each["name"]: each for each in mailqueue.json("transport", "list")["items"]}
+    assert [name for name, each in found.items() if each["default"]] == ["mx"]
+    assert found["no"]["kind"] == "fail"
+    listed = mailqueue("transport", "list")
+    assert "mail.example:2525" in listed
+    assert "answers 550 5.7.1 not from here" in listed
+
+
+def test_transport_is_changed_in_part_and_removed(mailqueue: Command) -> None:
+    assert mailqueue.json("transport", "add", "a", "--host", "[2001:db8::1]:26")["host"] == "2001:db8::1"
+    changed = mailqueue.json("transport", "set", "a", "--host", "mail.example", "--tls", "none")
+    assert (changed["host"], changed["port"], changed["tls"]) == ("mail.example", 26, "none")
+    mailqueue("transport", "add", "b", "--kind", "direct")
+    assert mailqueue.json("transport", "set", "b", "--allow-private", "--default")["allow_private"]
+    assert not mailqueue.json("transport", "set", "b", "--refuse-private")["allow_private"]
+    assert mailqueue.json("transport", "remove", "a") == {"name": "a", "removed": True}
+    mailqueue.fails(4, "transport", "remove", "a")
+
+
+@pytest.mark.parametrize(
+    ("status", "args", "told"),
+    [
+        (2, ["out"], "which kind?"),
+        (2, ["out", "--kind", "pigeon"], "pigeon"),
+        (2, ["out", "--host", "a:b:c d"], "is not HOST or HOST:PORT"),
+        (2, ["out", "--host", "a:25", "--port", "26"], "--host says port 25, and --port 26"),
+        (3, ["out", "--kind", "relay"], "host"),
+        (3, ["out", "--kind", "direct", "--host", "a.example"], "host"),
+        (3, ["out", "--kind", "fail", "--reply", "nonsense"], "reply"),
+        (3, ["out", "--host", "a.example", "--port", "70000"], "port"),
+    ],
+)
+def test_transport_that_cannot_be_is_refused(
+    mailqueue: Command, status: int, args: list[str], told: str
+) -> None:
+    assert told in mailqueue.fails(status, "transport", "add", *args)
+    assert mailqueue.json("transport", "list")["items"] == []
+
+
+def test_routes_are_listed_in_the_order_in_which_they_are_tried(mailqueue: Command) -> None:
+    mailqueue("transport", "add", "a", "--kind", "direct")
+    mailqueue("route", "add", "a", "--recipient-domain", ".example.net", "--position", 5)
+    made = mailqueue.json("route", "add", "a", "--sender-domain", "Bücher.example")
+    assert made["sender_domain"] == "xn--bcher-kva.example"
+    assert [each["id"] for each in mailqueue.json("route", "list")["items"]] == [2, 1]
+    assert ".example.net" in mailqueue("route", "list")
+    mailqueue.fails(3, "transport", "remove", "a")
+    assert mailqueue.json("route", "remove", 1) == {"id": 1, "removed": True}
+    mailqueue.fails(4, "route", "remove", 1)
+    mailqueue.fails(4, "route", "add", "b")
+
+
+def test_schedule_is_made_in_its_readable_form_and_shows_its_times(mailqueue: Command) -> None:
+    made = mailqueue.json("schedule", "add", "quick", "1m, 5m*; greylisted: 30s", "--lifetime", "12m")
+    assert made == {
+        "name": "quick",
+        "delays": "1m, 5m*; greylisted: 30s",
+        "lifetime": "12m",
+        "warn_after": None,
+        "shipped": False,
+        "times": ["0s", "1m", "6m", "11m"],
+    }
+    assert mailqueue.json("schedule", "show", "quick") == made
+    mailqueue("schedule", "add", "words", "1m,", "1h*", "--lifetime", "1d", "--warn-after", "2h")
+    names = [each["name"] for each in mailqueue.json("schedule", "list")["items"]]
+    assert names == ["standard", "transactional", "otp", "reference", "quick", "words"]
+    assert "after 2h" in mailqueue("schedule", "list")
+
+
+def test_standard_schedule_is_printed_as_a_list_of_times(mailqueue: Command) -> None:
+    lines = mailqueue("schedule", "show", "standard").splitlines()
+    assert lines[0] == "schedule standard: 5m, 15m, 30m, 1h, 2h, 3h*"
+    rows = [line.split() for line in lines]
+    assert ["2", "5m", "5m"] in rows
+    assert ["6", "2h", "3h50m"] in rows
+    assert "given up after 5d; waits vary by 10 % either way" in lines
+    assert "did you mean" in mailqueue.fails(4, "schedule", "show", "standart")
+
+
+@pytest.mark.parametrize(
+    ("status", "args", "told"),
+    [
+        (3, ["x", "5 parsecs", "--lifetime", "1d"], "5 parsecs"),
+        (2, ["x", "5m"], "--lifetime"),
+        (2, ["x", "5m", "--lifetime", "soon"], "no length of time"),
+        (3, ["standard", "5m", "--lifetime", "1d"], "standard"),
+    ],
+)
+def test_schedule_that_cannot_be_is_refused(
+    mailqueue: Command, status: int, args: list[str], told: str
+) -> None:
+    assert told in mailqueue.fails(status, "schedule", "add", *args)
+
+
+def test_account_is_changed_in_part(mailqueue: Command) -> None:
+    assert mailqueue.json("account", "show", "default") == {
+        "id": 1,
+        "name": "default",
+        "notices": None,
+        "schedule": None,
+        "retention": "30d",
+        "keep_content": "7d",
+        "strict": False,
+    }
+    mailqueue("account", "add", "shop")
+    options = ("--notices", "queue", "--retention", "90d", "--schedule", "otp", "--strict")
+    changed = mailqueue.json("account", "set", "shop", *options)
+    assert (changed["notices"], changed["retention"], changed["schedule"]) == ("queue", "90d", "otp")
+    again = mailqueue.json("account", "set", "shop", "--no-strict", "--keep-content", "12h")
+    assert again == {**changed, "strict": False, "keep_content": "12h"}
+    assert [each["name"] for each in mailqueue.json("account", "list")["items"]] == ["default", "shop"]
+    assert "queue: kept, and sent to the envelope sender" in mailqueue("account", "show", "shop")
+    assert "90d" in mailqueue("account", "list")
+    assert "did you mean" in mailqueue.fails(4, "account", "show", "shpo")
+    mailqueue.fails(4, "account", "set", "shop", "--schedule", "none")
+    mailqueue.fails(3, "account", "add", "shop")
+    mailqueue.fails(2, "account", "set", "shop", "--notices", "everywhere")
+
+
+def test_migrate_says_that_there_is_nothing_to_do(mailqueue: Command, tmp_path: Path) -> None:
+    assert "nothing to do" in mailqueue("migrate")
+    assert mailqueue.json("migrate") == {"db": str(tmp_path / "queue.db"), "migrated": False}
+
+
+def test_sound_database_is_clean_and_a_broken_one_is_status_1(mailqueue: Command, tmp_path: Path) -> None:
+    mailqueue.submit("ann@example.net")
+    assert mailqueue.json("check-integrity")["clean"] is True
+    assert mailqueue("check-integrity").strip().endswith("clean")
+    with sqlite3.connect(tmp_path / "queue.db") as connection:
+        connection.execute("UPDATE mailqueue_message SET holds = 3")
+    connection.close()
+    done = mailqueue.run("check-integrity")
+    assert done.exit_code == 1
+    assert "1 fault" in done.stdout
