@@ -1,8 +1,7 @@
 """The engine: claims what is due, has it tried, settles what came of it, until it is told to stop.
 
-The rule: one loop writes. What workers report is gathered and settled together with the next claim in
-one transaction, so that the number of commits falls as the load rises; nothing is dialled before its
-claim is on disk, and nothing is forgotten before its settlement is.
+The rule: what an engine does is in `run`; here is only how it is started and stopped: in the caller's
+event loop, in a thread, not across a fork.
 """
 
 from __future__ import annotations
@@ -13,38 +12,18 @@ import os
 import socket
 import threading
 import weakref
-from collections import Counter
-from collections.abc import Callable, Sequence
-from typing import Any, Protocol
+from collections.abc import Callable
+from typing import Protocol
 
-from mailqueue.clock import SECOND, Clock
-from mailqueue.engine import liveness, sweep
-from mailqueue.engine.attempt import Courier, Tried
-from mailqueue.engine.contents import Contents
-from mailqueue.engine.dispatch import Dispatch
-from mailqueue.engine.settle import Settler, Work, log
-from mailqueue.engine.timer import SystemTimer, Timer
-from mailqueue.errors import SettingError, StoreError
-from mailqueue.model.message import Claimed
+from mailqueue.clock import Clock
+from mailqueue.engine.run import Listener, Options, Run
+from mailqueue.engine.timer import Timer
+from mailqueue.errors import SettingError
 from mailqueue.model.rules import Transport, TransportKind
-from mailqueue.model.settings import Settings
-from mailqueue.model.settlement import Settlement
 from mailqueue.net.resolver import Resolver
-from mailqueue.policy.explain import NO_TRANSPORT
-from mailqueue.store.base import ClaimRequest, StaleNotice, Store, Transaction
+from mailqueue.store.base import Store
 
 logger = logging.getLogger("mailqueue.engine")
-
-Listener = Callable[[Settlement], None]
-"""Called in the engine's loop after each settlement is on disk."""
-
-_CLAIM = 200  # messages of one claim at most: a commit stays short
-_BUSY_POLL, _IDLE_POLL, _BUSY_FOR = 0.005, 0.025, 1.0
-_LOOK_EVERY = 30.0
-_SWEEP_EVERY = 60.0
-_RETRY_STORE = 1.0
-_SOON = SECOND // 10
-_STRANDED = 60 * SECOND
 
 
 class QueueLike(Protocol):
@@ -103,23 +82,25 @@ class Engine:
     ) -> None:
         if not heartbeat < dot_guard < dead_after:
             raise SettingError("heartbeat, dot_guard and dead_after: each must be longer than the one before")
-        self._store = queue.store
-        self._clock = queue.clock
-        self._override = None if relay is None else relay_transport(relay)
-        self.hostname = hostname or default_hostname()
-        self._listener = listener
-        self._connections = connections
-        self._total = total_connections or _half_of_the_files()
-        self._window = window
-        self._per_domain = per_domain
-        self._heartbeat = heartbeat
-        self._dead_after = dead_after
-        self._dot_guard = dot_guard
-        self._drain = drain
-        self._resolver = resolver
-        self._timer = timer
+        self._options = Options(
+            store=queue.store,
+            clock=queue.clock,
+            override=None if relay is None else relay_transport(relay),
+            hostname=hostname or default_hostname(),
+            listener=listener,
+            connections=connections,
+            total=total_connections or _half_of_the_files(),
+            window=window,
+            per_domain=per_domain,
+            heartbeat=heartbeat,
+            dead_after=dead_after,
+            dot_guard=dot_guard,
+            drain=drain,
+            resolver=resolver,
+            timer=timer,
+        )
         self._thread: threading.Thread | None = None
-        self._running: _Run | None = None
+        self._running: Run | None = None
         _engines.add(self)
 
     async def run(self, *, once: bool = False) -> None:
@@ -134,7 +115,7 @@ class Engine:
         """
         if self._running is not None:
             raise RuntimeError("this engine is running already")
-        running = self._running = _Run(self, once)
+        running = self._running = Run(self._options, once=once)
         try:
             await running.live()
         finally:
@@ -173,7 +154,7 @@ class Engine:
 
     def _in_thread(self, begun: threading.Event, failure: list[BaseException]) -> None:
         async def main() -> None:
-            running = self._running = _Run(self, once=False)
+            running = self._running = Run(self._options, once=False)
             running.begun = begun.set
             try:
                 await running.live()
@@ -204,279 +185,6 @@ def _after_fork_in_child() -> None:
 
 
 os.register_at_fork(after_in_child=_after_fork_in_child)
-
-
-class _Run:
-    """One run of an engine, inside one event loop."""
-
-    def __init__(self, engine: Engine, once: bool) -> None:
-        self._engine = engine
-        self._once = once
-        self._store = engine._store
-        self._clock = engine._clock
-        self._loop = asyncio.get_running_loop()
-        self._me = liveness.this_process()
-        self._id = 0
-        self._finished: list[Tried] = []
-        self._look = True
-        self._kick = asyncio.Event()
-        self._stopping = asyncio.Event()
-        self._ending = False
-        self._said_no_transport = False
-        self._warning: asyncio.Task[None] | None = None
-        self._beat_at = self._loop.time()
-        self._timer: Timer = engine._timer or SystemTimer(self._clock)
-        self._resolver = engine._resolver or Resolver(clock=self._clock)
-        self._settler = Settler(self._store, self._clock, engine.hostname)
-        courier = Courier(
-            hostname=engine.hostname,
-            resolver=self._resolver,
-            clock=self._clock,
-            content=Contents(self._store),
-            may_finish=self._may_finish,
-        )
-        self._dispatch = Dispatch(courier, self._report, connections=engine._connections, total=engine._total)
-        self.begun: Callable[[], object] = lambda: None
-
-    def ask_to_stop(self) -> None:
-        """End the run; may be called from any thread."""
-        self._loop.call_soon_threadsafe(self._stopping.set)
-
-    async def live(self) -> None:
-        """Register, work, drain, sign off."""
-        self._id = await self._write(lambda tx: tx.register_engine(self._me, self._clock.now()))
-        self._beat_at = self._loop.time()
-        logger.info("engine %d started: pid %d, hostname %s", self._id, self._me.pid, self._engine.hostname)
-        unwatch = self._store.on_wake(self._woken)
-        self._timer.start(self._ring)
-        tasks = [self._loop.create_task(self._watch()), self._loop.create_task(self._upkeep())]
-        self._timer.every(self._engine._heartbeat, self._beat, "heartbeat")
-        self._timer.every(_LOOK_EVERY, self._look_again, "look")
-        self._timer.every(_SWEEP_EVERY, self._upkeep, "sweep")
-        await self._take_over(self._clock.now())
-        await self._warn()
-        self._wake()
-        self.begun()
-        pump = self._loop.create_task(self._pump())
-        stop = self._loop.create_task(self._stopping.wait())
-        try:
-            await asyncio.wait((pump, stop), return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            unwatch()
-            for task in (stop, *tasks):
-                task.cancel()
-            await self._end(pump)
-
-    # -- waking up ---------------------------------------------------------------------------------
-    def _wake(self) -> None:
-        self._look = True
-        self._kick.set()
-
-    def _woken(self) -> None:
-        self._loop.call_soon_threadsafe(self._wake)
-
-    def _ring(self) -> None:
-        """Do what the alarm was armed for: an attempt, or a delay notice."""
-        self._wake()
-        if self._warning is None or self._warning.done():
-            self._warning = self._loop.create_task(self._warn())
-
-    async def _look_again(self) -> None:
-        self._wake()
-
-    async def _watch(self) -> None:
-        """See what others commit to the file (decision 12)."""
-        version, wake, moved_at = -1, -1, self._loop.time()
-        while True:
-            try:
-                now_version = self._store.data_version()
-                if now_version != version:
-                    version, moved_at = now_version, self._loop.time()
-                    now_wake = self._store.read(lambda reader: reader.wake())
-                    if now_wake != wake:
-                        wake = now_wake
-                        self._wake()
-            except StoreError as error:
-                logger.debug("cannot look at the database: %s", error)
-            quiet = self._loop.time() - moved_at > _BUSY_FOR
-            await asyncio.sleep(_IDLE_POLL if quiet else _BUSY_POLL)
-
-    # -- the loop that writes ----------------------------------------------------------------------
-    async def _pump(self) -> None:
-        while not self._ending:
-            await self._kick.wait()
-            self._kick.clear()
-            finished, self._finished = self._finished, []
-            try:
-                claimed = await self._turn(finished)
-            except StoreError as error:
-                logger.error("the database is in the way, trying again: %s", error)
-                self._finished = finished + self._finished
-                if not self._ending:
-                    await asyncio.sleep(_RETRY_STORE)
-                    self._wake()
-                continue
-            if self._once and not claimed and not self._finished and self._dispatch.in_flight == 0:
-                return
-
-    async def _turn(self, finished: Sequence[Tried]) -> int:
-        """Settle what is finished and claim what there is room for, in one transaction."""
-        request = self._request(len(finished))
-        if not finished and request is None:
-            return 0
-        work = self._settler.work(finished)
-        settings, claimed = await self._commit(work, request)
-        for tried in finished:
-            self._dispatch.done(tried.message)
-        self._tell(work)
-        if request is not None:
-            await self._take_on(claimed, settings, request)
-        elif self._look:
-            self._kick.set()  # there was no room before these were settled
-        else:
-            self._arm()
-        return len(claimed)
-
-    async def _commit(self, work: Work, request: ClaimRequest | None) -> tuple[Settings, list[Claimed]]:
-        def job(tx: Transaction) -> tuple[Settings, list[Claimed], frozenset[int]]:
-            late = tx.settle(work.settlements, work.notices) if work.settlements else frozenset()
-            return tx.settings(), ([] if request is None else tx.claim(request)), late
-
-        while True:
-            try:
-                settings, claimed, late = await self._write(job)
-            except StaleNotice as stale:
-                work = self._settler.without_notices(work, stale.message_ids)
-                continue
-            for message_id in late:
-                logger.warning("message %d: its claim was returned meanwhile, settled late", message_id)
-            return settings, claimed
-
-    def _request(self, settled: int) -> ClaimRequest | None:
-        room = min(self._engine._window - self._dispatch.in_flight + settled, _CLAIM)
-        if not self._look or self._stopping.is_set() or room <= 0 or not self._has_transport():
-            return None
-        self._look = False
-        per_domain = self._engine._per_domain
-        return ClaimRequest(
-            engine_id=self._id,
-            now=self._clock.now(),
-            limit=room,
-            per_domain=min(room, per_domain // 4 or 1),
-            skip=self._dispatch.crowded(per_domain),
-        )
-
-    def _has_transport(self) -> bool:
-        if self._engine._override is not None:
-            return True
-        found = bool(self._store.read(lambda reader: reader.settings()).transports)
-        if not found and not self._said_no_transport:
-            logger.warning("mail waits, no transport: %s", NO_TRANSPORT)
-        self._said_no_transport = not found
-        return found
-
-    async def _take_on(self, claimed: list[Claimed], settings: Settings, request: ClaimRequest) -> None:
-        if self._stopping.is_set():  # told to stop while the claim was being written
-            now = self._clock.now()
-            await self._write(lambda tx: tx.put_back(claimed, now))
-            return
-        stranded = self._dispatch.add(claimed, settings, self._engine._override)
-        if stranded:
-            due = self._clock.now() + _STRANDED
-            await self._write(lambda tx: tx.put_back(stranded, due))
-        per_domain = Counter(message.domain for message in claimed)
-        if len(claimed) >= request.limit or request.per_domain in per_domain.values():
-            self._wake()  # there is more
-        elif request.skip:
-            self._look = True  # crowded domains have more: look when something is finished
-        else:
-            self._arm()
-
-    def _arm(self) -> None:
-        """Set the alarm for the next moment at which something is due."""
-        due = self._store.read(lambda reader: reader.next_due_at())
-        if due is not None and self._dispatch.in_flight < self._engine._window:
-            self._timer.arm(max(due, self._clock.now() + _SOON))
-
-    def _report(self, tried: Sequence[Tried]) -> None:
-        self._finished.extend(tried)
-        self._kick.set()
-
-    def _tell(self, work: Work) -> None:
-        for settlement in work.settlements:
-            log(settlement)
-            if self._engine._listener is not None:
-                self._engine._listener(settlement)
-
-    def _write(self, job: Callable[[Transaction], Any]) -> asyncio.Future[Any]:
-        return asyncio.wrap_future(self._store.enqueue(job), loop=self._loop)
-
-    # -- upkeep ------------------------------------------------------------------------------------
-    def _may_finish(self) -> bool:
-        return self._loop.time() - self._beat_at < self._engine._dot_guard
-
-    async def _beat(self) -> None:
-        """Give a sign of life; if another engine has buried this one, begin anew under another number."""
-        begun = self._loop.time()
-        try:
-            alive = await self._write(lambda tx: tx.heartbeat(self._id, self._clock.now()))
-            if not alive:
-                logger.warning("engine %d was taken for dead: what it was trying is broken off", self._id)
-                await self._dispatch.break_off()
-                self._id = await self._write(lambda tx: tx.register_engine(self._me, self._clock.now()))
-        except StoreError as error:
-            logger.error("no sign of life could be written: %s", error)
-            return
-        self._beat_at = begun
-
-    async def _upkeep(self) -> None:
-        """Take over from dead engines, give delay notices, purge."""
-        now = self._clock.now()
-        try:
-            if await self._take_over(now):
-                self._wake()
-            await sweep.finish_marking(self._store, now)
-            await sweep.purge(self._store, now)
-        except StoreError as error:
-            logger.error("upkeep has to wait: %s", error)
-
-    async def _warn(self) -> None:
-        try:
-            await self._settler.warn()
-        except StoreError as error:
-            logger.error("delay notices have to wait: %s", error)
-
-    async def _take_over(self, now: int) -> int:
-        dead_after = round(self._engine._dead_after * SECOND)
-        return await sweep.bury_the_dead(self._store, self._me, self._id, now, dead_after)
-
-    # -- the end -----------------------------------------------------------------------------------
-    async def _end(self, pump: asyncio.Task[None]) -> None:
-        self._stopping.set()
-        unbegun = self._dispatch.withdraw()
-        await self._dispatch.finish(self._engine._drain)
-        self._timer.stop()
-        self._ending = True
-        self._kick.set()
-        await asyncio.wait((pump,))
-        if not pump.cancelled() and pump.exception() is not None:
-            logger.error("the engine's loop ended by a fault", exc_info=pump.exception())
-        await self._sign_off(unbegun)
-        await self._resolver.close()
-
-    async def _sign_off(self, unbegun: Sequence[Claimed]) -> None:
-        finished, self._finished = self._finished, []
-        now = self._clock.now()
-        try:
-            if finished:
-                work = self._settler.work(finished)
-                await self._commit(work, None)
-                self._tell(work)
-            await self._write(lambda tx: tx.put_back(unbegun, now))
-            await self._write(lambda tx: tx.bury_engine(self._id, now))
-            logger.info("engine %d stopped", self._id)
-        except StoreError as error:
-            logger.error("could not sign off, another engine will take over: %s", error)
 
 
 def relay_transport(text: str) -> Transport:
