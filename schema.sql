@@ -5,6 +5,7 @@
 --
 -- Moments are INTEGER microseconds since 1970 UTC (columns ..._at); lengths of time are INTEGER microseconds.
 -- Addresses are stored as they go on the wire: local part in NFC, domain in lower-case A-labels or a literal.
+-- (Checks of the busy tables say OR, not IN: SQLite makes a table of an IN list anew for each row it checks.)
 -- Ids made by AUTOINCREMENT are never used again after a commit: people type them and logs keep them.
 
 -- Facts about these tables themselves, one row each:
@@ -156,7 +157,8 @@ CREATE TABLE mailqueue_message (
     account_id      INTEGER NOT NULL REFERENCES mailqueue_account (id),
     recipient       TEXT    NOT NULL, -- RCPT TO
     domain          TEXT    NOT NULL, -- of the recipient; the row of mailqueue_destination where it waits
-    state           TEXT    NOT NULL CHECK (state IN ('queued', 'claimed', 'delivered', 'failed', 'expired', 'suppressed', 'canceled')),
+    state           TEXT    NOT NULL CHECK (state = 'queued' OR state = 'claimed' OR state = 'delivered' OR state = 'failed'
+                        OR state = 'expired' OR state = 'suppressed' OR state = 'canceled'),
     holds           INTEGER NOT NULL DEFAULT 0 CHECK (holds >= 0), -- marks in mailqueue_hold; above 0: not claimed
     exempt_through  INTEGER NOT NULL DEFAULT 0, -- hold rules up to this id hold it no more: it was released from them
     attempts        INTEGER NOT NULL DEFAULT 0, -- attempts begun
@@ -170,7 +172,7 @@ CREATE TABLE mailqueue_message (
     warn_at         INTEGER,        -- a delay notice is owed then; NULL: never tried yet, none wanted, or given
     last_error      TEXT,           -- what the last attempt came to, in a line; NULL: none failed yet
     retired_at      INTEGER,        -- NULL: in the queue
-    CHECK ((state IN ('queued', 'claimed')) = (retired_at IS NULL)),
+    CHECK ((state = 'queued' OR state = 'claimed') = (retired_at IS NULL)),
     CHECK ((state = 'claimed') = (engine_id IS NOT NULL)),
     CHECK ((state = 'claimed') = (claimed_at IS NOT NULL)),
     CHECK ((retired_at IS NULL) = (next_attempt_at IS NOT NULL))
@@ -208,7 +210,8 @@ CREATE TABLE mailqueue_attempt (
     engine_id    INTEGER NOT NULL, -- who made it; engines' rows go, their ids are not used again
     started_at   INTEGER NOT NULL,
     duration     INTEGER NOT NULL, -- length of time
-    outcome      TEXT    NOT NULL CHECK (outcome IN ('delivered', 'deferred', 'failed', 'uncertain', 'interrupted')),
+    outcome      TEXT    NOT NULL CHECK (outcome = 'delivered' OR outcome = 'deferred' OR outcome = 'failed'
+                     OR outcome = 'uncertain' OR outcome = 'interrupted'),
     category     TEXT    NOT NULL, -- mailqueue.model.attempt.Category
     scope        TEXT,             -- what the trouble is charged to: session, host, destination, message, recipient; NULL: none
     transport    TEXT,             -- name; NULL: none was chosen
@@ -229,7 +232,9 @@ CREATE INDEX mailqueue_attempt_message ON mailqueue_attempt (message_id);
 -- What happened to a message, beside its submission and its attempts, written in the transaction that made it happen.
 CREATE TABLE mailqueue_event (
     id         INTEGER PRIMARY KEY AUTOINCREMENT,
-    event      TEXT    NOT NULL CHECK (event IN ('held', 'released', 'delayed', 'delivered', 'relayed', 'expanded', 'failed', 'suppressed', 'canceled', 'complained', 'unrecognized', 'admin')),
+    event      TEXT    NOT NULL CHECK (event = 'held' OR event = 'released' OR event = 'delayed' OR event = 'delivered'
+                   OR event = 'relayed' OR event = 'expanded' OR event = 'failed' OR event = 'suppressed'
+                   OR event = 'canceled' OR event = 'complained' OR event = 'unrecognized' OR event = 'admin'),
     message_id INTEGER,            -- NULL: about no single message
     at         INTEGER NOT NULL,
     actor      TEXT,               -- NULL: the engine

@@ -12,7 +12,7 @@ from functools import cache, lru_cache
 from pathlib import Path
 
 _NAME = re.compile(r"^-- name: (\w+)$", re.MULTILINE)
-_ROW = re.compile(r"VALUES \(([?, ]+)\)")
+_ROW = re.compile(r"VALUES (\((?:[^()]|\([^()]*\))*\))")
 
 MAX_PARAMETERS = 250
 """Values in one statement at most; every SQLite takes 999."""
@@ -48,7 +48,7 @@ def names() -> list[str]:
 @lru_cache(maxsize=512)
 def many(statement: str, rows: int) -> str:
     """Return `statement` with the row of its VALUES list written `rows` times."""
-    return _ROW.sub(lambda found: "VALUES " + ", ".join([f"({found[1]})"] * rows), statement, count=1)
+    return _ROW.sub(lambda found: "VALUES " + ", ".join([found[1]] * rows), statement, count=1)
 
 
 @cache

@@ -109,7 +109,7 @@ def submission_row(identity: int, content_id: int, new: NewSubmission) -> tuple[
         new.subject,
         int(new.eight_bit),
         int(new.utf8_header),
-        new.notice_for,
+        new.notice_for or 0,
         new.actor,
         new.submitted_at,
     )
@@ -205,28 +205,28 @@ def hold(row: Row) -> Hold:
 def attempt_row(settlement: Settlement) -> tuple[Any, ...]:
     """Return the row of `insert_attempt`."""
     facts, outcome, reply = settlement.facts, settlement.outcome, settlement.outcome.reply
-    status = outcome.status if outcome.status is not None else reply and reply.enhanced
+    status = outcome.status or (reply and reply.enhanced)
     return (
         settlement.message.id,
         settlement.message.attempts,
         settlement.message.engine_id,
         facts.started_at,
         facts.duration,
-        outcome.kind.value,
-        outcome.category.value,
-        outcome.scope and outcome.scope.value,
-        facts.transport,
-        facts.route_id,
-        facts.host,
-        facts.address,
-        facts.tls,
-        facts.tls_verified,
-        facts.size,
-        reply and reply.code,
-        status and str(status),
-        reply and reply.to_wire(),
-        outcome.error,
-        facts.transcript,
+        str(outcome.kind),
+        str(outcome.category),
+        str(outcome.scope or ""),
+        facts.transport or "",
+        facts.route_id or 0,
+        facts.host or "",
+        facts.address or "",
+        facts.tls or "",
+        facts.tls_verified or "",
+        -1 if facts.size is None else facts.size,
+        reply.code if reply is not None else 0,
+        str(status or ""),
+        reply.to_wire() if reply is not None else "",
+        outcome.error or "",
+        facts.transcript or "",
     )
 
 
@@ -257,10 +257,10 @@ def attempt(row: Row) -> Attempt:
     )
 
 
-def event_row(new: NewEvent, message_id: int, at: int, notice_id: int | None) -> tuple[Any, ...]:
-    """Return the row of `insert_event` for an event that an attempt caused."""
-    data = json.dumps(dict(new.data)) if new.data else None
-    return (new.event.value, message_id, at, None, new.reason, notice_id, data)
+def event_row(new: NewEvent, message_id: int, at: int, notice_id: int) -> tuple[Any, ...]:
+    """Return the row of `insert_event` for an event that an attempt caused (`notice_id` 0: no notice tells of it)."""
+    data = json.dumps(dict(new.data)) if new.data else ""
+    return (str(new.event), message_id, at, "", new.reason or "", notice_id, data)
 
 
 def event(row: Row) -> Event:

@@ -35,7 +35,7 @@ def settle(batch: Batch, settlements: Sequence[Settlement], notices: Sequence[Ne
     _move(batch, apply)
     for each in apply:
         for event in each.events:
-            row = rows.event_row(event, each.message.id, each.at, told.get(each.message.id))
+            row = rows.event_row(event, each.message.id, each.at, told.get(each.message.id, 0))
             batch.add(EVENT, row)
     for each in settlements if not late else _existing(batch, settlements):
         batch.add(ATTEMPT, rows.attempt_row(each))
@@ -84,10 +84,10 @@ def _move(batch: Batch, settlements: Sequence[Settlement]) -> None:
     for each in settlements:
         message, move = each.message, each.move
         delivered = each.outcome.kind is OutcomeKind.DELIVERED
-        error = None if delivered else each.outcome.summary()
+        error = "" if delivered else each.outcome.summary()
         match move:
             case Retire():
-                done.append((message.id, move.state.value, each.at, error))
+                done.append((message.id, str(move.state), each.at, error))
             case Retry():
                 again.append((message.id, move.next_attempt_at, move.fallback, move.warn_at, error))
                 batch.due(message.domain, move.next_attempt_at)
@@ -129,7 +129,7 @@ def warned(batch: Batch, notice: NewNotice, reason: str) -> bool:
     notice_id = add_notice(batch, notice)
     batch.now().execute(query("clear_warnings"), (ids,))
     for message_id in notice.message_ids:
-        batch.add(EVENT, (EventKind.DELAYED.value, message_id, notice.at, None, reason, notice_id, None))
+        batch.add(EVENT, (EventKind.DELAYED.value, message_id, notice.at, "", reason, notice_id, ""))
     return True
 
 

@@ -29,7 +29,7 @@ def hold(
     free = json.loads(cursor.execute(query("not_held_by_hand"), (json.dumps(found),)).fetchone()[0])
     for identity in free:
         batch.add(HOLD, (identity, None, now, actor, reason))
-        batch.add(EVENT, (EventKind.HELD.value, identity, now, actor, reason or None, None, None))
+        batch.add(EVENT, (EventKind.HELD.value, identity, now, actor, reason, 0, ""))
     _count_marks(batch, free)
     return Progress(changed=len(free), after=rest)
 
@@ -47,7 +47,7 @@ def release(
     cursor.execute(query("release_messages"), (chosen,))
     cursor.execute(query("remove_marks"), (json.dumps(held),))
     for identity in held:
-        batch.add(EVENT, (EventKind.RELEASED.value, identity, now, actor, reason or None, None, None))
+        batch.add(EVENT, (EventKind.RELEASED.value, identity, now, actor, reason, 0, ""))
     for domain, at in cursor.execute(query("next_at_domains"), (json.dumps(held),)).fetchall():
         batch.due(domain, at)
     return Progress(changed=len(held), after=rest)
@@ -128,6 +128,6 @@ def remove_rule(batch: Batch, rule_id: int, *, actor: str, now: int) -> HoldRule
     rule = rows.hold_rule(_rule_row(batch, rule_id)[:10])
     batch.flush().execute(query("delete_hold_rule"), (rule_id,))
     data = json.dumps({"rule": rule_id})
-    batch.add(EVENT, (EventKind.ADMIN.value, None, now, actor, f"hold rule {rule_id} removed", None, data))
+    batch.add(EVENT, (EventKind.ADMIN.value, 0, now, actor, f"hold rule {rule_id} removed", 0, data))
     batch.settings_changed()
     return rule

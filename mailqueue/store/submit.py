@@ -90,7 +90,7 @@ def add_mark(batch: Batch, message_id: int, rule: HoldRule, at: int) -> None:
     """Gather the mark of a hold rule and its event; the message's count is the caller's."""
     batch.add(HOLD, (message_id, rule.id, at, rule.actor, rule.reason))
     data = json.dumps({"rule": rule.id})
-    batch.add(EVENT, (_HELD, message_id, at, rule.actor, rule.reason or None, None, data))
+    batch.add(EVENT, (_HELD, message_id, at, rule.actor, rule.reason, 0, data))
 
 
 def _insert_key(batch: Batch, new: NewSubmission, key: Idempotency, submission: Submission) -> None:

@@ -14,7 +14,7 @@ WHERE id IN (SELECT value FROM json_each(?))
 -- name: retire
 WITH done (id, state, at, error) AS (VALUES (?, ?, ?, ?))
 UPDATE mailqueue_message
-SET state = done.state, retired_at = done.at, last_error = coalesce(done.error, last_error), holds = 0,
+SET state = done.state, retired_at = done.at, last_error = coalesce(nullif(done.error, ''), last_error), holds = 0,
     engine_id = NULL, claimed_at = NULL, next_attempt_at = NULL, warn_at = NULL
 FROM done WHERE mailqueue_message.id = done.id AND mailqueue_message.retired_at IS NULL
 
