@@ -17,7 +17,7 @@ import os
 import ssl
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping
-from typing import Final, cast
+from typing import cast
 
 from mailqueue.mail.smtp import (
     BodyWanted,
@@ -30,8 +30,6 @@ from mailqueue.mail.smtp import (
     Phase,
     TransactionDone,
 )
-
-_ORDERLY: Final = (Cause.REFUSED,)
 
 
 def reason_of(error: BaseException) -> str:
@@ -277,10 +275,10 @@ class Wire(asyncio.Protocol):
             self._timer = None
         if self._transport is None:
             return
-        if lost is None or lost.cause in _ORDERLY:
-            self._flush()
+        self._flush()  # QUIT, if the server refused us
+        if lost is None:
             self._transport.close()
-        else:
+        else:  # nobody shall wait for the rest, nor for the end of TLS
             self._transport.abort()
 
     def _restart_clock(self) -> None:
