@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -18,7 +19,8 @@ def _alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def mailqueue(tmp_path: Path) -> Command:
+def mailqueue(tmp_path: Path) -> Iterator[Command]:
     command = Command(tmp_path / "queue.db")
     command("list")  # makes the file
-    return command
+    yield command
+    command.clear_away()

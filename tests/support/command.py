@@ -6,7 +6,7 @@
     mailqueue("submit", "--to", "ann@example.net", input=LETTER)     # must end with status 0; returns stdout
     mailqueue.json("list")["items"]
     mailqueue.fails(4, "show", "99")                                 # returns stderr
-    with mailqueue.process("run") as engine: ...
+    engine = mailqueue.process("run")
 """
 
 from __future__ import annotations
@@ -36,6 +36,7 @@ class Command:
 
     def __init__(self, db: Path) -> None:
         self.db = db
+        self.started: list[subprocess.Popen[str]] = []
 
     def __call__(self, *args: object, input: str | bytes | None = None) -> str:
         done = self.run(*args, input=input)
@@ -62,11 +63,17 @@ class Command:
         return [message["id"] for message in made["messages"]]
 
     def process(self, *args: object, **more: Any) -> subprocess.Popen[str]:
-        """Start it as a process, which the caller ends."""
+        """Start it as a process, which the caller ends; `clear_away` ends what is left."""
         pipes: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
-        return subprocess.Popen(
-            [sys.executable, "-m", "mailqueue", "--db", str(self.db), *map(str, args)],
-            env=environment(),
-            cwd=self.db.parent,
-            **{**pipes, **more},
+        command = [sys.executable, "-m", "mailqueue", "--db", str(self.db), *map(str, args)]
+        process: subprocess.Popen[str] = subprocess.Popen(
+            command, env=environment(), cwd=self.db.parent, **{**pipes, **more}
         )
+        self.started.append(process)
+        return process
+
+    def clear_away(self) -> None:
+        for process in self.started:
+            if process.poll() is None:
+                process.kill()
+            process.communicate()
