@@ -9,13 +9,15 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import Callable, Coroutine, Iterable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from functools import wraps
 from types import TracebackType
 from typing import Any, Concatenate, ParamSpec, Self, TypeVar
+from weakref import WeakKeyDictionary
 
 from mailqueue.clock import Clock
-from mailqueue.engine.submit import MAX_SIZE, enqueue_draft, store_draft
+from mailqueue.engine.submit import MAX_SIZE, Draft, insert_all, made, store_draft, store_joined
+from mailqueue.errors import MailqueueError, StoreError
 from mailqueue.faces import Accounts, HoldRules, Retired, Routes, Schedules, Transports
 from mailqueue.model.account import DEFAULT_ACCOUNT
 from mailqueue.model.message import Submission
@@ -104,6 +106,77 @@ class AsyncRetired(_AsyncFace):
     show = _awaited(Retired.show)
 
 
+class _Gate:
+    """Where the submissions of one event loop go to the writer together.
+
+    All that come while a commit is under way make the next group: one hand-over between threads
+    for all of them, where one each would cost more than the writing.
+    """
+
+    def __init__(self, store: Store, loop: asyncio.AbstractEventLoop) -> None:
+        self._store = store
+        self._loop = loop
+        self._waiting: list[tuple[Draft, asyncio.Future[Submission]]] = []
+        self._busy = False
+
+    async def pass_through(self, new: Draft) -> Submission:
+        """Return when the draft is on disk."""
+        done: asyncio.Future[Submission] = self._loop.create_future()
+        self._waiting.append((new, done))
+        if not self._busy:
+            self._busy = True
+            self._loop.call_soon(self._next)
+        return await done
+
+    def _next(self) -> None:
+        group, self._waiting = self._waiting, []
+        self._busy = bool(group)
+        if group:
+            self._hand_over(group)
+
+    def _hand_over(self, group: _Group) -> None:
+        drafts = [new for new, _ in group]
+        try:
+            written = self._store.enqueue(lambda transaction: insert_all(transaction, drafts))
+        except MailqueueError as error:
+            _fail(group, error)
+            self._next()
+            return
+        written.add_done_callback(
+            lambda future: self._loop.call_soon_threadsafe(self._written, group, future)
+        )
+
+    def _written(self, group: _Group, written: Future[list[Submission | MailqueueError]]) -> None:
+        error = written.exception()
+        if error is None:
+            for (_, done), result in zip(group, written.result(), strict=True):
+                _tell(done, result)
+        elif len(group) == 1 or isinstance(error, StoreError):
+            _fail(group, error)
+        else:  # one of them is more than the database takes: each by itself
+            for each in group:
+                self._hand_over([each])
+            return
+        self._next()
+
+
+_Group = list[tuple[Draft, "asyncio.Future[Submission]"]]
+
+
+def _tell(done: asyncio.Future[Submission], result: Submission | BaseException) -> None:
+    if done.done():  # cancelled meanwhile
+        return
+    if isinstance(result, Submission):
+        done.set_result(result)
+    else:
+        done.set_exception(result)
+
+
+def _fail(group: _Group, error: BaseException) -> None:
+    for _, done in group:
+        _tell(done, error)
+
+
 class AsyncQueue(_AsyncFace):
     """`Queue` for an event loop: the same verbs and arguments, each awaited.
 
@@ -135,6 +208,7 @@ class AsyncQueue(_AsyncFace):
             actor_name=actor_name,
         )
         self._threads: ThreadPoolExecutor | None = None
+        self._gates: WeakKeyDictionary[asyncio.AbstractEventLoop, _Gate] = WeakKeyDictionary()
         super().__init__(self.sync, self._readers)
         self.hold_rules = AsyncHoldRules(self.sync.hold_rules, self._readers)
         self.transports = AsyncTransports(self.sync.transports, self._readers)
@@ -173,12 +247,22 @@ class AsyncQueue(_AsyncFace):
         actor: str | None = None,
     ) -> Submission:
         """Put a message in the queue, as `Queue.submit`; with `connection=` in this very thread."""
-        new = self.sync._draft(
+        make = self.sync._draft(
             message, sender, recipients, account, idempotency_key, schedule, strict, actor
         )
         if connection is not None:
-            return store_draft(self.sync.store, new, connection)
-        return await asyncio.wrap_future(enqueue_draft(self.sync.store, new))
+            return store_joined(self.sync.store, connection, make)
+        new = made(self.sync.store, make)
+        if new.large:
+            return await self._call(lambda _: store_draft(self.sync.store, new))
+        return await self._gate().pass_through(new)
+
+    def _gate(self) -> _Gate:
+        loop = asyncio.get_running_loop()
+        gate = self._gates.get(loop)
+        if gate is None:
+            gate = self._gates[loop] = _Gate(self.sync.store, loop)
+        return gate
 
     list = _awaited(Queue.list)
     show = _awaited(Queue.show)

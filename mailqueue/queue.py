@@ -6,7 +6,7 @@ The rule: every verb is one call of the floor below. `asyncqueue` makes the same
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from email.message import Message as EmailMessage
 from types import TracebackType
 from typing import Any, BinaryIO, Self
@@ -14,7 +14,7 @@ from typing import Any, BinaryIO, Self
 from mailqueue.clock import Clock, SystemClock
 from mailqueue.engine import manage
 from mailqueue.engine.runner import Engine, loop_factory
-from mailqueue.engine.submit import MAX_SIZE, Draft, draft, store_draft
+from mailqueue.engine.submit import MAX_SIZE, Draft, draft, made, store_draft, store_joined
 from mailqueue.faces import Accounts, HoldRules, Retired, Routes, Schedules, Transports
 from mailqueue.model.account import DEFAULT_ACCOUNT
 from mailqueue.model.attempt import Attempt
@@ -22,6 +22,7 @@ from mailqueue.model.events import Event, Notice
 from mailqueue.model.explain import Explanation, Status, Steered
 from mailqueue.model.filters import Page
 from mailqueue.model.message import Message, Submission
+from mailqueue.model.settings import Settings
 from mailqueue.store import open_store
 from mailqueue.store.base import Store
 
@@ -112,8 +113,10 @@ class Queue:
             NotInTransaction, WrongDatabase: `connection` cannot be joined.
             StoreError: the database is in the way.
         """
-        new = self._draft(message, sender, recipients, account, idempotency_key, schedule, strict, actor)
-        return store_draft(self.store, new, connection)
+        make = self._draft(message, sender, recipients, account, idempotency_key, schedule, strict, actor)
+        if connection is not None:
+            return store_joined(self.store, connection, make)
+        return store_draft(self.store, made(self.store, make))
 
     def _draft(
         self,
@@ -125,13 +128,14 @@ class Queue:
         schedule: str | None,
         strict: bool | None,
         actor: str | None,
-    ) -> Draft:
-        return draft(
+    ) -> Callable[[Settings], Draft]:
+        """Return what makes the draft, once it is known which settings count."""
+        return lambda settings: draft(
             message,
-            settings=manage.settings(self.store),
+            settings=settings,
             now=self.clock.now(),
             sender=sender,
-            recipients=None if recipients is None else tuple(recipients),
+            recipients=recipients if recipients is None or isinstance(recipients, str) else tuple(recipients),
             account=account,
             idempotency_key=idempotency_key,
             schedule=schedule,

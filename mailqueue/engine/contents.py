@@ -16,6 +16,7 @@ from mailqueue.store.base import Store
 WHOLE = 2**20
 """Octets up to which content is read whole."""
 
+_ONE_ROW = 256 * 2**10
 _KEPT = 16
 
 
@@ -55,7 +56,8 @@ class Contents:
     def _whole(self, message: Claimed) -> bytes:
         data = self._kept.get(message.content_id)
         if data is None:
-            data = self._store.read(lambda reader: reader.content(message.content_id))
+            ask = self._store.look if message.size <= _ONE_ROW else self._store.read
+            data = ask(lambda reader: reader.content(message.content_id))
             self._kept[message.content_id] = data
             if len(self._kept) > _KEPT:
                 self._kept.popitem(last=False)

@@ -151,7 +151,7 @@ class Run:
                 now_version = self._store.data_version()
                 if now_version != version:
                     version, moved_at = now_version, self._loop.time()
-                    now_wake = self._store.read(lambda reader: reader.wake())
+                    now_wake = self._store.look(lambda reader: reader.wake())
                     if now_wake != wake:
                         wake = now_wake
                         self._wake()
@@ -228,7 +228,7 @@ class Run:
     def _has_transport(self) -> bool:
         if self._options.override is not None:
             return True
-        found = bool(self._store.read(lambda reader: reader.settings()).transports)
+        found = bool(self._store.settings().transports)
         if not found and not self._said_no_transport:
             logger.warning("mail waits, no transport: %s", NO_TRANSPORT)
         self._said_no_transport = not found
@@ -253,7 +253,7 @@ class Run:
 
     def _arm(self) -> None:
         """Set the alarm for the next moment at which something is due."""
-        due = self._store.read(lambda reader: reader.next_due_at())
+        due = self._store.look(lambda reader: reader.next_due_at())
         if due is not None and self._dispatch.in_flight < self._options.window:
             self._timer.arm(max(due, self._clock.now() + _SOON))
 

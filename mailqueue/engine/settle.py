@@ -58,7 +58,7 @@ class Settler:
     def work(self, finished: Sequence[Tried]) -> Work:
         """Return what follows from attempts, with the notices that are owed."""
         now = self._clock.now()
-        settings = self._store.read(lambda reader: reader.settings())
+        settings = self._store.settings()
         settlements = tuple(
             settle(
                 tried.message,
@@ -79,7 +79,7 @@ class Settler:
             replace(settlement, notice=None) if settlement.message.id in stale else settlement
             for settlement in work.settlements
         )
-        settings = self._store.read(lambda reader: reader.settings())
+        settings = self._store.settings()
         return self._with_notices(settlements, settings, self._clock.now())
 
     def _with_notices(self, settlements: tuple[Settlement, ...], settings: Settings, now: int) -> Work:

@@ -9,15 +9,21 @@ RFC 5321 2.3.1 (envelope), RFC 5322 3.6, RFC 6531 (SMTPUTF8).
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from concurrent.futures import Future
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from email.message import Message as EmailMessage
 from typing import Any, BinaryIO
 
 from mailqueue import ids
-from mailqueue.errors import AddressError, Conflict, InvalidSubmission, NotFound
+from mailqueue.errors import (
+    AddressError,
+    Conflict,
+    InvalidSubmission,
+    MailqueueError,
+    NotFound,
+    StoreError,
+)
 from mailqueue.mail import address, content
 from mailqueue.mail.address import Address
 from mailqueue.mail.fingerprint import fingerprint
@@ -61,6 +67,11 @@ class Draft:
     def size(self) -> int:
         """Octets on the wire."""
         return len(self.header) + len(self.body)
+
+    @property
+    def large(self) -> bool:
+        """Its content is written in steps of its own, before the submission."""
+        return self.size > _IN_TRANSACTION
 
 
 def draft(
@@ -206,24 +217,29 @@ def unknown(noun: str, name: str, known: Iterable[str]) -> str:
     return f"no {noun} {name!r}" + (f"; did you mean {near[0]!r}?" if near else "")
 
 
-def store_draft(store: Store, new: Draft, connection: Any = None) -> Submission:  # noqa: ANN401
-    """Store a draft and return when it is on disk; or, with `connection`, in its transaction."""
-    if connection is not None:
-        with store.joined(connection) as transaction:
-            return insert(transaction, new)
+def made(store: Store, make: Callable[[Settings], Draft]) -> Draft:
+    """Return the draft made with the settings of this moment, or of one within the last 50 ms."""
+    try:
+        return make(store.settings())
+    except NotFound:  # unless another process has just made what is missing
+        return make(store.look(lambda reader: reader.settings()))
+
+
+def store_draft(store: Store, new: Draft) -> Submission:
+    """Store a draft and return when it is on disk."""
     written = _write_ahead(store, new)
     return store.run(lambda transaction: insert(transaction, new, written))
 
 
-def enqueue_draft(store: Store, new: Draft) -> Future[Submission]:
-    """Like `store_draft`, without waiting for the commit."""
-    written = _write_ahead(store, new)
-    return store.enqueue(lambda transaction: insert(transaction, new, written))
+def store_joined(store: Store, connection: Any, make: Callable[[Settings], Draft]) -> Submission:  # noqa: ANN401
+    """Make a draft and store it in the transaction of `connection`, with the settings that it sees."""
+    with store.joined(connection) as transaction:
+        return insert(transaction, make(transaction.settings()))
 
 
 def _write_ahead(store: Store, new: Draft) -> int | None:
     """Write large content in steps of its own and return its id. None: it goes with the submission."""
-    if new.size <= _IN_TRANSACTION:
+    if not new.large:
         return None
     octets = new.header + new.body
     content_id = store.run(lambda transaction: transaction.begin_content(len(octets), new.now))
@@ -262,6 +278,19 @@ def insert(transaction: Transaction, new: Draft, written: int | None = None) -> 
             idempotency=new.idempotency,
         )
     )
+
+
+def insert_all(transaction: Transaction, new: Iterable[Draft]) -> list[Submission | MailqueueError]:
+    """Store drafts inside one transaction; one that is refused fails alone, before it writes anything."""
+    results: list[Submission | MailqueueError] = []
+    for each in new:
+        try:
+            results.append(insert(transaction, each))
+        except StoreError:
+            raise
+        except MailqueueError as error:
+            results.append(error)
+    return results
 
 
 def _replayed(known: tuple[bytes, Submission], wanted: Idempotency) -> Submission:

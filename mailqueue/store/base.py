@@ -330,6 +330,17 @@ class Store(Protocol):
         """Answer a question from one snapshot."""
         ...
 
+    def look(self, question: Callable[[Reader], T]) -> T:
+        """Answer a question that is a single one of the Reader's, without the cost of a snapshot.
+
+        For settings, wake, next_due_at, content of up to 256 KiB and the like, on hot paths.
+        """
+        ...
+
+    def settings(self) -> Settings:
+        """Return the settings as they were at most 50 ms ago; a change by this store shows at once."""
+        ...
+
     def data_version(self) -> int:
         """Return a number that moves whenever anyone has committed to the file. Takes microseconds."""
         ...

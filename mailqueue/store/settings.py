@@ -35,12 +35,14 @@ class Snapshots:
         private: never leave one there: somebody else's transaction may have changed settings before.
     """
 
-    __slots__ = ("_current", "_private", "_shared")
+    __slots__ = ("_current", "_private", "_shared", "moved")
 
     def __init__(self, shared: Shared, *, private: bool = False) -> None:
         self._shared = shared
         self._private = private
         self._current: Settings | None = None
+        self.moved = False
+        """This transaction has changed the settings itself."""
 
     def current(self, cursor: sqlite3.Cursor) -> Settings:
         """Return the settings; their version is read once."""
@@ -59,6 +61,7 @@ class Snapshots:
         """Forget the snapshot, and keep those to come for this transaction."""
         self._current = None
         self._private = True
+        self.moved = True
 
 
 def read_settings(cursor: sqlite3.Cursor, version: int) -> Settings:

@@ -10,6 +10,7 @@ import atexit
 import logging
 import os
 import sqlite3
+import time
 import weakref
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
@@ -17,6 +18,7 @@ from contextlib import AbstractContextManager
 from typing import Any, TypeVar
 
 from mailqueue.errors import StoreError
+from mailqueue.model.settings import Settings
 from mailqueue.store.base import Reader, Store, Transaction
 from mailqueue.store.batch import Batch
 from mailqueue.store.connections import Connections
@@ -31,6 +33,7 @@ from mailqueue.store.writer import Job, Writer
 T = TypeVar("T")
 _log = logging.getLogger("mailqueue.store")
 
+_SETTINGS_FOR = 0.05  # seconds that settings are taken as they were
 _DRAIN = 10.0  # seconds that what waits may take at close and at exit
 _open_stores: weakref.WeakSet[SqliteStore] = weakref.WeakSet()
 
@@ -63,6 +66,7 @@ class SqliteStore:
         self._shared = Shared()
         self._writer = Writer(self._commit, path)
         self._bells: dict[object, Callable[[], None]] = {}
+        self._settings_until = 0.0
         _open_stores.add(self)
 
     # -- writing -------------------------------------------------------------------------------
@@ -115,12 +119,15 @@ class SqliteStore:
         cursor = connection.cursor()
         cursor.execute("BEGIN IMMEDIATE")
         try:
-            batch = Batch(cursor, Snapshots(self._shared))
+            snapshots = Snapshots(self._shared)
+            batch = Batch(cursor, snapshots)
             transaction = SqliteTransaction(batch)
             for job in jobs:
                 _do(job, transaction, connection)
             woke = batch.finish()
             cursor.execute("COMMIT")
+            if snapshots.moved:
+                self._settings_until = 0.0
             return woke
         except BaseException:
             if connection.in_transaction:
@@ -144,6 +151,17 @@ class SqliteStore:
                 _log.exception("a callback for new mail failed")
 
     # -- reading -------------------------------------------------------------------------------
+    def settings(self) -> Settings:  # noqa: D102
+        latest, now = self._shared.latest, time.monotonic()
+        if latest is None or now >= self._settings_until:
+            latest = self.look(lambda reader: reader.settings())
+            self._settings_until = now + _SETTINGS_FOR
+        return latest
+
+    def look(self, question: Callable[[Reader], T]) -> T:  # noqa: D102
+        with explained(self.path), self._connections.reader() as connection:
+            return question(SqliteReader(connection.cursor(), Snapshots(self._shared)))
+
     def read(self, question: Callable[[Reader], T]) -> T:  # noqa: D102
         with explained(self.path), self._connections.reader() as connection:
             cursor = connection.cursor()
