@@ -1,17 +1,23 @@
 """The docs cannot drift: their examples run, and their links lead somewhere.
 
-In README.md, docs/tutorial and docs/how-to, the blocks of a page run in their order in one empty folder:
+In README.md, docs/tutorial, docs/how-to and docs/reference, the blocks of a page run in their order in one
+empty folder:
 
 - `python` blocks in one namespace; one that begins with a comment like `# app.py` is written to that file;
+- a `text` block straight after a `python` block is what that one prints;
 - `console` blocks as a shell does: lines after `$ ` are run and must succeed, what stands below them must be
-  what they print, where `...` stands for anything and white space counts as one blank.
+  what they print.
 
-`localhost:2525` is a receiver that takes all mail. Blocks in other languages (`sh`, `toml` ...) do not run.
+In what is printed, `...` stands for anything, white space counts as one blank, and what differs from run to
+run (VOLATILE: times, process ids, random names) is not compared. `localhost:2525` is a receiver that takes
+all mail, but for its scripts (`support.receiver`). Blocks in other languages (`sh`, `toml` ...) do not run.
 """
 
 from __future__ import annotations
 
+import contextlib
 import doctest
+import io
 import os
 import re
 import subprocess
@@ -27,16 +33,26 @@ PAGES = [
     ROOT / "README.md",
     *sorted((ROOT / "docs/tutorial").glob("*.md")),
     *sorted((ROOT / "docs/how-to").glob("*.md")),
+    *sorted((ROOT / "docs/reference").glob("*.md")),
 ]
 FENCE = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 LINK = re.compile(r"\]\(([^)#:]+)(?:#[^)]*)?\)")
 LOOSE = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
+VOLATILE = (
+    (re.compile(r"(now|in \w+|\w+ ago), (\d\d:\d\d:\d\d|\w{3} \d\d \d\d:\d\d)"), "WHEN"),
+    (re.compile(r"\d{4}-\d\d-\d\d[ T]\d\d:\d\d:\d\d(\.\d+)?Z"), "WHEN"),
+    (re.compile(r"next (now|in \w+)"), "next WHEN"),
+    (re.compile(r"took \S+"), "took LONG"),
+    (re.compile(r"pid \d+"), "pid PID"),
+    (re.compile(r"(127\.0\.0\.1|localhost):\d+"), r"\1:PORT"),
+    (re.compile(r"\b[0-9a-z]{20}\b"), "RANDOM"),
+)
 
 
 @pytest.fixture
 def receiver() -> Iterator[str]:
     with Receiver() as running:
-        yield f"127.0.0.1:{running.port}"
+        yield f"localhost:{running.port}"
 
 
 def commands(console: str) -> Iterator[tuple[str, str]]:
@@ -62,16 +78,31 @@ def run_console(block: str) -> None:
         )
         assert done.returncode == 0, f"$ {command}{done.stdout}"
         if wanted.strip():
-            matches = doctest.OutputChecker().check_output(wanted, done.stdout, LOOSE)
-            assert matches, f"$ {command}{done.stdout}\nwhere the page says\n{wanted}"
+            check_output(f"$ {command}", wanted, done.stdout)
 
 
-def run_python(block: str, namespace: dict[str, object], page: str, line: int) -> None:
+def run_python(block: str, namespace: dict[str, object], page: str, line: int) -> str:
+    """Run a block, or write it to its file, and return what it printed."""
     first, _, _ = block.partition("\n")
+    printed = io.StringIO()
     if named := re.fullmatch(r"# (\w+\.py)", first):
         Path(named[1]).write_text(block)
     else:
-        exec(compile("\n" * line + block, page, "exec"), namespace)
+        with contextlib.redirect_stdout(printed):
+            exec(compile("\n" * line + block, page, "exec"), namespace)
+    return printed.getvalue()
+
+
+def steady(text: str) -> str:
+    """Return what is the same whenever and wherever it is printed."""
+    for pattern, name in VOLATILE:
+        text = pattern.sub(name, text)
+    return text
+
+
+def check_output(what: str, wanted: str, printed: str) -> None:
+    matches = doctest.OutputChecker().check_output(steady(wanted), steady(printed), LOOSE)
+    assert matches, f"{what}{printed}\nwhere the page says\n{wanted}"
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
@@ -81,12 +112,16 @@ def test_examples_of_the_page_run(
     monkeypatch.chdir(tmp_path)
     text = page.read_text()
     namespace: dict[str, object] = {"__name__": "__main__"}
+    printed, end = "", -1
     for fence in FENCE.finditer(text):
         block = fence[2].replace("localhost:2525", receiver)
         if fence[1] == "python":
-            run_python(block, namespace, str(page), text.count("\n", 0, fence.start()) + 1)
+            printed = run_python(block, namespace, str(page), text.count("\n", 0, fence.start()) + 1)
+            end = fence.end()
         elif fence[1] == "console":
             run_console(block)
+        elif fence[1] == "text" and end >= 0 and not text[end : fence.start()].strip():
+            check_output(f"line {text.count(chr(10), 0, end) + 1}: ", block, printed)
 
 
 @pytest.mark.parametrize(
