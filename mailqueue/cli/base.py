@@ -66,11 +66,14 @@ class Face:
         path = self.config().db
         if path is None:
             raise NoDatabase
-        if not os.path.exists(path):
-            if not create:
-                raise StoreError(f"{path}: there is no such file")
+        there = os.path.exists(path)
+        if not there and not create:
+            raise StoreError(f"{path}: there is no such file")
+        queue = open_queue(path, migrate=migrate)
+        if not there:
+            queue.status()  # the first use makes the file
             say(f"new queue: {path}")
-        return open_queue(path, migrate=migrate)
+        return queue
 
     def answer(self, document: output.Json, people: Callable[[], None]) -> None:
         """Print the answer of a verb: `document` with --json, else what `people` prints."""

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, BinaryIO
 import click
 
 from mailqueue.cli import output, shape, standing
-from mailqueue.cli.base import Face, Verb, pass_face
+from mailqueue.cli.base import Face, Verb, pass_face, say
 from mailqueue.errors import NotFound
 from mailqueue.model.account import DEFAULT_ACCOUNT
 from mailqueue.model.explain import Status
@@ -48,6 +48,8 @@ def submit(
     It comes from FILE or standard input, as RFC 5322 says. When this ends with status 0, it is on disk,
     for all recipients or none.
     """
+    if file.isatty():
+        say("type the message, header first; Ctrl-D on a line of its own ends it")
     queue = face.queue()
     made = queue.submit(
         file,

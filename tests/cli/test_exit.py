@@ -125,6 +125,7 @@ def test_database_in_the_way_is_status_5(tmp_path: Path) -> None:
         done = run(cli, ["--db", path, "list"])
         assert done.exit_code == 5, done.output
         assert "Traceback" not in done.stderr
+        assert "new queue" not in done.stderr
     assert (tmp_path / "letter.eml").read_text() == LETTER
 
 
