@@ -74,7 +74,7 @@ class Transaction(Protocol):
         ...
 
     def replay(self, account_id: int, key: str) -> tuple[bytes, Submission] | None:
-        """Return the fingerprint and the first Submission (`replayed=True`) of an idempotency key. None: it is new."""
+        """Return fingerprint and first Submission (`replayed=True`) of an idempotency key. None: new."""
         ...
 
     def submit(self, new: NewSubmission) -> Submission:
@@ -86,7 +86,10 @@ class Transaction(Protocol):
         ...
 
     def begin_content(self, size: int, now: int) -> int:
-        """Begin content of `size` octets that is written in steps; it belongs to nobody until submitted. Returns its id."""
+        """Begin content of `size` octets, more than 256 KiB, that is written in steps. Returns its id.
+
+        It belongs to nobody until it is submitted; `purge_orphans` takes what never is.
+        """
         ...
 
     def append_content(self, content_id: int, number: int, data: bytes) -> None:
@@ -100,7 +103,8 @@ class Transaction(Protocol):
         Promises: no message that is on hold, or matched by a hold rule at work, is claimed (one that
         such a rule matches and has not marked yet is marked now); the claim number, the attempt's number
         and the fallback time are committed with it; the cost does not depend on how many messages wait.
-        A destination that has more to give goes to the end of the line.
+        A destination that has more to give goes to the end of the line. It may look in vain at some
+        destinations and return less than is due: then `next_due_at` is not later than `request.now`.
         """
         ...
 
@@ -112,8 +116,9 @@ class Transaction(Protocol):
         A settlement whose claim has been returned meanwhile is late: `delivered` retires the message all the
         same (unless it has retired), anything else only adds its attempt.
 
-        Returns the ids of the messages whose settlement was late. Where a notice tells of a late one that did not
-        apply, NOTHING has been written and `StaleNotice` is raised with their ids: compose it anew without.
+        Returns the ids of the messages whose settlement was late. Where a notice tells of a late one that
+        did not apply, NOTHING has been written and `StaleNotice` is raised with their ids: compose it anew
+        without.
         """
         ...
 
@@ -141,27 +146,47 @@ class Transaction(Protocol):
         ...
 
     def bury_engine(self, engine_id: int, now: int) -> int:
-        """Remove an engine; its claims return to the queue, due at their fallback time, each with an attempt marked
-        interrupted. Returns how many."""
+        """Remove an engine; its claims return to the queue. Returns how many.
+
+        They are due at their fallback time, each with an attempt marked interrupted.
+        """
         ...
 
     # -- steer ---------------------------------------------------------------------------------
     def hold(self, which: Filter, *, actor: str, reason: str, now: int, after: int, limit: int) -> Progress:
-        """Put a mark by hand on queued and claimed messages with ids above `after` that have none by hand yet, `limit` of them at most; an event each."""
+        """Put a mark by hand on queued and claimed messages that have none by hand yet; an event each.
+
+        Args:
+            which: the messages meant.
+            actor: who does it.
+            reason: a line for people; '' is none.
+            now: microseconds UTC.
+            after: ids above this one; 0 to begin with, then what the step before returned.
+            limit: messages looked at, at most.
+        """
         ...
 
     def release(
         self, which: Filter, *, actor: str, reason: str, now: int, after: int, limit: int
     ) -> Progress:
-        """Take all marks from messages and exempt them from the hold rules that exist now; an event each."""
+        """Take all marks from messages and exempt them from the rules that exist now; arguments as `hold`.
+
+        An event for each that had a mark. Their schedule goes on as it was.
+        """
         ...
 
     def add_hold_rule(self, rule: HoldRule, now: int) -> HoldRule:
-        """Store a rule (its id and `marking` are ignored). It acts from the commit on; `mark_rule` marks what is queued."""
+        """Store a rule (its id and `marking` are ignored).
+
+        It acts from the commit on; `mark_rule` marks what is queued.
+        """
         ...
 
     def mark_rule(self, rule_id: int, now: int, limit: int) -> Progress:
-        """Mark the next messages that were queued when the rule was made and match it. `after` None: all are marked."""
+        """Look at the next `limit` messages that were queued when the rule was made; mark those it matches.
+
+        `Progress.after` None: all are marked, or the rule has been removed meanwhile.
+        """
         ...
 
     def remove_hold_rule(self, rule_id: int, *, actor: str, now: int) -> HoldRule:
@@ -189,7 +214,12 @@ class Transaction(Protocol):
         ...
 
     def remove_transport(self, name: str) -> None:
-        """Remove a transport. Raises NotFound; Conflict where routes use it, or it is the default and others exist."""
+        """Remove a transport.
+
+        Raises:
+            NotFound: there is none of that name.
+            Conflict: routes use it, or it is the default and others exist.
+        """
         ...
 
     def add_route(self, route: Route, now: int) -> Route:
@@ -206,11 +236,17 @@ class Transaction(Protocol):
 
     # -- upkeep --------------------------------------------------------------------------------
     def purge_history(self, now: int, limit: int) -> int:
-        """Remove messages whose account's retention is over, with all that belongs to them, `limit` at most. Returns how many went."""
+        """Remove messages whose account's retention is over, `limit` at most. Returns how many went.
+
+        With each go its attempts and events; with the last one of a submission its content and notices.
+        """
         ...
 
     def purge_content(self, now: int, limit: int) -> int:
-        """Remove the octets of content whose keep time is over. Returns how many contents went."""
+        """Remove the octets of content whose keep time is over. Returns how many contents went.
+
+        Content that a message still needs stays until that message retires.
+        """
         ...
 
     def purge_keys(self, older_than: int, limit: int) -> int:
@@ -238,7 +274,7 @@ class Reader(Protocol):
         ...
 
     def next_due_at(self) -> int | None:
-        """Return a lower bound of the next moment that an engine has something to do: an attempt or a delay notice."""
+        """Return a lower bound of when an engine has something to do next: an attempt or a delay notice."""
         ...
 
     def engines(self) -> list[EngineInfo]:
@@ -246,7 +282,10 @@ class Reader(Protocol):
         ...
 
     def owed_warnings(self, now: int, limit: int) -> list[Claimed]:
-        """Return queued messages, not on hold, whose delay notice is owed, those of one submission together (claim 0)."""
+        """Return queued messages, not on hold, whose delay notice is owed; engine and claim are 0.
+
+        Those of one submission come together, so that there may be more than `limit`.
+        """
         ...
 
     def message(self, message_id: int) -> Message:
@@ -274,7 +313,7 @@ class Reader(Protocol):
         ...
 
     def notices(self, message_id: int) -> list[Notice]:
-        """Return the notices that told of a message, in order. Raises NotFound where there is no such message."""
+        """Return the notices that told of a message, in order. Raises NotFound: no such message."""
         ...
 
     def content(self, content_id: int) -> bytes:
@@ -317,7 +356,7 @@ class Store(Protocol):
         """Like `run`, without waiting."""
         ...
 
-    def joined(self, connection: Any) -> AbstractContextManager[Transaction]:
+    def joined(self, connection: Any) -> AbstractContextManager[Transaction]:  # noqa: ANN401
         """Enter the caller's own transaction on `connection`, in this thread (decision 8).
 
         Raises:
@@ -346,7 +385,7 @@ class Store(Protocol):
         ...
 
     def on_wake(self, callback: Callable[[], None]) -> Callable[[], None]:
-        """Have `callback` called, in whatever thread, after each commit of this store that raised the wake counter.
+        """Have `callback` called, in whatever thread, after each commit of this store that wakes engines.
 
         Commits of others show in `data_version` only. Returns what ends it.
         """

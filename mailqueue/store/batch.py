@@ -99,7 +99,7 @@ class Batch:
         return self._cursor
 
     def flush(self) -> sqlite3.Cursor:
-        """Write what has been gathered and return the cursor, for statements that make no rows with our ids."""
+        """Write what was gathered and return the cursor, for statements that make no rows with our ids."""
         for statement, rows in zip(_INSERTS, self._rows, strict=True):
             if rows:
                 write_rows(self._cursor, statement, rows)

@@ -11,8 +11,7 @@ import sqlite3
 import threading
 import time
 from collections import deque
-from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, suppress
 from urllib.parse import quote
 
 from mailqueue.errors import NotWal, StoreError
@@ -24,8 +23,18 @@ _QUIET = 5.0  # seconds that a fork waits for connections in use
 _INHERITED: list[object] = []  # connections of a parent: neither used nor closed, so never collected
 
 
+def check_mode(cursor: sqlite3.Cursor, path: str) -> None:
+    """Check that a file is in WAL mode. Raises NotWal."""
+    mode = cursor.execute("PRAGMA journal_mode").fetchone()[0]
+    if mode != "wal":
+        raise NotWal(
+            f"{path}: is in journal mode {mode!r}, and mailqueue needs WAL; change it with "
+            f"sqlite3 '{path}' 'PRAGMA journal_mode=WAL'"
+        )
+
+
 def connect(path: str, timeout: float) -> sqlite3.Connection:
-    """Open a file that exists, as all our own connections are: durable, and in charge of their transactions."""
+    """Open a file that exists, as all our connections are: durable, in charge of their transactions."""
     connection = sqlite3.connect(
         f"file:{quote(path)}?mode=rw",
         uri=True,
@@ -74,15 +83,14 @@ class Connections:
         self._open = _Open()
 
     def start_anew(self) -> None:
-        """Forget everything that is open, as a child must that was forked: nothing is used, nothing closed."""
+        """Forget everything that is open, as a forked child must: nothing is used, nothing closed."""
         _INHERITED.append(self._open)
         self._open = _Open()
         self._generation += 1
 
     # -- using ---------------------------------------------------------------------------------
-    @contextmanager
-    def in_use(self) -> Iterator[None]:
-        """Keep the connections open for as long as this lasts. Raises StoreError after `close`."""
+    def enter(self) -> None:
+        """Begin to use a connection: none is closed before `leave`. Raises StoreError after `close`."""
         now = self._open
         with now.gate:
             while now.shut and not self._closed:
@@ -90,13 +98,14 @@ class Connections:
             if self._closed:
                 raise closed(self.path)
             now.users += 1
-        try:
-            yield
-        finally:
-            with now.gate:
-                now.users -= 1
-                if now.shut:
-                    now.gate.notify_all()
+
+    def leave(self) -> None:
+        """Say that the connection is used no more."""
+        now = self._open
+        with now.gate:
+            now.users -= 1
+            if now.shut:
+                now.gate.notify_all()
 
     def writer(self) -> sqlite3.Connection:
         """Return the connection that writes; the caller sees to it that one thread at a time does."""
@@ -112,35 +121,33 @@ class Connections:
         if writer is not None:
             writer.close()
 
-    @contextmanager
-    def reader(self) -> Iterator[sqlite3.Connection]:
-        """Lend a connection that reads."""
-        with self.in_use():
-            idle = self._open.idle
-            try:
-                connection = idle.pop()
-            except IndexError:
-                self.prepare()
-                connection = connect(self.path, self.busy_timeout)
-            try:
-                yield connection
-            except sqlite3.Error:
-                connection.close()
-                raise
-            except BaseException:
-                idle.append(connection)
-                raise
-            idle.append(connection)
+    def lend(self) -> sqlite3.Connection:
+        """Return a connection that reads, for use between `enter` and `leave`, to be given back."""
+        with suppress(IndexError):
+            return self._open.idle.pop()
+        self.prepare()
+        return connect(self.path, self.busy_timeout)
+
+    def give_back(self, connection: sqlite3.Connection, *, sound: bool) -> None:
+        """Take back what was lent; one that had trouble is closed."""
+        if sound:
+            self._open.idle.append(connection)
+        else:
+            connection.close()
 
     def data_version(self) -> int:
         """Return a number that moves with every commit of anybody else than the connection that watches."""
-        with self.in_use(), self._open.watching:
+        self.enter()
+        try:
             now = self._open
-            if now.watcher is None:
-                self.prepare()
-                now.watcher = connect(self.path, self.busy_timeout)
-            found = now.watcher.execute("PRAGMA data_version").fetchone()[0]
-        return (self._generation << 40) + int(found)
+            with now.watching:
+                if now.watcher is None:
+                    self.prepare()
+                    now.watcher = connect(self.path, self.busy_timeout)
+                found: int = now.watcher.execute("PRAGMA data_version").fetchone()[0]
+            return (self._generation << 40) + found
+        finally:
+            self.leave()
 
     # -- opening -------------------------------------------------------------------------------
     def prepare(self) -> None:
@@ -161,22 +168,14 @@ class Connections:
         with closing(connect(self.path, self.busy_timeout)) as connection:
             cursor = connection.cursor()
             if not new:
-                self._check_mode(cursor)
+                check_mode(cursor, self.path)
                 found = schema.version_of(cursor)
+                if found is None and not self._create:
+                    raise missing(self.path)
                 if found is not None and not (self._migrate and found < schema.VERSION):
                     schema.check_version(found, self.path)
                     return
-            if not self._create:
-                raise missing(self.path)
             self._make_tables(cursor, new=new)
-
-    def _check_mode(self, cursor: sqlite3.Cursor) -> None:
-        mode = cursor.execute("PRAGMA journal_mode").fetchone()[0]
-        if mode != "wal":
-            raise NotWal(
-                f"{self.path}: is in journal mode {mode!r}, and mailqueue needs WAL; change it with "
-                f"sqlite3 '{self.path}' 'PRAGMA journal_mode=WAL'"
-            )
 
     def _make_tables(self, cursor: sqlite3.Cursor, *, new: bool) -> None:
         lock = SideLock(self.path)

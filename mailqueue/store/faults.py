@@ -62,18 +62,16 @@ def explain(error: sqlite3.Error, path: str) -> StoreError:
         case sqlite3.SQLITE_FULL:
             return DiskFull(f"{path}: no room to write; nothing was stored. Make room, then try again")
         case sqlite3.SQLITE_READONLY | sqlite3.SQLITE_PERM:
-            return DatabaseReadOnly(
-                f"{path}: cannot be written: look at the rights of the file and its folder"
-            )
+            return DatabaseReadOnly(f"{path}: cannot be written: look at the rights of file and folder")
         case sqlite3.SQLITE_CANTOPEN:
             return DatabaseReadOnly(
-                f"{path}: cannot be opened: look at the rights of the file, of its -wal and -shm files and its folder"
+                f"{path}: cannot be opened: look at the rights of the file, its -wal and -shm files, its folder"
             )
         case sqlite3.SQLITE_NOTADB:
             return StoreError(f"{path}: is not an SQLite database; name another file, or move this one away")
         case sqlite3.SQLITE_CORRUPT:
             return StoreError(
-                f"{path}: the database is damaged ({error}); see `mailqueue check-integrity`, and restore a backup"
+                f"{path}: is damaged ({error}); see `mailqueue check-integrity`, and restore a backup"
             )
         case _ if "no such table: mailqueue_" in str(error) or "no such table: main.mailqueue_" in str(error):
             return missing(path)
@@ -84,5 +82,5 @@ def explain(error: sqlite3.Error, path: str) -> StoreError:
 def missing(path: str) -> SchemaMissing:
     """Return the error for a file without our tables."""
     return SchemaMissing(
-        f"{path}: holds no mailqueue tables; let Queue(path) make them, or mailqueue.create_schema(connection)"
+        f"{path}: holds no mailqueue tables; Queue(path) makes them, or mailqueue.create_schema(connection)"
     )

@@ -31,7 +31,7 @@ def checked_path(path: str | os.PathLike[str]) -> str:
         text = os.fsdecode(text)
     if text in ("", ":memory:") or text.startswith("file:"):
         raise StoreError(
-            f"{text or 'an empty path'!s}: a queue needs a file on disk, that other processes can open too; name a path"
+            f"{text or 'an empty path'}: a queue needs a file that other processes can open; name a path"
         )
     return os.path.realpath(text)
 
@@ -127,7 +127,7 @@ class SideLock:
         return True
 
     def _open(self) -> int:
-        """Open the side file, with the mode and (for root) the owner of the database, as SQLite does for its own."""
+        """Open the side file; it has the mode and, if root makes it, the owner of the database."""
         try:
             with suppress(FileExistsError):
                 self._make(os.stat(self._database))

@@ -17,6 +17,7 @@ from mailqueue.errors import NotInTransaction, WrongDatabase
 from mailqueue.store import schema
 from mailqueue.store.base import Transaction
 from mailqueue.store.batch import Batch
+from mailqueue.store.connections import check_mode
 from mailqueue.store.faults import explained
 from mailqueue.store.settings import Shared, Snapshots
 from mailqueue.store.transaction import SqliteTransaction
@@ -42,6 +43,8 @@ def joined(
     Raises:
         NotInTransaction: it commits every statement by itself and no transaction is open.
         WrongDatabase: its main file is another.
+        NotWal: the file is not in WAL mode.
+        SchemaOutdated, SchemaNewer: the tables are of another version.
         TypeError: it is no `sqlite3.Connection`.
     """
     if not isinstance(connection, sqlite3.Connection):
@@ -53,8 +56,7 @@ def joined(
         began = _enter(connection, cursor, prepare)
         cursor.execute("SAVEPOINT mailqueue")
         try:
-            if schema.version_of(cursor) is None:
-                schema.create_tables(cursor)
+            _tables(cursor, path)
             batch = Batch(cursor, Snapshots(shared, private=True))
             yield SqliteTransaction(batch)
             batch.finish()
@@ -62,6 +64,15 @@ def joined(
         except BaseException:
             _undo(connection, cursor, began=began)
             raise
+
+
+def _tables(cursor: sqlite3.Cursor, path: str) -> None:
+    check_mode(cursor, path)
+    found = schema.version_of(cursor)
+    if found is None:
+        schema.create_tables(cursor)
+    else:
+        schema.check_version(found, path)
 
 
 @contextmanager

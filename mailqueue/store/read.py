@@ -3,6 +3,8 @@
 The one rule: no question walks more of a list than the page it returns.
 """
 
+# ruff: noqa: D102 -- the contract in base.py says what each method promises
+
 from __future__ import annotations
 
 import sqlite3
@@ -40,13 +42,13 @@ class SqliteReader:
         return None if found is None else found[0]
 
     # -- the whole -----------------------------------------------------------------------------
-    def settings(self) -> Settings:  # noqa: D102
+    def settings(self) -> Settings:
         return self._snapshots.current(self._cursor)
 
-    def wake(self) -> int:  # noqa: D102
+    def wake(self) -> int:
         return int(self._one("wake"))
 
-    def depth(self) -> Depth:  # noqa: D102
+    def depth(self) -> Depth:
         claimed = self._one("count_claimed")
         return Depth(
             queued=self._one("count_active") - claimed,
@@ -55,14 +57,14 @@ class SqliteReader:
             next_due_at=self._one("next_due"),
         )
 
-    def next_due_at(self) -> int | None:  # noqa: D102
+    def next_due_at(self) -> int | None:
         found = [at for at in (self._one("next_due"), self._one("next_warning")) if at is not None]
         return min(found, default=None)
 
-    def engines(self) -> list[EngineInfo]:  # noqa: D102
+    def engines(self) -> list[EngineInfo]:
         return [rows.engine(row) for row in self._all("all_engines")]
 
-    def owed_warnings(self, now: int, limit: int) -> list[Claimed]:  # noqa: D102
+    def owed_warnings(self, now: int, limit: int) -> list[Claimed]:
         found: list[Claimed] = []
         for (submission_id,) in self._all("owed_submissions", now, limit):
             if len(found) >= limit:
@@ -71,29 +73,29 @@ class SqliteReader:
             found += [rows.claimed(row, engine_id=0, uncertain=False) for row in owed]
         return found
 
-    def integrity(self) -> list[str]:  # noqa: D102
+    def integrity(self) -> list[str]:
         return list(integrity.faults(self._cursor))
 
     # -- messages ------------------------------------------------------------------------------
-    def message(self, message_id: int) -> Message:  # noqa: D102
+    def message(self, message_id: int) -> Message:
         found = self._messages("WHERE message.id = ?", message_id)
         if not found:
             raise self._no_message(message_id)
         return rows.message(found[0], map(rows.hold, self._all("holds_of_message", message_id)))
 
-    def submission_messages(self, submission_id: int) -> list[Message]:  # noqa: D102
+    def submission_messages(self, submission_id: int) -> list[Message]:
         found = self._messages("WHERE message.submission_id = ? ORDER BY message.id", submission_id)
         if not found:
             known = self._one("last_submission_id")
             raise NotFound(_gone(f"submission s{submission_id}", purged=0 < submission_id <= known))
         return [rows.message(row) for row in found]
 
-    def queue(self, which: Filter, *, limit: int, after: str | None) -> Page[Message]:  # noqa: D102
+    def queue(self, which: Filter, *, limit: int, after: str | None) -> Page[Message]:
         found = self._page(filters.queue_page(which, limit, after))
         more = filters.queue_cursor(found[limit - 1].id) if len(found) > limit else None
         return Page(items=tuple(found[:limit]), next=more)
 
-    def retired(self, which: Filter, *, limit: int, after: str | None) -> Page[Message]:  # noqa: D102
+    def retired(self, which: Filter, *, limit: int, after: str | None) -> Page[Message]:
         found = self._page(filters.retired_page(which, limit, after))
         more = None
         if len(found) > limit:
@@ -117,25 +119,25 @@ class SqliteReader:
             raise self._no_message(message_id)
 
     # -- history of a message ------------------------------------------------------------------
-    def attempts(self, message_id: int) -> list[Attempt]:  # noqa: D102
+    def attempts(self, message_id: int) -> list[Attempt]:
         self._check(message_id)
         return [rows.attempt(row) for row in self._all("attempts_of_message", message_id)]
 
-    def events(self, message_id: int) -> list[Event]:  # noqa: D102
+    def events(self, message_id: int) -> list[Event]:
         return [rows.event(row) for row in self._all("events_of_message", message_id)]
 
-    def notices(self, message_id: int) -> list[Notice]:  # noqa: D102
+    def notices(self, message_id: int) -> list[Notice]:
         self._check(message_id)
         return [rows.notice(row) for row in self._all("notices_of_message", message_id)]
 
     # -- content -------------------------------------------------------------------------------
-    def content_of(self, message_id: int) -> int:  # noqa: D102
+    def content_of(self, message_id: int) -> int:
         found = self._one("content_of", message_id)
         if found is None:
             raise self._no_message(message_id)
         return int(found)
 
-    def content(self, content_id: int) -> bytes:  # noqa: D102
+    def content(self, content_id: int) -> bytes:
         row = self._cursor.execute(query("content"), (content_id,)).fetchone()
         if row is None or row[1] is not None:
             raise _no_content(content_id, row)
@@ -143,7 +145,7 @@ class SqliteReader:
             return bytes(row[2])
         return b"".join(self._one("chunk", content_id, number) for number in range(-(-row[0] // CHUNK)))
 
-    def content_chunk(self, content_id: int, number: int) -> bytes | None:  # noqa: D102
+    def content_chunk(self, content_id: int, number: int) -> bytes | None:
         row = self._cursor.execute(query("content_facts"), (content_id,)).fetchone()
         if row is None or row[1] is not None:
             raise _no_content(content_id, row)
@@ -152,7 +154,7 @@ class SqliteReader:
             return None
         return bytes(self._one("inline_content" if inline else "chunk", content_id, number))
 
-    def content_head(self, content_id: int, octets: int) -> bytes:  # noqa: D102
+    def content_head(self, content_id: int, octets: int) -> bytes:
         pieces = (self.content_chunk(content_id, number) for number in range(-(-octets // CHUNK)))
         return b"".join(piece or b"" for piece in pieces)[:octets]
 

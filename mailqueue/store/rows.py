@@ -258,7 +258,7 @@ def attempt(row: Row) -> Attempt:
 
 
 def event_row(new: NewEvent, message_id: int, at: int, notice_id: int) -> tuple[Any, ...]:
-    """Return the row of `insert_event` for an event that an attempt caused (`notice_id` 0: no notice tells of it)."""
+    """Return the row of `insert_event` for an event of an attempt; `notice_id` 0: no notice tells of it."""
     data = json.dumps(dict(new.data)) if new.data else ""
     return (str(new.event), message_id, at, "", new.reason or "", notice_id, data)
 

@@ -110,11 +110,11 @@ def check_version(found: int, path: str) -> None:
     """
     if found < VERSION:
         raise SchemaOutdated(
-            f"{path}: has tables of version {found}, this mailqueue works with {VERSION}: run `mailqueue migrate`"
+            f"{path}: has tables of version {found}, older than {VERSION}: run `mailqueue migrate`"
         )
     if found > VERSION:
         raise SchemaNewer(
-            f"{path}: has tables of version {found}, this mailqueue knows up to {VERSION}: install a newer mailqueue"
+            f"{path}: has tables of version {found}, newer than {VERSION}: install a newer mailqueue"
         )
 
 

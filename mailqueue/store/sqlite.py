@@ -4,6 +4,8 @@ The one rule: a transaction is begun, filled, committed and, when it fails, roll
 only (and, inside an application's own transaction, in `joined`).
 """
 
+# ruff: noqa: D102 -- the contract in base.py says what each method promises
+
 from __future__ import annotations
 
 import atexit
@@ -70,13 +72,13 @@ class SqliteStore:
         _open_stores.add(self)
 
     # -- writing -------------------------------------------------------------------------------
-    def run(self, job: Callable[[Transaction], T]) -> T:  # noqa: D102
+    def run(self, job: Callable[[Transaction], T]) -> T:
         return self._writer.run(job)
 
-    def enqueue(self, job: Callable[[Transaction], T]) -> Future[T]:  # noqa: D102
+    def enqueue(self, job: Callable[[Transaction], T]) -> Future[T]:
         return self._writer.enqueue(job)
 
-    def joined(self, connection: Any) -> AbstractContextManager[Transaction]:  # noqa: ANN401, D102
+    def joined(self, connection: Any) -> AbstractContextManager[Transaction]:  # noqa: ANN401
         return joined(connection, self.path, self._connections.prepare, self._shared)
 
     def _commit(self, jobs: Sequence[Job[Any]]) -> None:
@@ -97,7 +99,8 @@ class SqliteStore:
 
     def _together(self, jobs: Sequence[Job[Any]]) -> bool:
         """Do jobs in one transaction, and commit it. Returns whether it wakes engines."""
-        with self._connections.in_use():
+        self._connections.enter()
+        try:
             connection = self._connections.writer()
             left = self._lock.acquire(self.busy_timeout)
             waited = left < self.busy_timeout
@@ -114,6 +117,8 @@ class SqliteStore:
                 raise
             finally:
                 self._lock.release()
+        finally:
+            self._connections.leave()
 
     def _transact(self, connection: sqlite3.Connection, jobs: Sequence[Job[Any]]) -> bool:
         cursor = connection.cursor()
@@ -127,14 +132,14 @@ class SqliteStore:
             woke = batch.finish()
             cursor.execute("COMMIT")
             if snapshots.moved:
-                self._settings_until = 0.0
+                self._shared.latest = None
             return woke
         except BaseException:
             if connection.in_transaction:
                 cursor.execute("ROLLBACK")
             raise
 
-    def on_wake(self, callback: Callable[[], None]) -> Callable[[], None]:  # noqa: D102
+    def on_wake(self, callback: Callable[[], None]) -> Callable[[], None]:
         token = object()
         self._bells = {**self._bells, token: callback}
 
@@ -151,33 +156,49 @@ class SqliteStore:
                 _log.exception("a callback for new mail failed")
 
     # -- reading -------------------------------------------------------------------------------
-    def settings(self) -> Settings:  # noqa: D102
+    def settings(self) -> Settings:
         latest, now = self._shared.latest, time.monotonic()
         if latest is None or now >= self._settings_until:
             latest = self.look(lambda reader: reader.settings())
             self._settings_until = now + _SETTINGS_FOR
         return latest
 
-    def look(self, question: Callable[[Reader], T]) -> T:  # noqa: D102
-        with explained(self.path), self._connections.reader() as connection:
-            return question(SqliteReader(connection.cursor(), Snapshots(self._shared)))
+    def look(self, question: Callable[[Reader], T]) -> T:
+        return self._ask(question, begin=False)
 
-    def read(self, question: Callable[[Reader], T]) -> T:  # noqa: D102
-        with explained(self.path), self._connections.reader() as connection:
+    def read(self, question: Callable[[Reader], T]) -> T:
+        return self._ask(question, begin=True)
+
+    def _ask(self, question: Callable[[Reader], T], *, begin: bool) -> T:
+        # Plain try and finally, no context managers: the engine asks several times for each message.
+        self._connections.enter()
+        connection, sound = None, False
+        try:
+            connection = self._connections.lend()
             cursor = connection.cursor()
-            cursor.execute("BEGIN")
+            if begin:
+                cursor.execute("BEGIN")
             try:
-                return question(SqliteReader(cursor, Snapshots(self._shared)))
+                answer = question(SqliteReader(cursor, Snapshots(self._shared)))
             finally:
-                if connection.in_transaction:
+                if begin:
                     cursor.execute("ROLLBACK")
+                sound = True
+            return answer
+        except sqlite3.Error as error:
+            sound = False
+            raise explain(error, self.path) from error
+        finally:
+            if connection is not None:
+                self._connections.give_back(connection, sound=sound)
+            self._connections.leave()
 
-    def data_version(self) -> int:  # noqa: D102
+    def data_version(self) -> int:
         with explained(self.path):
             return self._connections.data_version()
 
     # -- closing and forking -------------------------------------------------------------------
-    def close(self) -> None:  # noqa: D102
+    def close(self) -> None:
         self._writer.close(_DRAIN)
         self._connections.close()
         self._lock.close()

@@ -1,5 +1,7 @@
 """The one class that has all changes, each written in the file of its topic."""
 
+# ruff: noqa: D102 -- the contract in base.py says what each method promises
+
 from __future__ import annotations
 
 from collections.abc import Sequence
@@ -26,101 +28,97 @@ class SqliteTransaction:
         self.batch = batch
 
     # -- submit --------------------------------------------------------------------------------
-    def settings(self) -> Settings:  # noqa: D102
+    def settings(self) -> Settings:
         return self.batch.settings()
 
-    def replay(self, account_id: int, key: str) -> tuple[bytes, Submission] | None:  # noqa: D102
+    def replay(self, account_id: int, key: str) -> tuple[bytes, Submission] | None:
         return submit.replay(self.batch, account_id, key)
 
-    def submit(self, new: NewSubmission) -> Submission:  # noqa: D102
+    def submit(self, new: NewSubmission) -> Submission:
         return submit.submit(self.batch, new)
 
-    def begin_content(self, size: int, now: int) -> int:  # noqa: D102
+    def begin_content(self, size: int, now: int) -> int:
         return submit.begin_content(self.batch, size, now)
 
-    def append_content(self, content_id: int, number: int, data: bytes) -> None:  # noqa: D102
+    def append_content(self, content_id: int, number: int, data: bytes) -> None:
         submit.append_content(self.batch, content_id, number, data)
 
     # -- deliver -------------------------------------------------------------------------------
-    def claim(self, request: ClaimRequest) -> list[Claimed]:  # noqa: D102
+    def claim(self, request: ClaimRequest) -> list[Claimed]:
         return claim.claim(self.batch, request)
 
-    def settle(  # noqa: D102
-        self, settlements: Sequence[Settlement], notices: Sequence[NewNotice]
-    ) -> frozenset[int]:
+    def settle(self, settlements: Sequence[Settlement], notices: Sequence[NewNotice]) -> frozenset[int]:
         return settle.settle(self.batch, settlements, notices)
 
-    def warned(self, notice: NewNotice, reason: str) -> bool:  # noqa: D102
+    def warned(self, notice: NewNotice, reason: str) -> bool:
         return settle.warned(self.batch, notice, reason)
 
-    def unwarned(self, message_ids: Sequence[int]) -> None:  # noqa: D102
+    def unwarned(self, message_ids: Sequence[int]) -> None:
         settle.unwarned(self.batch, message_ids)
 
-    def put_back(self, messages: Sequence[Claimed], now: int) -> None:  # noqa: D102
+    def put_back(self, messages: Sequence[Claimed], now: int) -> None:
         claim.put_back(self.batch, messages, now)
 
-    def register_engine(self, identity: Identity, now: int) -> int:  # noqa: D102
+    def register_engine(self, identity: Identity, now: int) -> int:
         return engines.register(self.batch, identity, now)
 
-    def heartbeat(self, engine_id: int, now: int) -> bool:  # noqa: D102
+    def heartbeat(self, engine_id: int, now: int) -> bool:
         return engines.heartbeat(self.batch, engine_id, now)
 
-    def bury_engine(self, engine_id: int, now: int) -> int:  # noqa: D102
+    def bury_engine(self, engine_id: int, now: int) -> int:
         return engines.bury(self.batch, engine_id)
 
     # -- steer ---------------------------------------------------------------------------------
-    def hold(  # noqa: D102
-        self, which: Filter, *, actor: str, reason: str, now: int, after: int, limit: int
-    ) -> Progress:
+    def hold(self, which: Filter, *, actor: str, reason: str, now: int, after: int, limit: int) -> Progress:
         return steer.hold(self.batch, which, actor=actor, reason=reason, now=now, after=after, limit=limit)
 
-    def release(  # noqa: D102
+    def release(
         self, which: Filter, *, actor: str, reason: str, now: int, after: int, limit: int
     ) -> Progress:
         return steer.release(self.batch, which, actor=actor, reason=reason, now=now, after=after, limit=limit)
 
-    def add_hold_rule(self, rule: HoldRule, now: int) -> HoldRule:  # noqa: D102
+    def add_hold_rule(self, rule: HoldRule, now: int) -> HoldRule:
         return steer.add_rule(self.batch, rule, now)
 
-    def mark_rule(self, rule_id: int, now: int, limit: int) -> Progress:  # noqa: D102
+    def mark_rule(self, rule_id: int, now: int, limit: int) -> Progress:
         return steer.mark_rule(self.batch, rule_id, now, limit)
 
-    def remove_hold_rule(self, rule_id: int, *, actor: str, now: int) -> HoldRule:  # noqa: D102
+    def remove_hold_rule(self, rule_id: int, *, actor: str, now: int) -> HoldRule:
         return steer.remove_rule(self.batch, rule_id, actor=actor, now=now)
 
-    def add_account(self, name: str, now: int) -> Account:  # noqa: D102
+    def add_account(self, name: str, now: int) -> Account:
         return admin.add_account(self.batch, name, now)
 
-    def set_account(self, account: Account) -> None:  # noqa: D102
+    def set_account(self, account: Account) -> None:
         admin.set_account(self.batch, account)
 
-    def add_transport(self, transport: Transport, now: int) -> Transport:  # noqa: D102
+    def add_transport(self, transport: Transport, now: int) -> Transport:
         return admin.add_transport(self.batch, transport, now)
 
-    def set_transport(self, transport: Transport) -> None:  # noqa: D102
+    def set_transport(self, transport: Transport) -> None:
         admin.set_transport(self.batch, transport)
 
-    def remove_transport(self, name: str) -> None:  # noqa: D102
+    def remove_transport(self, name: str) -> None:
         admin.remove_transport(self.batch, name)
 
-    def add_route(self, route: Route, now: int) -> Route:  # noqa: D102
+    def add_route(self, route: Route, now: int) -> Route:
         return admin.add_route(self.batch, route, now)
 
-    def remove_route(self, route_id: int) -> None:  # noqa: D102
+    def remove_route(self, route_id: int) -> None:
         admin.remove_route(self.batch, route_id)
 
-    def add_schedule(self, schedule: Schedule, now: int) -> None:  # noqa: D102
+    def add_schedule(self, schedule: Schedule, now: int) -> None:
         admin.add_schedule(self.batch, schedule, now)
 
     # -- upkeep --------------------------------------------------------------------------------
-    def purge_history(self, now: int, limit: int) -> int:  # noqa: D102
+    def purge_history(self, now: int, limit: int) -> int:
         return upkeep.purge_history(self.batch, now, limit)
 
-    def purge_content(self, now: int, limit: int) -> int:  # noqa: D102
+    def purge_content(self, now: int, limit: int) -> int:
         return upkeep.purge_content(self.batch, now, limit)
 
-    def purge_keys(self, older_than: int, limit: int) -> int:  # noqa: D102
+    def purge_keys(self, older_than: int, limit: int) -> int:
         return upkeep.purge_keys(self.batch, older_than, limit)
 
-    def purge_orphans(self, older_than: int, limit: int) -> int:  # noqa: D102
+    def purge_orphans(self, older_than: int, limit: int) -> int:
         return upkeep.purge_orphans(self.batch, older_than, limit)
