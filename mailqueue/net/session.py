@@ -123,7 +123,8 @@ class Session:
         `abort` instead to get the facts.
 
         Raises:
-            RuntimeError: another transaction runs on this session.
+            RuntimeError: another transaction runs on this session, or it is not `usable` though it has
+                not ended (the server has begun to speak out of turn).
             Exception: what `content.chunks()` raised; the connection is broken off without final dot.
         """
         refusal = lacks(envelope, self.capabilities)

@@ -37,7 +37,7 @@ def test_transcript_of_a_session_that_failed_begins_at_the_greeting():
         "S: 250 STARTTLS",
         "C: STARTTLS",
         "S: 454 no",
-        "[the server refused the session (at starttls)]",
+        "[the server refused (at starttls)]",
     ]
 
 

@@ -410,7 +410,7 @@ _NONSENSE: Final = Cause.PROTOCOL
 _REFUSED: Final = Cause.REFUSED
 _REASONS: Final = {
     _NONSENSE: "the server gave an answer that the command cannot have",
-    _REFUSED: "the server refused the session",
+    _REFUSED: "the server refused",
 }
 
 _TABLE: Final[dict[Phase, tuple[_Answer, _Answer, _Answer, _Answer]]] = {
