@@ -57,3 +57,8 @@ def from_datetime(moment: datetime) -> int:
 def to_micros(length: timedelta) -> int:
     """Return `length` in microseconds."""
     return length // _MICROSECOND
+
+
+def rfc3339(micros: int) -> str:
+    """Return `micros` (microseconds since 1970 UTC) for programs: `2025-11-23T06:51:00.250000Z`."""
+    return to_datetime(micros).isoformat(timespec="microseconds").replace("+00:00", "Z")

@@ -17,17 +17,21 @@ _OURS = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "tas
 
 
 class Logfmt(logging.Formatter):
-    """`ts=2025-11-23T06:51:00.250Z level=info logger=mailqueue.engine msg="..." key=value`."""
+    """`ts=2025-11-23T06:51:00.250Z level=info logger=mailqueue.engine msg="..." key=value`.
+
+    A record that says which `event` it is about has all its text in its fields; that word is the msg.
+    """
 
     def format(self, record: logging.LogRecord) -> str:
         """Return the record as a line."""
         moment = datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds")
+        given = {key: value for key, value in vars(record).items() if key not in _OURS}
         fields: dict[str, object] = {
             "ts": moment.replace("+00:00", "Z"),
             "level": record.levelname.lower(),
             "logger": record.name,
-            "msg": record.getMessage(),
-            **{key: value for key, value in vars(record).items() if key not in _OURS},
+            "msg": given.pop("event", None) or record.getMessage(),
+            **given,
         }
         if record.exc_info:
             fields["error"] = self.formatException(record.exc_info)

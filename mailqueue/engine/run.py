@@ -19,7 +19,8 @@ from mailqueue.engine import liveness, sweep
 from mailqueue.engine.attempt import Courier, Tried
 from mailqueue.engine.contents import Contents
 from mailqueue.engine.dispatch import Dispatch
-from mailqueue.engine.settle import Settler, Work, log
+from mailqueue.engine.log import log
+from mailqueue.engine.settle import Settler, Work
 from mailqueue.engine.timer import SystemTimer, Timer
 from mailqueue.errors import StoreError
 from mailqueue.model.message import Claimed
@@ -281,7 +282,7 @@ class Run:
             alive = await self._write(lambda tx: tx.heartbeat(self._id, self._clock.now()))
             if not alive:
                 logger.warning("engine %d was taken for dead: what it was trying is broken off", self._id)
-                await self._dispatch.break_off()
+                self._dispatch.break_off()
                 self._id = await self._write(lambda tx: tx.register_engine(self._me, self._clock.now()))
         except StoreError as error:
             logger.error("no sign of life could be written: %s", error)

@@ -7,7 +7,6 @@ what policy needs to see, and hands the store what it decided.
 from __future__ import annotations
 
 import asyncio
-import logging
 import random
 from collections.abc import Collection, Iterable, Sequence
 from contextlib import suppress
@@ -18,14 +17,11 @@ from mailqueue import ids
 from mailqueue.clock import Clock, from_datetime
 from mailqueue.engine.attempt import Tried
 from mailqueue.errors import NotFound
-from mailqueue.model.attempt import OutcomeKind
 from mailqueue.model.settings import Settings
-from mailqueue.model.settlement import NewNotice, Retire, Retry, Settlement
+from mailqueue.model.settlement import NewNotice, Settlement
 from mailqueue.policy import report
 from mailqueue.policy.settle import settle
 from mailqueue.store.base import Reader, Store, Transaction
-
-logger = logging.getLogger("mailqueue.delivery")
 
 _WARNINGS = 100  # delay notices of one step
 
@@ -133,26 +129,3 @@ def _write_warnings(notices: Sequence[NewNotice], unwanted: Sequence[int], tx: T
     for notice in notices:
         tx.warned(notice, "the sender was told that it is late")
     tx.unwarned(unwanted)
-
-
-def log(settlement: Settlement) -> None:
-    """Write one line about an attempt: INFO when the mail went, WARNING when it did not."""
-    level = logging.INFO if settlement.outcome.kind is OutcomeKind.DELIVERED else logging.WARNING
-    if not logger.isEnabledFor(level):
-        return
-    message, facts, move = settlement.message, settlement.facts, settlement.move
-    logger.log(
-        level,
-        "%s message=%d attempt=%d.%d recipient=%s transport=%s host=%s address=%s duration=%.3fs said=%r%s",
-        move.state.value if isinstance(move, Retire) else settlement.outcome.kind.value,
-        message.id,
-        message.id,
-        message.attempts,
-        message.recipient,
-        facts.transport or "-",
-        facts.host or "-",
-        facts.address or "-",
-        facts.duration / 1e6,
-        settlement.outcome.summary(),
-        f" next_attempt_at={move.next_attempt_at}" if isinstance(move, Retry) else "",
-    )

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import assert_never
 
-from mailqueue.clock import to_datetime
+from mailqueue.clock import rfc3339
 from mailqueue.model.account import Account, Notices
 from mailqueue.model.attempt import Facts, Outcome, OutcomeKind
 from mailqueue.model.events import EventKind, NoticeKind
@@ -108,7 +108,7 @@ def _again(
 ) -> Settlement:
     warn_at = _warn_at(message, account, schedule, now)
     warn_now = warn_at is not None and warn_at <= now
-    data = {"next_attempt_at": _rfc3339(next_at), "attempts": message.attempts, **_told(outcome)}
+    data = {"next_attempt_at": rfc3339(next_at), "attempts": message.attempts, **_told(outcome)}
     return Settlement(
         message=message,
         facts=facts,
@@ -140,7 +140,3 @@ def _warn_at(message: Claimed, account: Account, schedule: Schedule, now: int) -
 def _told(outcome: Outcome) -> dict[str, object]:
     status = {"status": str(outcome.status)} if outcome.status is not None else {}
     return {"category": outcome.category.value, **status}
-
-
-def _rfc3339(micros: int) -> str:
-    return to_datetime(micros).isoformat(timespec="microseconds").replace("+00:00", "Z")

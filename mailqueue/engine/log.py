@@ -1,0 +1,64 @@
+"""What is logged of an attempt: one line, which can be read by people and by programs.
+
+The rule: nothing of the content and no secret. What the server said is on the line, and nothing more
+of the dialogue.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+
+from mailqueue.clock import SECOND, rfc3339
+from mailqueue.model.attempt import OutcomeKind
+from mailqueue.model.settlement import Retire, Retry, Settlement
+
+logger = logging.getLogger("mailqueue.delivery")
+
+_PLAIN = re.compile(r"[^\s\"'=\\]+")
+
+
+def log(settlement: Settlement) -> None:
+    """Write one line about an attempt: INFO when the mail went, WARNING when it did not.
+
+    The record has each field of the line as an attribute too, and `event` for its first word.
+    """
+    level = logging.INFO if settlement.outcome.kind is OutcomeKind.DELIVERED else logging.WARNING
+    if not logger.isEnabledFor(level):
+        return
+    move = settlement.move
+    event = move.state.value if isinstance(move, Retire) else settlement.outcome.kind.value
+    found = fields(settlement)
+    line = " ".join(f"{name}={_shown(value)}" for name, value in found.items())
+    logger.log(level, "%s %s", event, line, extra={"event": event, **found})
+
+
+def fields(settlement: Settlement) -> dict[str, object]:
+    """Return the fields of the line, in order; what is not known is left out."""
+    message, outcome, facts, move = (
+        settlement.message,
+        settlement.outcome,
+        settlement.facts,
+        settlement.move,
+    )
+    found = {
+        "attempt": f"{message.id}.{message.attempts}",
+        "message_id": message.id,
+        "submission_id": message.submission_id,
+        "recipient": message.recipient,
+        "category": outcome.category.value,
+        "transport": facts.transport,
+        "host": facts.host,
+        "address": facts.address,
+        "tls": facts.tls,
+        "size": facts.size,
+        "duration": round(facts.duration / SECOND, 3),
+        "next_attempt_at": rfc3339(move.next_attempt_at) if isinstance(move, Retry) else None,
+        "said": outcome.summary(),
+    }
+    return {name: value for name, value in found.items() if value is not None}
+
+
+def _shown(value: object) -> str:
+    text = str(value)
+    return text if _PLAIN.fullmatch(text) and text.isprintable() else repr(text)
