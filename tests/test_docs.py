@@ -6,7 +6,7 @@ empty folder:
 - `python` blocks in one namespace; one that begins with a comment like `# app.py` is written to that file;
 - a `text` block straight after a `python` block is what that one prints;
 - `console` blocks as a shell does: lines after `$ ` are run and must succeed, what stands below them must be
-  what they print.
+  what they print; `export NAME=VALUE` holds for those that follow.
 
 In what is printed, `...` stands for anything, white space counts as one blank, and what differs from run to
 run (VOLATILE: times, process ids, random names) is not compared. `localhost:2525` is a receiver that takes
@@ -55,6 +55,17 @@ def receiver() -> Iterator[str]:
         yield f"localhost:{running.port}"
 
 
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """An empty working directory, from which modules can be imported."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(tmp_path)
+    yield tmp_path
+    for name, module in list(sys.modules.items()):
+        if (getattr(module, "__file__", None) or "").startswith(str(tmp_path)):
+            del sys.modules[name]
+
+
 def commands(console: str) -> Iterator[tuple[str, str]]:
     """Yield each command of a console block with what it should print."""
     for part in re.split(r"^\$ ", console, flags=re.MULTILINE)[1:]:
@@ -63,11 +74,17 @@ def commands(console: str) -> Iterator[tuple[str, str]]:
         yield "".join(line.removeprefix("> ") for line in lines[:more]), "".join(lines[more:])
 
 
-def run_console(block: str) -> None:
+def shell() -> dict[str, str]:
+    """Return the environment of a shell in which nothing has been set for mailqueue."""
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-    environment = {**os.environ, "PATH": path, "COLUMNS": "110", "NO_COLOR": "1", "TZ": "UTC"}
-    environment.pop("MAILQUEUE_DB", None)
+    own = {"PATH": path, "COLUMNS": "110", "NO_COLOR": "1", "TZ": "UTC"}
+    return {name: text for name, text in os.environ.items() if not name.startswith("MAILQUEUE")} | own
+
+
+def run_console(block: str, environment: dict[str, str]) -> None:
     for command, wanted in commands(block):
+        if export := re.fullmatch(r"export (\w+)=(\S+)\n", command):
+            environment[export[1]] = export[2]
         done = subprocess.run(
             ["bash", "-c", command],
             env=environment,
@@ -105,12 +122,10 @@ def check_output(what: str, wanted: str, printed: str) -> None:
     assert matches, f"{what}{printed}\nwhere the page says\n{wanted}"
 
 
+@pytest.mark.usefixtures("folder")
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
-def test_examples_of_the_page_run(
-    page: Path, receiver: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    text = page.read_text()
+def test_examples_of_the_page_run(page: Path, receiver: str) -> None:
+    text, environment = page.read_text(), shell()
     namespace: dict[str, object] = {"__name__": "__main__"}
     printed, end = "", -1
     for fence in FENCE.finditer(text):
@@ -119,7 +134,7 @@ def test_examples_of_the_page_run(
             printed = run_python(block, namespace, str(page), text.count("\n", 0, fence.start()) + 1)
             end = fence.end()
         elif fence[1] == "console":
-            run_console(block)
+            run_console(block, environment)
         elif fence[1] == "text" and end >= 0 and not text[end : fence.start()].strip():
             check_output(f"line {text.count(chr(10), 0, end) + 1}: ", block, printed)
 
