@@ -30,6 +30,7 @@ KEEP_MESSAGES = 100
 """Transactions after which a connection is closed (row D5)."""
 KEEP_FOR = 300.0
 """Seconds after which a connection is closed (row D5)."""
+_LAST_WORDS = 6.0  # seconds: as long as QUIT may take, and a little
 
 
 _Key = tuple[Transport, str]  # a transport whose settings changed is another
@@ -106,15 +107,14 @@ class Dispatch:
             lane.close()
         if workers:
             _, late = await asyncio.wait(workers, timeout=timeout)
-            await self.break_off()
+            self.courier.break_off()
             if late:
-                await asyncio.wait(late, timeout=timeout)
+                await asyncio.wait(late, timeout=_LAST_WORDS)
 
-    async def break_off(self) -> None:
-        """Abort every connection; what was being tried ends as lost."""
-        for lane in list(self._lanes.values()):
-            for session in list(lane.sessions):
-                session.abort()
+    def break_off(self) -> None:
+        """End what is being tried as lost, and forget what waits: the claims are ours no more."""
+        self.withdraw()
+        self.courier.break_off()
 
 
 class _Lane:
@@ -127,7 +127,6 @@ class _Lane:
         self._idle: deque[asyncio.Future[None]] = deque()
         self._closing = False
         self.workers: set[asyncio.Task[None]] = set()
-        self.sessions: set[Session] = set()
 
     def add(self, batch: Batch) -> None:
         self._waiting.append(batch)
@@ -167,16 +166,14 @@ class _Lane:
                 while await self._more(session):
                     session = await self._one(self._waiting.popleft(), session)
                     if session is not None and not self._worth_keeping(session):
-                        self.sessions.discard(session)
                         await session.quit()
                         session = None
         finally:
             if session is not None:
-                self.sessions.discard(session)
                 await session.quit()
 
     async def _one(self, batch: Batch, session: Session | None) -> Session | None:
-        tried, kept = await self._dispatch.courier.deliver(batch, session, self.sessions)
+        tried, kept = await self._dispatch.courier.deliver(batch, session)
         self._dispatch.report(tried)
         return kept
 
