@@ -36,6 +36,7 @@ class SessionFailed(Exception):
         ip: its address.
         port: its port.
         transcript: what was said, for people.
+        tls_failed: whether TLS is to blame, so that the clear may still work.
         tls_fallback: why the clear was tried after TLS, before it failed too. None: it was not.
     """
 
@@ -47,7 +48,7 @@ class SessionFailed(Exception):
         ip: str,
         port: int,
         transcript: str = "",
-        tls_fallback: str | None = None,
+        tls_failed: bool = False,
     ) -> None:
         super().__init__(f"{host} [{ip}]:{port}: {lost}")
         self.lost = lost
@@ -55,12 +56,8 @@ class SessionFailed(Exception):
         self.ip = ip
         self.port = port
         self.transcript = transcript
-        self.tls_fallback = tls_fallback
-
-    @property
-    def tls_failed(self) -> bool:
-        """Whether it was STARTTLS or the handshake that failed, so that the clear may still work."""
-        return self.lost.cause is Cause.TLS or self.lost.phase in (Phase.STARTTLS, Phase.TLS)
+        self.tls_failed = tls_failed
+        self.tls_fallback: str | None = None
 
 
 async def open_session(
@@ -112,7 +109,14 @@ async def _open(
         wire.give_up(Cause.ABORTED, "broken off")
         raise
     if lost is not None:
-        raise SessionFailed(lost, host=host, ip=ip, port=port, transcript=wire.client.transcript())
+        raise SessionFailed(
+            lost,
+            host=host,
+            ip=ip,
+            port=port,
+            transcript=wire.client.transcript(),
+            tls_failed=_is_of_tls(lost, encrypted=wire.client.encrypted),
+        )
     return Session(wire, host=host, ip=ip, port=port)
 
 
@@ -139,6 +143,17 @@ async def _begin(wire: Wire, host: str) -> Lost | None:
     assert isinstance(event, Ended), event
     assert event.lost is not None, "QUIT was not said"
     return event.lost
+
+
+def _is_of_tls(lost: Lost, *, encrypted: bool) -> bool:
+    """Return whether STARTTLS or the handshake failed.
+
+    Under TLS 1.3 a server that breaks the handshake off may be heard of only after we think that it
+    is done; the alert that says so may get lost with the connection.
+    """
+    if lost.cause is Cause.TLS or lost.phase in (Phase.STARTTLS, Phase.TLS):
+        return True
+    return encrypted and lost.phase is Phase.EHLO and lost.cause is Cause.CLOSED
 
 
 @cache
