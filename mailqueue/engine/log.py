@@ -29,8 +29,21 @@ def log(settlement: Settlement) -> None:
     move = settlement.move
     event = move.state.value if isinstance(move, Retire) else settlement.outcome.kind.value
     found = fields(settlement)
-    line = " ".join(f"{name}={_shown(value)}" for name, value in found.items())
-    logger.log(level, "%s %s", event, line, extra={"event": event, **found})
+    found["event"] = event
+    logger.log(level, _Line(found), extra=found)
+
+
+class _Line:
+    """The fields as text, made when a handler wants text."""
+
+    __slots__ = ("_found",)
+
+    def __init__(self, found: dict[str, object]) -> None:
+        self._found = found
+
+    def __str__(self) -> str:
+        told = [f"{name}={_shown(value)}" for name, value in self._found.items() if name != "event"]
+        return f"{self._found['event']} {' '.join(told)}"
 
 
 def fields(settlement: Settlement) -> dict[str, object]:
@@ -60,5 +73,6 @@ def fields(settlement: Settlement) -> dict[str, object]:
 
 
 def _shown(value: object) -> str:
-    text = str(value)
-    return text if _PLAIN.fullmatch(text) and text.isprintable() else repr(text)
+    if not isinstance(value, str):
+        return str(value)
+    return value if _PLAIN.fullmatch(value) and value.isprintable() else repr(value)
