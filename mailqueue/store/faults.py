@@ -65,7 +65,7 @@ def explain(error: sqlite3.Error, path: str) -> StoreError:
             return DatabaseReadOnly(f"{path}: cannot be written: look at the rights of file and folder")
         case sqlite3.SQLITE_CANTOPEN:
             return DatabaseReadOnly(
-                f"{path}: cannot be opened: look at the rights of the file, its -wal and -shm files, its folder"
+                f"{path}: cannot be opened: look at the rights of it, its -wal and -shm files, its folder"
             )
         case sqlite3.SQLITE_NOTADB:
             return StoreError(f"{path}: is not an SQLite database; name another file, or move this one away")

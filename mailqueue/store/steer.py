@@ -8,7 +8,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
 
+from mailqueue.clock import to_datetime
 from mailqueue.errors import NotFound
 from mailqueue.model.events import EventKind
 from mailqueue.model.filters import Filter
@@ -89,23 +92,21 @@ def add_rule(batch: Batch, rule: HoldRule, now: int) -> HoldRule:
     identity = batch.cursor().execute(query("insert_hold_rule"), values).lastrowid
     assert identity is not None
     batch.settings_changed()
-    return rows.hold_rule(_rule_row(batch, identity)[:10])
+    return replace(rule, id=identity, created_at=to_datetime(now), marking=True)
 
 
-def _rule_row(batch: Batch, rule_id: int) -> tuple[int, ...]:
-    found: tuple[int, ...] | None = batch.now().execute(query("one_hold_rule"), (rule_id,)).fetchone()
-    if found is None:
-        raise NotFound(f"there is no hold rule {rule_id}")
+def _rule_row(batch: Batch, rule_id: int) -> tuple[Any, ...] | None:
+    found: tuple[Any, ...] | None = batch.now().execute(query("one_hold_rule"), (rule_id,)).fetchone()
     return found
 
 
 def mark_rule(batch: Batch, rule_id: int, now: int, limit: int) -> Progress:
     """Mark the next messages that a rule matches; see `Transaction.mark_rule`."""
     batch.flush()
-    *row, through, last = _rule_row(batch, rule_id)
-    rule = rows.hold_rule(row)
-    if not rule.marking:
+    found = _rule_row(batch, rule_id)
+    if found is None or not (rule := rows.hold_rule(found[:10])).marking:
         return Progress(changed=0, after=None)
+    through, last = found[10:]
     values = (rule_id, rule_id, last, through, through, limit)
     looked = batch.now().execute(query("unmarked_messages"), values).fetchall()
     matching = [
@@ -125,9 +126,11 @@ def mark_rule(batch: Batch, rule_id: int, now: int, limit: int) -> Progress:
 
 def remove_rule(batch: Batch, rule_id: int, *, actor: str, now: int) -> HoldRule:
     """Remove a rule. Its marks stay as they are: without their rule they count as by hand."""
-    rule = rows.hold_rule(_rule_row(batch, rule_id)[:10])
+    found = _rule_row(batch, rule_id)
+    if found is None:
+        raise NotFound(f"there is no hold rule {rule_id}")
     batch.flush().execute(query("delete_hold_rule"), (rule_id,))
     data = json.dumps({"rule": rule_id})
     batch.add(EVENT, (EventKind.ADMIN.value, 0, now, actor, f"hold rule {rule_id} removed", 0, data))
     batch.settings_changed()
-    return rule
+    return rows.hold_rule(found[:10])

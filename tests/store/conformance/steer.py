@@ -1,0 +1,296 @@
+"""What every store promises about holds, rules, accounts, transports, routes and schedules."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+from support.stored import (
+    ALL,
+    NOON,
+    add_rule,
+    at,
+    claim,
+    clean,
+    due,
+    engine,
+    events,
+    hold,
+    mark_all,
+    message,
+    recipient,
+    release,
+    submit,
+)
+
+from mailqueue.clock import DAY, HOUR
+from mailqueue.errors import Conflict, NotFound
+from mailqueue.model.account import Notices
+from mailqueue.model.filters import Filter
+from mailqueue.model.rules import Route, Tls, Transport, TransportKind
+from mailqueue.model.schedule import SHIPPED, Delays, Schedule
+from mailqueue.model.settings import Settings
+from mailqueue.store.base import Store
+
+
+def settings(store: Store) -> Settings:
+    return store.read(lambda reader: reader.settings())
+
+
+# --- by hand ----------------------------------------------------------------------------------
+def test_held_message_says_who_held_it_and_why_and_release_restores_its_schedule(store: Store) -> None:
+    submit(store, recipient("b@example.net", due=at(50)))
+    assert hold(store, Filter(ids=(1,))) == 1
+    [mark] = message(store).holds
+    assert (mark.rule_id, mark.actor, mark.reason) == (None, "cli:op", "a look")
+    assert release(store, Filter(ids=(1,))) == 1
+    assert message(store).holds == ()
+    assert due(store) == at(50)
+    assert events(store) == ["held", "released"]
+    assert clean(store)
+
+
+def test_holding_by_hand_what_is_held_by_hand_changes_nothing(store: Store) -> None:
+    submit(store)
+    assert hold(store) == 1
+    assert hold(store) == 0
+    assert events(store) == ["held"]
+    assert release(store) == 1
+    assert release(store) == 0
+    assert clean(store)
+
+
+@pytest.mark.parametrize("step", [1, 3, 100])
+def test_hold_and_release_in_steps_reach_every_message_once(store: Store, step: int) -> None:
+    for n in range(7):
+        submit(store, f"b{n}@example.net", f"c{n}@example.com")
+    assert hold(store, ALL, step=step) == 14
+    assert store.read(lambda reader: reader.depth()).held == 14
+    assert release(store, ALL, step=step) == 14
+    assert store.read(lambda reader: reader.depth()).held == 0
+    assert clean(store)
+
+
+def test_hold_reaches_only_what_is_meant(store: Store) -> None:
+    other = store.run(lambda transaction: transaction.add_account("shop", NOON))
+    submit(store, "b@example.net", "c@example.net")
+    submit(store, "d@example.net", account_id=other.id)
+    assert hold(store, Filter(account="shop"), step=1) == 1
+    assert [message(store, n).hold for n in (1, 2, 3)] == [False, False, True]
+    assert hold(store, Filter(submission_id=1, ids=(2, 3, 99))) == 1
+    assert [message(store, n).hold for n in (1, 2, 3)] == [False, True, True]
+    assert release(store, Filter(account="default")) == 1
+    assert clean(store)
+
+
+# --- rules ------------------------------------------------------------------------------------
+def test_rule_marks_what_was_queued_and_matches_in_steps(store: Store) -> None:
+    for n in range(5):
+        submit(store, f"b{n}@example.net", f"b{n}@example.com")
+    rule = add_rule(store, recipient_domain="example.net", reason="moving")
+    assert rule.marking
+    submit(store, "late@example.net")
+    assert mark_all(store, rule.id, step=3) == 5
+    assert not settings(store).hold_rules[0].marking
+    assert mark_all(store, rule.id) == 0
+    assert store.read(lambda reader: reader.depth()).held == 5
+    assert events(store, 1) == ["held"]
+    assert clean(store)
+
+
+@pytest.mark.parametrize(
+    ("criteria", "matching"),
+    [
+        ({}, {1, 2, 3}),
+        ({"sender": "a@example.org"}, {1, 2}),
+        ({"sender_domain": "example.org"}, {1, 2}),
+        ({"sender": ""}, {3}),
+        ({"recipient": "b@example.net"}, {1}),
+        ({"recipient_domain": "example.net", "sender_domain": "example.org"}, {1}),
+        ({"account_id": 1}, {1, 2, 3}),
+        ({"account_id": 2}, set()),
+    ],
+)
+def test_every_criterion_of_a_rule_must_match(
+    store: Store, criteria: dict[str, object], matching: set[int]
+) -> None:
+    store.run(lambda transaction: transaction.add_account("shop", NOON))
+    submit(store, "b@example.net", "b@example.com")
+    submit(store, "c@example.net", sender="")
+    rule = add_rule(store, **criteria)
+    mark_all(store, rule.id)
+    assert {n for n in (1, 2, 3) if message(store, n).hold} == matching
+    assert clean(store)
+
+
+def test_rule_marks_a_claimed_message_too_which_acts_after_the_attempt(store: Store) -> None:
+    submit(store)
+    taken = claim(store, engine(store))
+    rule = add_rule(store)
+    assert mark_all(store, rule.id) == 1
+    store.run(lambda transaction: transaction.put_back(taken, at(1)))
+    assert claim(store, engine(store), at(2)) == []
+    assert clean(store)
+
+
+def test_marks_of_a_removed_rule_stay_and_count_as_by_hand(store: Store) -> None:
+    submit(store)
+    rule = add_rule(store, reason="moving")
+    mark_all(store, rule.id)
+    gone = store.run(lambda transaction: transaction.remove_hold_rule(rule.id, actor="cli:op", now=at(9)))
+    assert (gone.id, gone.reason) == (rule.id, "moving")
+    assert settings(store).hold_rules == ()
+    [mark] = message(store).holds
+    assert mark.rule_id is None
+    assert f"rule {rule.id}" in mark.reason
+    assert "moving" in mark.reason
+    assert hold(store) == 0
+    assert release(store) == 1
+    assert clean(store)
+
+
+def test_released_message_is_exempt_from_the_rules_that_exist_and_from_no_later_one(store: Store) -> None:
+    submit(store)
+    first = add_rule(store)
+    mark_all(store, first.id)
+    assert release(store) == 1
+    assert len(claim(store, engine(store))) == 1
+    second = add_rule(store)
+    assert mark_all(store, second.id) == 1
+    assert clean(store)
+
+
+def test_rule_that_was_removed_marks_nothing_more_and_is_not_found(store: Store) -> None:
+    submit(store)
+    rule = add_rule(store)
+    store.run(lambda transaction: transaction.remove_hold_rule(rule.id, actor="cli:op", now=NOON))
+    assert mark_all(store, rule.id) == 0
+    with pytest.raises(NotFound, match=f"hold rule {rule.id}"):
+        store.run(lambda transaction: transaction.remove_hold_rule(rule.id, actor="cli:op", now=NOON))
+
+
+# --- settings ---------------------------------------------------------------------------------
+RELAY = Transport(id=0, name="relay", kind=TransportKind.RELAY, host="smtp.example.org", port=587)
+DIRECT = Transport(
+    id=0, name="direct", kind=TransportKind.DIRECT, allow_private=True, tls=Tls.NONE, is_default=False
+)
+
+
+def test_new_store_has_the_default_account_the_shipped_schedules_and_no_transport(store: Store) -> None:
+    now = settings(store)
+    default = now.accounts["default"]
+    assert (default.notices, default.schedule, default.strict) == (None, None, False)
+    assert (default.retention, default.keep_content) == (30 * DAY, 7 * DAY)
+    assert now.accounts_by_id == {default.id: default}
+    assert now.schedules == SHIPPED
+    assert now.default_transport() is None
+    assert (now.routes, now.hold_rules) == ((), ())
+
+
+def test_change_of_settings_raises_their_version_and_wakes(store: Store) -> None:
+    before, wake = settings(store).version, store.read(lambda reader: reader.wake())
+    store.run(lambda transaction: transaction.add_account("shop", NOON))
+    assert settings(store).version > before
+    assert store.settings().version == settings(store).version
+    assert store.read(lambda reader: reader.wake()) > wake
+
+
+def test_settings_changed_in_a_transaction_that_fails_are_as_before(store: Store) -> None:
+    def job(transaction: object) -> None:
+        transaction.add_account("shop", NOON)  # type: ignore[attr-defined]
+        assert "shop" in transaction.settings().accounts  # type: ignore[attr-defined]
+        raise Conflict("no")
+
+    with pytest.raises(Conflict):
+        store.run(job)
+    store.run(lambda transaction: transaction.add_account("club", NOON))
+    assert list(settings(store).accounts) == ["default", "club"]
+    assert list(store.run(lambda transaction: transaction.settings().accounts)) == ["default", "club"]
+
+
+def test_account_is_changed_whole_and_its_name_is_taken(store: Store) -> None:
+    made = store.run(lambda transaction: transaction.add_account("shop", NOON))
+    changed = replace(
+        made, notices=Notices.QUEUE, schedule="otp", retention=DAY, keep_content=HOUR, strict=True
+    )
+    store.run(lambda transaction: transaction.set_account(changed))
+    assert settings(store).accounts["shop"] == changed
+    with pytest.raises(Conflict, match="shop"):
+        store.run(lambda transaction: transaction.add_account("shop", NOON))
+    with pytest.raises(NotFound, match="nobody"):
+        store.run(lambda transaction: transaction.set_account(replace(made, id=77, name="nobody")))
+
+
+def test_first_transport_becomes_the_default_and_another_may_take_that_over(store: Store) -> None:
+    relay = store.run(lambda transaction: transaction.add_transport(RELAY, NOON))
+    direct = store.run(lambda transaction: transaction.add_transport(DIRECT, NOON))
+    assert (relay.is_default, direct.is_default) == (True, False)
+    assert replace(direct, id=0) == DIRECT
+    store.run(lambda transaction: transaction.set_transport(replace(direct, is_default=True, port=2525)))
+    now = settings(store)
+    assert now.default_transport() == replace(direct, is_default=True, port=2525)
+    assert not now.transports["relay"].is_default
+
+
+def test_transport_names_are_taken_once(store: Store) -> None:
+    relay = store.run(lambda transaction: transaction.add_transport(RELAY, NOON))
+    direct = store.run(lambda transaction: transaction.add_transport(DIRECT, NOON))
+    with pytest.raises(Conflict, match="relay"):
+        store.run(lambda transaction: transaction.add_transport(RELAY, NOON))
+    with pytest.raises(Conflict, match="relay"):
+        store.run(lambda transaction: transaction.set_transport(replace(direct, name="relay")))
+    with pytest.raises(NotFound):
+        store.run(lambda transaction: transaction.set_transport(replace(relay, id=99)))
+
+
+def test_transport_that_something_needs_is_not_removed(store: Store) -> None:
+    store.run(lambda transaction: transaction.add_transport(RELAY, NOON))
+    store.run(lambda transaction: transaction.add_transport(DIRECT, NOON))
+    route = Route(id=0, position=0, sender_domain=None, recipient_domain=".example.net", transport="direct")
+    made = store.run(lambda transaction: transaction.add_route(route, NOON))
+    with pytest.raises(Conflict, match=f"route {made.id}"):
+        store.run(lambda transaction: transaction.remove_transport("direct"))
+    with pytest.raises(Conflict, match="default"):
+        store.run(lambda transaction: transaction.remove_transport("relay"))
+    store.run(lambda transaction: transaction.remove_route(made.id))
+    store.run(lambda transaction: transaction.remove_transport("direct"))
+    store.run(lambda transaction: transaction.remove_transport("relay"))
+    assert settings(store).transports == {}
+    with pytest.raises(NotFound, match="relay"):
+        store.run(lambda transaction: transaction.remove_transport("relay"))
+
+
+def test_routes_are_in_the_order_of_position_then_of_making(store: Store) -> None:
+    store.run(lambda transaction: transaction.add_transport(RELAY, NOON))
+    for position, domain in ((5, "a.example"), (0, "b.example"), (0, "c.example")):
+        route = Route(id=0, position=position, sender_domain=None, recipient_domain=domain, transport="relay")
+        store.run(lambda transaction, each=route: transaction.add_route(each, NOON))
+    assert [each.recipient_domain for each in settings(store).routes] == [
+        "b.example",
+        "c.example",
+        "a.example",
+    ]
+    with pytest.raises(NotFound, match="nowhere"):
+        store.run(lambda transaction: transaction.add_route(replace(route, transport="nowhere"), NOON))
+    with pytest.raises(NotFound, match="route 99"):
+        store.run(lambda transaction: transaction.remove_route(99))
+
+
+def test_own_schedule_is_read_back_as_it_was_made_beside_the_shipped_ones(store: Store) -> None:
+    steps = Delays(steps=(5_000_000, 60_000_000), repeat=True)
+    made = Schedule(
+        name="demo",
+        delays=steps,
+        lifetime=HOUR,
+        warn_after=None,
+        classes={"dns": replace(steps, repeat=False)},
+    )
+    store.run(lambda transaction: transaction.add_schedule(made, NOON))
+    found = settings(store).schedules
+    assert found["demo"].delays == steps
+    assert dict(found["demo"].classes) == {"dns": replace(steps, repeat=False)}
+    assert (found["demo"].lifetime, found["demo"].warn_after) == (HOUR, None)
+    assert set(found) == {*SHIPPED, "demo"}
+    for name in ("demo", "standard"):
+        with pytest.raises(Conflict, match=name):
+            store.run(lambda transaction, n=name: transaction.add_schedule(replace(made, name=n), NOON))
