@@ -10,7 +10,8 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import Counter, deque
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
 from mailqueue.engine.attempt import Courier, Tried
@@ -52,7 +53,9 @@ class Dispatch:
         self.courier = courier
         self.report = report
         self.connections = connections
-        self.slots = asyncio.Semaphore(total)
+        self._slots = asyncio.Semaphore(total)
+        self._idle: dict[asyncio.Future[None], None] = {}
+        self._wanting = 0
         self._lanes: dict[_Key, _Lane] = {}
         self._by_domain: Counter[str] = Counter()
         self._in_flight = 0
@@ -87,6 +90,36 @@ class Dispatch:
     def crowded(self, limit: int) -> list[str]:
         """Return the domains with `limit` messages or more on their way."""
         return [domain for domain, count in self._by_domain.items() if count >= limit]
+
+    @asynccontextmanager
+    async def slot(self) -> AsyncIterator[None]:
+        """Wait for the right to have a connection; one that is idle makes room."""
+        self._wanting += 1
+        try:
+            if self._slots.locked():
+                self._wake_idle()
+            await self._slots.acquire()
+        finally:
+            self._wanting -= 1
+        try:
+            yield
+        finally:
+            self._slots.release()
+
+    async def idle(self, sleeper: asyncio.Future[None]) -> None:
+        """Keep a connection for a while, unless somebody else waits for one."""
+        if self._wanting:
+            return
+        self._idle[sleeper] = None
+        await asyncio.wait((sleeper,), timeout=KEEP_IDLE)
+        self._idle.pop(sleeper, None)
+
+    def _wake_idle(self) -> None:
+        """End the wait of the connection that has been idle for longest."""
+        for sleeper in self._idle:
+            if not sleeper.done():
+                sleeper.set_result(None)
+                return
 
     def drop_lane(self, lane: _Lane) -> None:
         """Forget a lane that has neither work nor workers."""
@@ -160,14 +193,17 @@ class _Lane:
             self._dispatch.drop_lane(self)
 
     async def _work(self) -> None:
+        while self._waiting:
+            async with self._dispatch.slot():
+                await self._use_connection()
+
+    async def _use_connection(self) -> None:
         session: Session | None = None
         try:
-            async with self._dispatch.slots:
-                while await self._more(session):
-                    session = await self._one(self._waiting.popleft(), session)
-                    if session is not None and not self._worth_keeping(session):
-                        await session.quit()
-                        session = None
+            while await self._more(session):
+                session = await self._one(self._waiting.popleft(), session)
+                if session is None or not self._worth_keeping(session):
+                    return
         finally:
             if session is not None:
                 await session.quit()
@@ -186,7 +222,7 @@ class _Lane:
         if not self._waiting and session is not None and session.usable and not self._closing:
             sleeper = asyncio.get_running_loop().create_future()
             self._idle.append(sleeper)
-            await asyncio.wait((sleeper,), timeout=KEEP_IDLE)
+            await self._dispatch.idle(sleeper)
             if not sleeper.done():
                 sleeper.cancel()
         return bool(self._waiting)

@@ -10,7 +10,8 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -41,6 +42,7 @@ _BUSY_POLL, _IDLE_POLL, _BUSY_FOR = 0.005, 0.025, 1.0
 _LOOK_EVERY = 30.0
 _SWEEP_EVERY = 60.0
 _RETRY_STORE = 1.0
+_REFUSED = 5  # settlements that are refused before the others wait, too
 _SOON = SECOND // 10
 _STRANDED = 60 * SECOND
 
@@ -78,6 +80,7 @@ class Run:
         self._me = liveness.this_process()
         self._id = 0
         self._finished: list[Tried] = []
+        self._unwanted: list[Claimed] = []
         self._look = True
         self._kick = asyncio.Event()
         self._stopping = asyncio.Event()
@@ -100,7 +103,8 @@ class Run:
 
     def ask_to_stop(self) -> None:
         """End the run; may be called from any thread."""
-        self._loop.call_soon_threadsafe(self._stopping.set)
+        with suppress(RuntimeError):  # it has just ended
+            self._loop.call_soon_threadsafe(self._stopping.set)
 
     async def live(self) -> None:
         """Register, work, drain, sign off."""
@@ -113,10 +117,6 @@ class Run:
         self._timer.every(self._options.heartbeat, self._beat, "heartbeat")
         self._timer.every(_LOOK_EVERY, self._look_again, "look")
         self._timer.every(_SWEEP_EVERY, self._upkeep, "sweep")
-        await self._take_over(self._clock.now())
-        await self._warn()
-        self._wake()
-        self.begun()
         pump = self._loop.create_task(self._pump())
         stop = self._loop.create_task(self._stopping.wait())
         try:
@@ -133,7 +133,8 @@ class Run:
         self._kick.set()
 
     def _woken(self) -> None:
-        self._loop.call_soon_threadsafe(self._wake)
+        with suppress(RuntimeError):  # the loop has just been closed
+            self._loop.call_soon_threadsafe(self._wake)
 
     def _ring(self) -> None:
         """Do what the alarm was armed for: an attempt, or a delay notice."""
@@ -163,32 +164,41 @@ class Run:
 
     # -- the loop that writes ----------------------------------------------------------------------
     async def _pump(self) -> None:
+        with _waited_out("what dead engines left has to wait"):
+            await self._take_over(self._clock.now())
+        await self._warn()
+        self._wake()
+        self.begun()
         while not self._ending:
             await self._kick.wait()
             self._kick.clear()
-            finished, self._finished = self._finished, []
             try:
-                claimed = await self._turn(finished)
+                claimed = await self._turn()
             except StoreError as error:
                 logger.error("the database is in the way, trying again: %s", error)
-                self._finished = finished + self._finished
+                await self._one_by_one(error)
                 if not self._ending:
                     await asyncio.sleep(_RETRY_STORE)
                     self._wake()
                 continue
+            except Exception as error:
+                if not self._finished:
+                    raise
+                await self._one_by_one(error)
+                self._wake()
+                continue
             if self._once and not claimed and not self._finished and self._dispatch.in_flight == 0:
                 return
 
-    async def _turn(self, finished: Sequence[Tried]) -> int:
+    async def _turn(self) -> int:
         """Settle what is finished and claim what there is room for, in one transaction."""
+        if self._unwanted:
+            await self._put_back()
+        finished = tuple(self._finished)
         request = self._request(len(finished))
         if not finished and request is None:
             return 0
-        work = self._settler.work(finished)
-        settings, claimed = await self._commit(work, request)
-        for tried in finished:
-            self._dispatch.done(tried.message)
-        self._tell(work)
+        settings, claimed = await self._settle(finished, request)
         if request is not None:
             await self._take_on(claimed, settings, request)
         elif self._look:
@@ -196,6 +206,42 @@ class Run:
         else:
             self._arm()
         return len(claimed)
+
+    async def _settle(
+        self, finished: Sequence[Tried], request: ClaimRequest | None
+    ) -> tuple[Settings, list[Claimed]]:
+        work = self._settler.work(finished)
+        settings, claimed = await self._commit(work, request)
+        self._forget(finished)
+        self._tell(work)
+        return settings, claimed
+
+    def _forget(self, settled: Sequence[Tried]) -> None:
+        ids = {id(tried) for tried in settled}
+        self._finished = [tried for tried in self._finished if id(tried) not in ids]
+        for tried in settled:
+            self._dispatch.done(tried.message)
+
+    async def _one_by_one(self, error: Exception) -> None:
+        """Settle each by itself what could not be settled together: one must not hold up the others.
+
+        What the database refuses stays and is tried again; what makes us fail is left to the next engine.
+        """
+        if isinstance(error, StoreError) and type(error) is not StoreError:
+            return  # it refuses everybody
+        refused = 0
+        for tried in tuple(self._finished):
+            try:
+                await self._settle((tried,), None)
+            except StoreError as trouble:
+                logger.error("message %d cannot be settled yet: %s", tried.message.id, trouble)
+                self._finished = [*(each for each in self._finished if each is not tried), tried]
+                refused += 1
+                if refused == _REFUSED:
+                    return  # it may be more than these: the others come first next time
+            except Exception:
+                logger.exception("a fault of ours: message %d cannot be settled", tried.message.id)
+                self._forget((tried,))
 
     async def _commit(self, work: Work, request: ClaimRequest | None) -> tuple[Settings, list[Claimed]]:
         def job(tx: Transaction) -> tuple[Settings, list[Claimed], frozenset[int]]:
@@ -229,21 +275,24 @@ class Run:
     def _has_transport(self) -> bool:
         if self._options.override is not None:
             return True
-        found = bool(self._store.settings().transports)
+        found = any(settings().transports for settings in (self._store.settings, self._newest_settings))
         if not found and not self._said_no_transport:
             logger.warning("mail waits, no transport: %s", NO_TRANSPORT)
         self._said_no_transport = not found
         return found
 
+    def _newest_settings(self) -> Settings:
+        return self._store.look(lambda reader: reader.settings())
+
     async def _take_on(self, claimed: list[Claimed], settings: Settings, request: ClaimRequest) -> None:
         if self._stopping.is_set():  # told to stop while the claim was being written
-            now = self._clock.now()
-            await self._write(lambda tx: tx.put_back(claimed, now))
+            self._unwanted += claimed
+        else:
+            self._unwanted += self._dispatch.add(claimed, settings, self._options.override)
+        if self._unwanted:
+            await self._put_back()
+        if self._stopping.is_set():
             return
-        stranded = self._dispatch.add(claimed, settings, self._options.override)
-        if stranded:
-            due = self._clock.now() + _STRANDED
-            await self._write(lambda tx: tx.put_back(stranded, due))
         per_domain = Counter(message.domain for message in claimed)
         if len(claimed) >= request.limit or request.per_domain in per_domain.values():
             self._wake()  # there is more
@@ -251,6 +300,13 @@ class Run:
             self._look = True  # crowded domains have more: look when something is finished
         else:
             self._arm()
+
+    async def _put_back(self) -> None:
+        """Return claims that no transport takes, or that came when it was time to stop."""
+        unwanted, wait = tuple(self._unwanted), 0 if self._stopping.is_set() else _STRANDED
+        due = self._clock.now() + wait
+        await self._write(lambda tx: tx.put_back(unwanted, due))
+        del self._unwanted[: len(unwanted)]
 
     def _arm(self) -> None:
         """Set the alarm for the next moment at which something is due."""
@@ -266,7 +322,14 @@ class Run:
         for settlement in work.settlements:
             log(settlement)
             if self._options.listener is not None:
-                self._options.listener(settlement)
+                self._hand_to(self._options.listener, settlement)
+
+    @staticmethod
+    def _hand_to(listener: Listener, settlement: Settlement) -> None:
+        try:
+            listener(settlement)
+        except Exception:
+            logger.exception("the listener failed at message %d", settlement.message.id)
 
     def _write(self, job: Callable[[Transaction], Any]) -> asyncio.Future[Any]:
         return asyncio.wrap_future(self._store.enqueue(job), loop=self._loop)
@@ -292,19 +355,15 @@ class Run:
     async def _upkeep(self) -> None:
         """Take over from dead engines, give delay notices, purge."""
         now = self._clock.now()
-        try:
+        with _waited_out("upkeep has to wait"):
             if await self._take_over(now):
                 self._wake()
             await sweep.finish_marking(self._store, now)
             await sweep.purge(self._store, now)
-        except StoreError as error:
-            logger.error("upkeep has to wait: %s", error)
 
     async def _warn(self) -> None:
-        try:
+        with _waited_out("delay notices have to wait"):
             await self._settler.warn()
-        except StoreError as error:
-            logger.error("delay notices have to wait: %s", error)
 
     async def _take_over(self, now: int) -> int:
         dead_after = round(self._options.dead_after * SECOND)
@@ -319,21 +378,27 @@ class Run:
         self._ending = True
         self._kick.set()
         await asyncio.wait((pump,))
-        if not pump.cancelled() and pump.exception() is not None:
-            logger.error("the engine's loop ended by a fault", exc_info=pump.exception())
-        await self._sign_off(unbegun)
+        await self._sign_off(unbegun + self._unwanted)
         await self._resolver.close()
+        if not pump.cancelled() and pump.exception() is not None:
+            raise pump.exception()  # type: ignore[misc]  # it is none of those that are waited out
 
     async def _sign_off(self, unbegun: Sequence[Claimed]) -> None:
-        finished, self._finished = self._finished, []
         now = self._clock.now()
         try:
-            if finished:
-                work = self._settler.work(finished)
-                await self._commit(work, None)
-                self._tell(work)
+            if self._finished:
+                await self._settle(tuple(self._finished), None)
             await self._write(lambda tx: tx.put_back(unbegun, now))
             await self._write(lambda tx: tx.bury_engine(self._id, now))
             logger.info("engine %d stopped", self._id)
         except StoreError as error:
             logger.error("could not sign off, another engine will take over: %s", error)
+
+
+@contextmanager
+def _waited_out(what: str) -> Iterator[None]:
+    """Log trouble with the database, and go on."""
+    try:
+        yield
+    except StoreError as error:
+        logger.error("%s: %s", what, error)

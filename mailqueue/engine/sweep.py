@@ -9,10 +9,12 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable
+from contextlib import suppress
 
 from mailqueue.clock import DAY, HOUR
 from mailqueue.engine import liveness
 from mailqueue.engine.manage import STEP
+from mailqueue.errors import NotFound
 from mailqueue.model.engine import Identity
 from mailqueue.store.base import Store, Transaction
 
@@ -73,9 +75,13 @@ async def purge(store: Store, now: int) -> int:
 async def finish_marking(store: Store, now: int) -> None:
     """Go on with the marks of hold rules whose maker did not finish them."""
     for rule in store.read(lambda reader: reader.settings()).hold_rules:
-        more = rule.marking
-        while more:
-            progress = await asyncio.wrap_future(
-                store.enqueue(lambda transaction, rule_id=rule.id: transaction.mark_rule(rule_id, now, STEP))  # type: ignore[misc]
-            )
-            more = progress.after is not None
+        if rule.marking:
+            with suppress(NotFound):  # it has just been removed
+                await _mark(store, rule.id, now)
+
+
+async def _mark(store: Store, rule_id: int, now: int) -> None:
+    more = True
+    while more:
+        step = store.enqueue(lambda transaction: transaction.mark_rule(rule_id, now, STEP))
+        more = (await asyncio.wrap_future(step)).after is not None
