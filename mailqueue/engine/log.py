@@ -30,7 +30,12 @@ def log(settlement: Settlement) -> None:
     event = move.state.value if isinstance(move, Retire) else settlement.outcome.kind.value
     found = fields(settlement)
     found["event"] = event
-    logger.log(level, _Line(found), extra=found)
+    # As Logger.log with extra= does, without looking up who calls: that is always this line.
+    record = logging.getLogRecordFactory()(
+        logger.name, level, __file__, 0, _Line(found), (), None, "log", None
+    )
+    vars(record).update(found)
+    logger.handle(record)
 
 
 class _Line:
