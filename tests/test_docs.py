@@ -18,6 +18,7 @@ from __future__ import annotations
 import contextlib
 import doctest
 import io
+import logging
 import os
 import re
 import subprocess
@@ -41,6 +42,7 @@ LOOSE = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
 VOLATILE = (
     (re.compile(r"(now|in \w+|\w+ ago), (\d\d:\d\d:\d\d|\w{3} \d\d \d\d:\d\d)"), "WHEN"),
     (re.compile(r"\d{4}-\d\d-\d\d[ T]\d\d:\d\d:\d\d(\.\d+)?Z"), "WHEN"),
+    (re.compile(r"\w{3}, \d\d \w{3} \d{4} \d\d:\d\d(:\d\d [+-]\d{4})?"), "WHEN"),
     (re.compile(r"next (now|in \w+)"), "next WHEN"),
     (re.compile(r"took \S+"), "took LONG"),
     (re.compile(r"pid \d+"), "pid PID"),
@@ -64,6 +66,13 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     for name, module in list(sys.modules.items()):
         if (getattr(module, "__file__", None) or "").startswith(str(tmp_path)):
             del sys.modules[name]
+
+
+@pytest.fixture(autouse=True)
+def logs_as_they_were() -> Iterator[None]:
+    yield
+    for name in ("mailqueue", "mailqueue.delivery", "mailqueue.engine", "mailqueue.store"):
+        logging.getLogger(name).setLevel(logging.NOTSET)
 
 
 def commands(console: str) -> Iterator[tuple[str, str]]:
