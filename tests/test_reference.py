@@ -1,0 +1,384 @@
+"""The reference tells what the code does: names, defaults and lists are compared with the code."""
+
+from __future__ import annotations
+
+import ast
+import asyncio
+import inspect
+import logging
+import pkgutil
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import fields
+from datetime import timedelta
+from email.message import EmailMessage
+from enum import StrEnum
+from importlib import import_module
+from pathlib import Path
+
+import click
+import pytest
+from support.receiver import Receiver
+
+from mailqueue import Engine, Queue
+from mailqueue.cli.root import cli
+from mailqueue.clock import to_micros
+from mailqueue.config import FILE, FILE_VARIABLE, LOG_LEVELS, SETTINGS, Config, load
+from mailqueue.engine.sweep import KEEP_KEYS
+from mailqueue.faces import Accounts, HoldRules, Routes, Schedules, Transports
+from mailqueue.mail.reply import Reply
+from mailqueue.mail.smtp.facts import TIMEOUTS, Phase
+from mailqueue.model.account import Account, Notices
+from mailqueue.model.attempt import Category, OutcomeKind, Scope
+from mailqueue.model.events import EventKind, NoticeKind
+from mailqueue.model.explain import GateKind
+from mailqueue.model.lifecycle import State
+from mailqueue.model.rules import HoldRule, Route, Tls, Transport, TransportKind
+from mailqueue.model.schedule import (
+    CLASSES,
+    NOTICE_LIFETIME,
+    SHIPPED,
+    STANDARD,
+    Schedule,
+    format_delays,
+    format_duration,
+    times,
+)
+from mailqueue.policy.classify import classify
+
+ROOT = Path(__file__).parent.parent
+PACKAGE = ROOT / "mailqueue"
+REFERENCE = ROOT / "docs/reference"
+
+
+# --- reading pages and code -------------------------------------------------------------------
+def page(name: str) -> str:
+    return (REFERENCE / f"{name}.md").read_text()
+
+
+def section(text: str, title: str) -> str:
+    """Return what stands below a heading, up to the next one of its level or above."""
+    found = re.search(rf"^(#+) {re.escape(title)}$", text, re.MULTILINE)
+    assert found, f"no heading {title!r}"
+    rest = text[found.end() :]
+    end = re.search(rf"^#{{1,{len(found[1])}}} ", rest, re.MULTILINE)
+    return rest[: end.start()] if end else rest
+
+
+def tables(text: str) -> Iterator[list[list[str]]]:
+    """Yield the rows of each table, without its head."""
+    for found in re.finditer(r"(?:^\|.*\|\n)+", text + "\n", re.MULTILINE):
+        rows = [
+            [cell.strip().replace(r"\|", "|") for cell in re.split(r"(?<!\\)\|", line)[1:-1]]
+            for line in found[0].splitlines()
+        ]
+        yield rows[2:]
+
+
+def table(text: str, title: str) -> list[list[str]]:
+    """Return the rows of the first table below a heading."""
+    return next(tables(section(text, title)))
+
+
+def plain(cell: str) -> str:
+    return cell.replace("`", "")
+
+
+def calls() -> Iterator[ast.Call]:
+    for path in PACKAGE.rglob("*.py"):
+        yield from (node for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Call))
+
+
+# --- logs -------------------------------------------------------------------------------------
+LEVELS = ("debug", "info", "warning", "error", "exception")
+
+
+def logged() -> Iterator[tuple[str, str]]:
+    """Yield level and text, values as `...`, of every line that the code may log."""
+    for call in calls():
+        match call:
+            case ast.Call(
+                func=ast.Attribute(value=ast.Name(id="logger" | "_log"), attr=level),
+                args=[ast.Constant(value=str(text)), *_],
+            ) if level in LEVELS:
+                yield level.replace("exception", "error").upper(), re.sub(r"%[sdr]", "...", text)
+            case ast.Call(func=ast.Name(id="_waited_out"), args=[ast.Constant(value=str(text))]):
+                yield "ERROR", f"{text}: ..."
+
+
+def test_every_logger_is_described() -> None:
+    named = {
+        call.args[0].value
+        for call in calls()
+        if ast.unparse(call.func) == "logging.getLogger" and isinstance(call.args[0], ast.Constant)
+    }
+    described = {plain(row[0]) for row in next(tables(page("logs")))}
+    assert described == named - {"mailqueue"}
+
+
+def test_every_line_that_is_logged_is_described_with_its_level() -> None:
+    described = {(level, plain(line)) for level, line, _ in table(page("logs"), "What else is logged")}
+    assert described == set(logged()) - {("ERROR", "...: ...")}
+
+
+class Kept(logging.Handler):
+    def __init__(self) -> None:
+        super().__init__()
+        self.records: list[logging.LogRecord] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.records.append(record)
+
+
+def test_line_of_an_attempt_has_the_fields_that_are_described(tmp_path: Path) -> None:
+    described = [plain(row[0]) for row in table(page("logs"), "One line per attempt")]
+    kept, logger = Kept(), logging.getLogger("mailqueue.delivery")
+    logger.addHandler(kept)
+    logger.setLevel(logging.INFO)
+    try:
+        with Receiver() as receiver, Queue(tmp_path / "queue.db") as queue:
+            for to in ("ann@example.net", "greylist@example.net"):
+                queue.submit(letter(to))
+            asyncio.run(Engine(queue, relay=f"127.0.0.1:{receiver.port}").run(once=True))
+    finally:
+        logger.removeHandler(kept)
+        logger.setLevel(logging.NOTSET)
+    lines = {record.getMessage().split(" ")[0]: record for record in kept.records}
+    assert set(lines) == {"delivered", "deferred"}
+    for event, record in lines.items():
+        names = re.findall(r" (\w+)=", re.sub(r"'.*'", "", record.getMessage()))
+        assert names == [name for name in described if name in names]
+        assert {"event": event}.items() <= vars(record).items()
+        assert all(str(vars(record)[name]) in record.getMessage() for name in names)
+    assert {*described} - {name for record in kept.records for name in vars(record)} == {"tls"}
+    assert lines["delivered"].levelno == logging.INFO
+    assert lines["deferred"].levelno == logging.WARNING
+    assert not any("Secret" in record.getMessage() for record in kept.records)
+
+
+def letter(to: str, subject: str = "Secret subject") -> EmailMessage:
+    message = EmailMessage()
+    message["From"], message["To"], message["Subject"] = "shop@example.org", to, subject
+    message.set_content("Secret content.\n")
+    return message
+
+
+# --- words ------------------------------------------------------------------------------------
+WORDS = {
+    State: ("States", 0),
+    EventKind: ("Events", 0),
+    OutcomeKind: ("Outcomes", 0),
+    Category: ("Categories", 0),
+    Scope: ("Scopes", 0),
+    GateKind: ("Gates", 0),
+    NoticeKind: ("Notices", 0),
+    Notices: ("Notices", 1),
+    TransportKind: ("Transports", 0),
+    Tls: ("Transports", 1),
+}
+
+
+def words(title: str, number: int = 0) -> list[list[str]]:
+    return list(tables(section(page("words"), title)))[number]
+
+
+@pytest.mark.parametrize("kind", WORDS, ids=lambda kind: kind.__name__)
+def test_every_word_is_described_in_the_order_of_the_code(kind: type[StrEnum]) -> None:
+    rows = words(*WORDS[kind])
+    assert [plain(row[0]).removesuffix(" †") for row in rows] == [member.value for member in kind]
+    assert all(row[1] for row in rows)
+    assert f"`{kind.__name__}`" in section(page("words"), WORDS[kind][0])
+
+
+def test_every_enumeration_of_the_model_is_described() -> None:
+    found = set()
+    for module in pkgutil.iter_modules([str(PACKAGE / "model")]):
+        loaded = import_module(f"mailqueue.model.{module.name}")
+        found |= {
+            each for each in vars(loaded).values() if isinstance(each, type) and issubclass(each, StrEnum)
+        }
+    assert found - {StrEnum} == set(WORDS)
+
+
+@pytest.mark.parametrize("row", words("Categories"), ids=lambda row: plain(row[0]))
+def test_example_of_a_category_is_of_that_category(row: list[str]) -> None:
+    if row[2]:
+        assert classify(Reply.from_text(plain(row[2])), Phase.RCPT).category == plain(row[0])
+    else:
+        assert plain(row[0]) in ("ok", "interrupted")
+
+
+def test_words_that_nothing_produces_yet_are_marked() -> None:
+    """A word is produced where its member is named outside of the model."""
+    code = "".join(path.read_text() for path in PACKAGE.rglob("*.py") if path.parent.name != "model")
+    for kind in (State, EventKind):
+        for word, *_ in words(*WORDS[kind]):
+            member = kind(plain(word).removesuffix(" †"))
+            produced = re.search(rf"\b{kind.__name__}\.{member.name}\b", code) is not None
+            claimed = kind is State and member in (State.QUEUED, State.CLAIMED)  # by SQL
+            assert (produced or claimed) == ("†" not in word), word
+
+
+# --- settings ---------------------------------------------------------------------------------
+def settings(title: str, number: int = 0) -> dict[str, list[str]]:
+    """Return the rows of a table of settings by the name of each setting."""
+    rows = list(tables(section(page("settings"), title)))[number]
+    return {plain(row[0]): row[1:] for row in rows}
+
+
+def default_as_told(default: object) -> str | None:
+    """Return how a table tells a default; None where words of its own do."""
+    match default:
+        case None | "":
+            return None
+        case bool():
+            return "yes" if default else "no"
+        case StrEnum():
+            return default.value
+        case timedelta():
+            return format_duration(to_micros(default))
+        case _:
+            return str(default)
+
+
+def parameters(verb: Callable[..., object]) -> dict[str, inspect.Parameter]:
+    return {name: each for name, each in inspect.signature(verb).parameters.items() if name != "self"}
+
+
+VERBS = {
+    "Account": (Accounts.set, {"name"}, "account set"),
+    "Transport": (Transports.add, {"name"}, "transport add"),
+    "Route": (Routes.add, {"transport"}, "route add"),
+    "Hold rule": (HoldRules.add, {"actor"}, "holdrules add"),
+    "Schedule": (Schedules.add, {"name"}, "schedule add"),
+    "Settings of a submission": (Queue.submit, {"message"}, "submit"),
+}
+
+
+@pytest.mark.parametrize("title", VERBS)
+def test_settings_are_the_arguments_of_the_verb_with_their_defaults(title: str) -> None:
+    verb, others, _ = VERBS[title]
+    described, known = settings(title), parameters(verb)
+    assert list(described) == [name for name in known if name not in others]
+    if title == "Account":
+        return  # see below: `set` leaves what is not given
+    for name, (_, default, *_) in described.items():
+        if known[name].default is inspect.Parameter.empty:
+            assert default == "must be given"
+        elif (told := default_as_told(known[name].default)) is not None:
+            assert plain(default).split(";")[0] == told, name
+
+
+@pytest.mark.parametrize("title", VERBS)
+def test_options_of_settings_are_those_of_the_command_line(title: str) -> None:
+    command: click.Command = cli
+    for word in VERBS[title][2].split():
+        assert isinstance(command, click.Group)
+        command = command.commands[word]
+    known = {option for each in command.params for option in (*each.opts, each.name.upper())}
+    described = [plain(option) for option, *_ in settings(title).values() if option]
+    assert set(described) <= known
+    options = {each.opts[0] for each in command.params if isinstance(each, click.Option)}
+    assert options - {"--db", "--json"} <= set(described)
+
+
+def test_accounts_have_the_settings_that_are_described(tmp_path: Path) -> None:
+    with Queue(tmp_path / "queue.db") as queue:
+        account = queue.accounts.show("default")
+    described = settings("Account")
+    assert list(described) == [each.name for each in fields(Account) if each.name not in ("id", "name")]
+    for name in ("retention", "keep_content"):
+        assert plain(described[name][1]) == format_duration(getattr(account, name))
+    assert (account.notices, account.schedule, account.strict) == (None, None, False)
+    assert "`keep`" in described["notices"][1]
+    assert f"`{STANDARD}`" in described["schedule"][1]
+    assert plain(described["strict"][1]) == "no"
+
+
+@pytest.mark.parametrize(
+    ("title", "kind", "others"),
+    [
+        ("Transport", Transport, {"id", "name", "is_default"}),
+        ("Route", Route, {"id", "transport"}),
+        ("Hold rule", HoldRule, {"id", "account_id", "actor", "created_at", "marking"}),
+        ("Schedule", Schedule, {"name", "classes", "shipped"}),
+    ],
+)
+def test_fields_of_the_noun_are_settings(title: str, kind: type, others: set[str]) -> None:
+    assert {each.name for each in fields(kind)} - others <= set(settings(title))
+
+
+def test_classes_of_a_schedule_are_listed() -> None:
+    told = section(page("settings"), "The text of a schedule")
+    listed = next(block for block in told.split("\n\n") if block.startswith(f"`{CLASSES[0]}`"))
+    assert tuple(plain(listed).replace("\n", " ").split(", ")) == CLASSES
+
+
+def test_shipped_schedules_are_told_with_their_times() -> None:
+    rows = table(page("settings"), "Schedules that come with mailqueue")
+    assert rows == [told(schedule) for schedule in SHIPPED.values()]
+    assert f"`{format_duration(NOTICE_LIFETIME)}`" in page("settings")
+
+
+def told(schedule: Schedule) -> list[str]:
+    """Return the row of a schedule: at 0s, 5m ... every 3h, the last at 4d21h50m: 44 in all."""
+    at = times(schedule)
+    first = len(schedule.delays.steps) + 1
+    text = f"at {', '.join(map(format_duration, at[:first]))}"
+    if schedule.delays.repeat:
+        text += f", every {format_duration(schedule.delays.steps[-1])}, the last at {format_duration(at[-1])}"
+    return [
+        f"`{schedule.name}`",
+        f"`{format_delays(schedule.delays, schedule.classes)}`",
+        f"`{format_duration(schedule.lifetime)}`",
+        "none" if schedule.warn_after is None else f"`{format_duration(schedule.warn_after)}`",
+        f"{text}: {len(at)} in all",
+    ]
+
+
+def test_settings_of_a_process_are_those_of_the_code() -> None:
+    rows = table(page("settings"), "Settings of a process")
+    assert [[plain(cell) for cell in row[:3]] for row in rows] == [
+        [setting.key, setting.variable, setting.flag] for setting in SETTINGS
+    ]
+    defaults = {plain(row[0]): plain(row[3]) for row in rows}
+    assert defaults["log_level"] == Config().log_level
+    assert (Config().db, Config().hostname) == (None, None)
+    text = page("settings")
+    assert f"`{FILE}`" in text
+    assert f"`{FILE_VARIABLE}`" in text
+    assert all(f"`{level}`" in dict(zip(defaults, rows, strict=True))["log_level"][4] for level in LOG_LEVELS)
+
+
+def test_example_of_the_toml_file_is_read(tmp_path: Path) -> None:
+    found = re.search(r"```toml\n(.*?)```", page("settings"), re.DOTALL)
+    assert found
+    (tmp_path / FILE).write_text(found[1])
+    config = load(environ={}, folder=tmp_path)
+    assert (config.db, config.hostname) == ("/var/lib/shop/mail.db", "shop.example.org")
+
+
+@pytest.mark.parametrize("face", [Queue, Engine], ids=lambda face: face.__name__)
+def test_arguments_of_queue_and_engine_are_told_with_their_defaults(face: type) -> None:
+    described, known = settings(face.__name__), parameters(face)
+    assert list(described) == list(known)
+    for name, (default, _) in described.items():
+        if known[name].default is inspect.Parameter.empty:
+            assert default == "must be given"
+        elif known[name].default is not None or default.startswith("`"):
+            assert plain(default) == repr(known[name].default), name
+
+
+def test_fixed_numbers_are_those_of_the_code() -> None:
+    for _, number, name in table(page("settings"), "What is fixed"):
+        module, _, constant = plain(name).rpartition(".")
+        assert getattr(import_module(module), constant) == int(number), name
+
+
+def test_idempotency_keys_are_kept_as_long_as_is_told() -> None:
+    assert f"`{format_duration(KEEP_KEYS)}`" in settings("Settings of a submission")["idempotency_key"][2]
+
+
+def test_timeouts_are_those_of_the_code() -> None:
+    described = {name: float(seconds) for name, (seconds,) in settings("What is fixed", 1).items()}
+    assert described == {phase.value: limit for phase, limit in TIMEOUTS.items()}
