@@ -23,6 +23,7 @@ from mailqueue.engine.dispatch import Dispatch
 from mailqueue.engine.log import log
 from mailqueue.engine.settle import Settler, Work
 from mailqueue.engine.timer import SystemTimer, Timer
+from mailqueue.engine.watch import Watch
 from mailqueue.errors import StoreError
 from mailqueue.model.message import Claimed
 from mailqueue.model.rules import Transport
@@ -38,7 +39,6 @@ Listener = Callable[[Settlement], None]
 """Called in the engine's loop after each settlement is on disk."""
 
 _CLAIM = 200  # messages of one claim at most: a commit stays short
-_BUSY_POLL, _IDLE_POLL, _BUSY_FOR = 0.005, 0.025, 1.0
 _LOOK_EVERY = 30.0
 _SWEEP_EVERY = 60.0
 _RETRY_STORE = 1.0
@@ -113,7 +113,8 @@ class Run:
         logger.info("engine %d started: pid %d, hostname %s", self._id, self._me.pid, self._options.hostname)
         unwatch = self._store.on_wake(self._woken)
         self._timer.start(self._ring)
-        tasks = [self._loop.create_task(self._watch()), self._loop.create_task(self._upkeep())]
+        watch = Watch(self._store, self._wake)
+        upkeep = self._loop.create_task(self._upkeep())
         self._timer.every(self._options.heartbeat, self._beat, "heartbeat")
         self._timer.every(_LOOK_EVERY, self._look_again, "look")
         self._timer.every(_SWEEP_EVERY, self._upkeep, "sweep")
@@ -123,8 +124,9 @@ class Run:
             await asyncio.wait((pump, stop), return_when=asyncio.FIRST_COMPLETED)
         finally:
             unwatch()
-            for task in (stop, *tasks):
-                task.cancel()
+            watch.stop()
+            stop.cancel()
+            upkeep.cancel()
             await self._end(pump)
 
     # -- waking up ---------------------------------------------------------------------------------
@@ -144,23 +146,6 @@ class Run:
 
     async def _look_again(self) -> None:
         self._wake()
-
-    async def _watch(self) -> None:
-        """See what others commit to the file (decision 12)."""
-        version, wake, moved_at = -1, -1, self._loop.time()
-        while True:
-            try:
-                now_version = self._store.data_version()
-                if now_version != version:
-                    version, moved_at = now_version, self._loop.time()
-                    now_wake = self._store.look(lambda reader: reader.wake())
-                    if now_wake != wake:
-                        wake = now_wake
-                        self._wake()
-            except StoreError as error:
-                logger.debug("cannot look at the database: %s", error)
-            quiet = self._loop.time() - moved_at > _BUSY_FOR
-            await asyncio.sleep(_IDLE_POLL if quiet else _BUSY_POLL)
 
     # -- the loop that writes ----------------------------------------------------------------------
     async def _pump(self) -> None:
