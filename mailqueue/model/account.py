@@ -25,7 +25,9 @@ class Account:
     """Who sends."""
 
     id: int
+    """Of the account."""
     name: str
+    """What `submit(account=)` and the command line call it."""
     notices: Notices | None
     """None: not set, which means keep."""
     schedule: str | None

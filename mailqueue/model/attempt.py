@@ -67,7 +67,9 @@ class Outcome:
     """What one attempt came to for one recipient."""
 
     kind: OutcomeKind
+    """What it came to."""
     category: Category
+    """What kind of answer it was."""
     scope: Scope | None = None
     """None: nothing to charge (delivered, interrupted)."""
     status: EnhancedCode | None = None
@@ -114,26 +116,44 @@ class Attempt:
     """One try to deliver one message, as the history has it."""
 
     id: int
+    """Of the attempt."""
     message_id: int
+    """The message it was for."""
     number: int
     """Of this message, from 1."""
     engine_id: int
+    """Who made it."""
     started_at: datetime
+    """When it began."""
     duration: timedelta
+    """How long it took."""
     outcome: OutcomeKind
+    """What it came to."""
     category: Category
+    """What kind of answer it was."""
     scope: Scope | None
+    """What the trouble is charged to. None: there was none."""
     transport: str | None
+    """Name. None: none was chosen."""
     route_id: int | None
+    """Which route chose it. None: the default transport, or `--relay`."""
     host: str | None
+    """Name of the server. None: none was reached."""
     address: str | None
+    """'192.0.2.1:25' or '[2001:db8::1]:25'. None: none was reached."""
     tls: str | None
+    """Version. None: in the clear."""
     tls_verified: str | None
+    """How the server's name was verified. None: it was not."""
     size: int | None
+    """Octets of content sent. None: none were."""
     code: int | None
     """Reply code. None: the server said nothing."""
     enhanced: str | None
+    """Enhanced status code, the server's or ours. None: there is none."""
     reply: str | None
     """All the server said, lines separated by LF."""
     error: str | None
+    """Our words for what went wrong. None: nothing, or the reply says it all."""
     transcript: str | None
+    """The SMTP dialogue of a failure, without content. None: none is kept."""

@@ -11,7 +11,9 @@ class Identity:
     """Which process an engine is: enough to tell, on the same machine, whether it is gone."""
 
     host: str
+    """Name of the machine."""
     pid: int
+    """Its process id."""
     process_start: str
     """As the kernel says it. '': unknown."""
     boot_id: str
@@ -25,6 +27,10 @@ class EngineInfo:
     """An engine at work, or one that died without a word."""
 
     id: int
+    """Of the engine; a new one with each start."""
     identity: Identity
+    """Which process it is."""
     started_at: datetime
+    """When it began."""
     heartbeat_at: datetime
+    """Its last sign of life."""

@@ -30,16 +30,21 @@ class Event:
     """One thing that happened, as the history has it."""
 
     id: int
+    """Of the event; later ones are higher."""
     event: EventKind
+    """What happened."""
     message_id: int | None
     """None: about no single message."""
     at: datetime
+    """When."""
     actor: str | None
     """None: the engine."""
     reason: str | None
+    """A line for people. None: there is none."""
     notice_id: int | None
     """The delivery notice that told the sender. None: none did."""
     data: Mapping[str, object]
+    """Further facts; empty where there are none."""
 
 
 class NoticeKind(StrEnum):
@@ -54,9 +59,14 @@ class Notice:
     """A delivery notice (RFC 3464) that was made for a submission."""
 
     id: int
+    """Of the notice."""
     submission_id: int
+    """The submission it tells of."""
     kind: NoticeKind
+    """What it tells."""
     at: datetime
+    """When it was made."""
     content: bytes
+    """The whole notice, as a message."""
     sent_as: int | None
     """The submission that carries it to the sender. None: it is only kept."""

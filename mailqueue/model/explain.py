@@ -28,6 +28,7 @@ class Gate:
     """One thing a message may wait at."""
 
     gate: GateKind
+    """Which."""
     open: bool
     """False: the message waits here."""
     text: str
@@ -43,7 +44,9 @@ class Explanation:
     """Why a message waits, and what happens next."""
 
     message_id: int
+    """The message."""
     state: str
+    """Its state."""
     gates: tuple[Gate, ...]
     """In order; empty when the message is retired."""
     blocked_by: GateKind | None
@@ -65,6 +68,7 @@ class Status:
     claimed: int
     """In delivery right now."""
     held: int
+    """On hold."""
     next_attempt_at: datetime | None
     """A lower bound. None: nothing is scheduled."""
     engines: tuple[EngineInfo, ...]

@@ -29,5 +29,6 @@ class Page(Generic[T]):
     """Some items of a list, and where the next page begins."""
 
     items: tuple[T, ...]
+    """At most as many as were asked for."""
     next: str | None
     """Hand it back as `after`. None: this was the last page."""

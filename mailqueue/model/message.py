@@ -15,7 +15,9 @@ class SubmittedMessage:
     id: int
     """The message's id: what every other verb takes."""
     recipient: str
+    """RCPT TO."""
     state: State
+    """`queued`; of a submission that came again, as it was then."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -23,6 +25,7 @@ class Submission:
     """What `submit` returns: it is on disk, all recipients or none."""
 
     id: int
+    """`s12` on the command line."""
     message_id: str
     """The Message-ID field as it goes out, with its brackets."""
     messages: tuple[SubmittedMessage, ...]
@@ -83,27 +86,41 @@ class Claimed:
     """A message that an engine has claimed: all that an attempt and its settlement need."""
 
     id: int
+    """The message's."""
     submission_id: int
+    """The submission it is part of."""
     account_id: int
+    """Who sends."""
     content_id: int
+    """Its content; equal for all recipients of a submission."""
     size: int
     """Octets of content."""
     sender: str
+    """MAIL FROM; '' is the null return path."""
     recipient: str
+    """RCPT TO."""
     domain: str
+    """Of the recipient, as it is looked up."""
     eight_bit: bool
+    """The body has octets above 127."""
     utf8_header: bool
+    """The header has octets above 127."""
     is_notice: bool
     """A delivery notice: its failure causes no other."""
     claim: int
+    """Number of the claim; a settlement names it."""
     engine_id: int
     """Whose claim it is."""
     attempts: int
     """This attempt's number, from 1."""
     schedule: str
+    """Name of its retry schedule."""
     submitted_at: int
+    """Microseconds UTC."""
     give_up_at: int
+    """Microseconds UTC: no attempt is planned after this."""
     warn_at: int | None
+    """Microseconds UTC: when a delay notice is owed. None: none is."""
     uncertain: bool
     """An earlier attempt was uncertain or interrupted: the receiver may have it already."""
 
@@ -115,8 +132,11 @@ class Hold:
     rule_id: int | None
     """None: held by hand."""
     since: datetime
+    """When the mark was made."""
     actor: str
+    """Who made it, or the rule."""
     reason: str
+    """Why, for people; may be empty."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -124,11 +144,17 @@ class Message:
     """One recipient of a submission, in the queue or in the history."""
 
     id: int
+    """What every verb takes."""
     submission_id: int
+    """The submission it is part of."""
     account: str
+    """Name of the account that sends."""
     sender: str
+    """MAIL FROM; '' is the null return path."""
     recipient: str
+    """RCPT TO."""
     state: State
+    """Where it is in its life."""
     hold: bool
     """At least one mark holds it."""
     holds: tuple[Hold, ...]
@@ -136,6 +162,7 @@ class Message:
     attempts: int
     """Begun so far, the running one included."""
     submitted_at: datetime
+    """When it was submitted."""
     claimed_at: datetime | None
     """When the running attempt was claimed. None: none is running."""
     next_attempt_at: datetime | None
@@ -143,11 +170,14 @@ class Message:
     give_up_at: datetime
     """No attempt is planned after this."""
     schedule: str
+    """Name of its retry schedule."""
     last_error: str | None
     """What the last failed attempt came to. None: none failed."""
     retired_at: datetime | None
+    """When it was done. None: it is in the queue."""
     message_id: str
     """The Message-ID field, with its brackets."""
     subject: str | None
+    """Decoded, for people. None: there is none."""
     size: int
     """Octets of content."""

@@ -16,15 +16,23 @@ class HoldRule:
     """
 
     id: int
+    """Of the rule."""
     account_id: int | None
     """None: any."""
     sender_domain: str | None
+    """None: any."""
     sender: str | None
+    """None: any."""
     recipient_domain: str | None
+    """None: any."""
     recipient: str | None
+    """None: any."""
     reason: str
+    """Why, for people; may be empty."""
     actor: str
+    """Who made it."""
     created_at: datetime
+    """When."""
     marking: bool
     """Queued messages are still being marked; the rule itself acts since its commit."""
 
@@ -65,11 +73,15 @@ class Transport:
     id: int
     """0: not in the database, given to this engine as `relay`."""
     name: str
+    """What routes and the command line call it."""
     kind: TransportKind
+    """How it delivers."""
     host: str | None = None
     """relay: name or address of the next hop. None for the other kinds."""
     port: int = 25
+    """TCP port of the next hop."""
     tls: Tls = Tls.OPPORTUNISTIC
+    """Whether TLS is used."""
     allow_private: bool = False
     """direct: deliver to loopback and private addresses that DNS gave, too."""
     reply: str | None = None
@@ -83,9 +95,12 @@ class Route:
     """Sends matching mail by a transport. The first match counts, by position, then id."""
 
     id: int
+    """Of the route."""
     position: int
+    """Lower ones are tried first."""
     sender_domain: str | None
     """None: any. With a leading dot: its subdomains too."""
     recipient_domain: str | None
+    """None: any. With a leading dot: its subdomains too."""
     transport: str
     """Name."""

@@ -51,7 +51,9 @@ class Schedule:
     """When a message is tried again, and for how long."""
 
     name: str
+    """What `submit(schedule=)`, accounts and the command line call it."""
     delays: Delays
+    """The main steps."""
     lifetime: int
     """Microseconds: given up after this long."""
     warn_after: int | None

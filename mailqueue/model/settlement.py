@@ -38,8 +38,11 @@ class NewEvent:
     """An event to be written with the settlement."""
 
     event: EventKind
+    """What happened."""
     reason: str | None = None
+    """A line for people. None: there is none."""
     data: Mapping[str, object] | None = None
+    """Further facts. None: there are none."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,12 +50,17 @@ class Settlement:
     """All that follows from one attempt for one message."""
 
     message: Claimed
+    """The message, as it was claimed."""
     facts: Facts
+    """Where the attempt went and how."""
     outcome: Outcome
+    """What it came to."""
     at: int
     """Microseconds UTC: when it was settled."""
     move: Retire | Retry
+    """What becomes of the message."""
     events: tuple[NewEvent, ...]
+    """What is written to its history."""
     notice: NoticeKind | None
     """The notice that the sender is owed for it. None: none."""
 
