@@ -43,6 +43,15 @@ class HoldRules:
         Every criterion given must match; with none, all mail is held. The rule acts on new mail and
         on claims from its commit on, before all marks are set.
 
+        Args:
+            account: name of the account that sends.
+            sender_domain: domain of the envelope sender, without its subdomains.
+            sender: the whole envelope sender.
+            recipient_domain: domain of the recipient, without its subdomains.
+            recipient: the whole recipient.
+            reason: why, for people.
+            actor: who makes it.
+
         Raises:
             NotFound: no such account.
             AddressError: an address or a domain cannot be read.
@@ -69,6 +78,10 @@ class HoldRules:
 
     def remove(self, rule_id: int, *, actor: str | None = None) -> HoldRule:
         """Remove a rule. What it holds stays on hold, by marks that name it, until released.
+
+        Args:
+            rule_id: of the rule.
+            actor: who removes it.
 
         Raises:
             NotFound: no such rule.
@@ -142,6 +155,8 @@ class Transports:
     ) -> Transport:
         """Change what is given of a transport; None leaves a value as it is.
 
+        Arguments as for `add`.
+
         Raises:
             NotFound: no such transport.
             SettingError: a value does not fit its kind, or `default=False` of the default one.
@@ -185,6 +200,12 @@ class Routes:
 
         Routes are tried by position, then in the order made; the first match counts.
 
+        Args:
+            transport: name of the transport.
+            sender_domain: of the envelope sender; None: any.
+            recipient_domain: of the recipient; None: any.
+            position: lower ones are tried first.
+
         Raises:
             NotFound: no such transport.
             AddressError: a domain cannot be read.
@@ -226,6 +247,7 @@ class Schedules:
 
         Raises:
             ScheduleError: `delays` cannot be read.
+            SettingError: the name or the lifetime cannot be.
             Conflict: the name is taken.
         """
         return steering.add_schedule(
@@ -315,6 +337,7 @@ class Retired:
 
         Raises:
             SettingError: `limit` or `after` cannot be.
+            NotFound: no such account.
         """
         return manage.retired_page(self._queue.store, limit=limit, after=after, account=account)
 

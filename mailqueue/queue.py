@@ -154,6 +154,7 @@ class Queue:
 
         Raises:
             SettingError: `limit` or `after` cannot be.
+            NotFound: no such account.
         """
         return manage.queue_page(self.store, limit=limit, after=after, account=account)
 
