@@ -11,9 +11,10 @@ import asyncio
 from pathlib import Path
 
 import pytest
-from mailqueue import Engine, Queue
 from support import corpus
 from support.postfix import Postfix
+
+from mailqueue import Engine, Queue
 
 pytestmark = pytest.mark.postfix
 

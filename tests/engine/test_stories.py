@@ -8,9 +8,10 @@ from email import message_from_bytes, policy
 from pathlib import Path
 
 import pytest
-from mailqueue import Engine, Queue
 from support.clock import ManualClock, ManualTimer
 from support.receiver import Receiver
+
+from mailqueue import Engine, Queue
 
 MAIL = b"From: anna@example.org\r\nTo: %s@example.com\r\nSubject: Hello\r\n\r\nHello, it is me.\r\n"
 
