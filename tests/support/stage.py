@@ -69,7 +69,7 @@ class Stage:
         """Return an engine on the manual clock, not yet at work."""
         if self.dns is not None:
             more.setdefault("resolver", self.new_resolver())
-        return Engine(self.queue, timer=ManualTimer(self.clock), **{**self.engine, **more})
+        return Engine(self.queue, **{"timer": ManualTimer(self.clock), **self.engine, **more})
 
     def new_resolver(self) -> Resolver:
         assert self.dns is not None
