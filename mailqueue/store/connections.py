@@ -174,6 +174,7 @@ class Connections:
                     raise missing(self.path)
                 if found is not None and not (self._migrate and found < schema.VERSION):
                     schema.check_version(found, self.path)
+                    schema.forget_statistics(cursor)  # changes the connection, which is closed now
                     return
             self._make_tables(cursor, new=new)
 

@@ -22,6 +22,7 @@ _OPEN_TRANSACTION = (
     "does this thread hold a transaction open on the same file? Then hand it in as connection=, "
     "or commit it first"
 )
+_RIGHTS = "look at the rights of the file, of its -wal and -shm files, and of their folder"
 
 
 @contextmanager
@@ -62,11 +63,9 @@ def explain(error: sqlite3.Error, path: str) -> StoreError:
         case sqlite3.SQLITE_FULL:
             return DiskFull(f"{path}: no room to write; nothing was stored. Make room, then try again")
         case sqlite3.SQLITE_READONLY | sqlite3.SQLITE_PERM:
-            return DatabaseReadOnly(f"{path}: cannot be written: look at the rights of file and folder")
+            return DatabaseReadOnly(f"{path}: cannot be written: {_RIGHTS}")
         case sqlite3.SQLITE_CANTOPEN:
-            return DatabaseReadOnly(
-                f"{path}: cannot be opened: look at the rights of it, its -wal and -shm files, its folder"
-            )
+            return DatabaseReadOnly(f"{path}: cannot be opened: {_RIGHTS}")
         case sqlite3.SQLITE_NOTADB:
             return StoreError(f"{path}: is not an SQLite database; name another file, or move this one away")
         case sqlite3.SQLITE_CORRUPT:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
 from types import MappingProxyType
@@ -99,6 +100,23 @@ def version_of(cursor: sqlite3.Cursor) -> int | None:
             return None
         raise
     return int(row[0]) if row is not None else 0
+
+
+def forget_statistics(cursor: sqlite3.Cursor) -> None:
+    """Remove what ANALYZE noted about our tables, so that connections opened from now on plan without.
+
+    Every statement is made for its index. Notes from a time when the queue was small make the planner
+    walk tables instead, which are large by now.
+    """
+    known = cursor.execute("SELECT 1 FROM sqlite_master WHERE name = 'sqlite_stat1'").fetchone()
+    if not known or not cursor.execute(_STATISTICS.format("SELECT 1")).fetchone():
+        return
+    with suppress(sqlite3.OperationalError):  # if somebody is writing just now, the next process does it
+        cursor.execute("PRAGMA busy_timeout = 0")
+        cursor.execute(_STATISTICS.format("DELETE"))
+
+
+_STATISTICS = "{} FROM sqlite_stat1 WHERE tbl GLOB 'mailqueue_*'"
 
 
 def check_version(found: int, path: str) -> None:
