@@ -12,6 +12,8 @@
 --   schema    value = the version of this schema
 --   wake      value rises with each commit that gives an engine something to look at
 --   settings  value rises with each change of accounts, transports, routes, schedules or hold rules
+--   active    value = how many messages have not retired
+--   held      value = how many of them are on hold
 --   log:N     value = when schema version N was reached, note = by which release
 CREATE TABLE mailqueue_meta (
     key   TEXT    PRIMARY KEY NOT NULL,
@@ -256,6 +258,6 @@ CREATE TABLE mailqueue_notice (
 CREATE INDEX mailqueue_notice_submission ON mailqueue_notice (submission_id);
 
 -- The rows that are there from the start.
-INSERT INTO mailqueue_meta (key, value) VALUES ('schema', 1), ('wake', 0), ('settings', 1);
+INSERT INTO mailqueue_meta (key, value) VALUES ('schema', 1), ('wake', 0), ('settings', 1), ('active', 0), ('held', 0);
 INSERT INTO mailqueue_meta (key, value) VALUES ('log:1', CAST(strftime('%s', 'now') AS INTEGER) * 1000000);
 INSERT INTO mailqueue_account (name, created_at) VALUES ('default', CAST(strftime('%s', 'now') AS INTEGER) * 1000000);

@@ -46,7 +46,7 @@ class ClaimRequest:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Depth:
-    """How much waits, counted from indexes that hold the queue only."""
+    """How much waits."""
 
     queued: int
     """Waiting, those on hold included."""

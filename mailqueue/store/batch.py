@@ -26,7 +26,7 @@ _INSERTS = tuple(
 CONTENT, SUBMISSION, MESSAGE, HOLD, ATTEMPT, EVENT = range(6)
 _LOWER_DUE = query("lower_due")
 _LAST_IDS = query("last_ids")
-_RAISE_WAKE = query("raise_wake")
+_RAISE_COUNTS = query("raise_counts")
 
 Row = tuple[Any, ...]
 
@@ -34,7 +34,19 @@ Row = tuple[Any, ...]
 class Batch:
     """One write transaction. `cursor()` gives its cursor with everything written so far."""
 
-    __slots__ = ("_cursor", "_due", "_ids", "_kept", "_rows", "_snapshots", "_spent", "added", "wake")
+    __slots__ = (
+        "_cursor",
+        "_due",
+        "_ids",
+        "_kept",
+        "_rows",
+        "_snapshots",
+        "_spent",
+        "active",
+        "added",
+        "held",
+        "wake",
+    )
 
     def __init__(self, cursor: sqlite3.Cursor, snapshots: Snapshots) -> None:
         self._cursor = cursor
@@ -45,6 +57,10 @@ class Batch:
         self._spent: dict[int, tuple[int, int, int]] = {}
         self._kept: list[tuple[int, int]] = []
         self.wake = False
+        self.active = 0
+        """How many messages more have not retired."""
+        self.held = 0
+        """How many messages more are on hold."""
         self.added = 0
         """How often something was gathered: a job that left it alone has written nothing here."""
 
@@ -114,8 +130,8 @@ class Batch:
     def finish(self) -> bool:
         """Write all that is left, as the last thing before the commit. Returns whether it wakes engines."""
         self.flush()
-        if self.wake:
-            self._cursor.execute(_RAISE_WAKE)
+        if self.wake or self.active or self.held:
+            self._cursor.execute(_RAISE_COUNTS, (int(self.wake), self.active, self.held))
         return self.wake
 
     def _drop_spent(self) -> None:
@@ -130,9 +146,12 @@ class Batch:
         self._spent.clear()
 
 
-def write_rows(cursor: sqlite3.Cursor, statement: str, rows: Sequence[Row]) -> None:
-    """Run `statement` for all rows, as many at a time as fit into one."""
+def write_rows(cursor: sqlite3.Cursor, statement: str, rows: Sequence[Row]) -> int:
+    """Run `statement` for all rows, as many at a time as fit into one. Returns how many rows it changed."""
     step = rows_at_once(statement)
+    changed = 0
     for start in range(0, len(rows), step):
         group = rows[start : start + step]
         cursor.execute(many(statement, len(group)), [value for row in group for value in row])
+        changed += cursor.rowcount
+    return changed

@@ -19,7 +19,7 @@ from mailqueue.store import rows
 from mailqueue.store.base import ClaimRequest
 from mailqueue.store.batch import Batch
 from mailqueue.store.queries import query
-from mailqueue.store.submit import add_mark
+from mailqueue.store.submit import add_mark, count_marks
 
 _LOOKS = 64
 """Destinations beyond its limit that a claim looks at, should it find nothing at some."""
@@ -105,7 +105,7 @@ def _unmarked(batch: Batch, candidates: list[_Row], rules: Collection[HoldRule],
         for identity in held:
             add_mark(batch, identity, rule, now)
         if held:
-            batch.now().execute(query("count_marks"), (json.dumps(held),))
+            count_marks(batch, json.dumps(held))
             marked.update(held)
     return [row for row in candidates if row[0] not in marked]
 

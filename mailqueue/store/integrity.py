@@ -17,6 +17,7 @@ _MOST = 20
 """Faults of one kind that are told at most."""
 
 _FAULTS = {
+    "messages_miscounted": "{} messages count as {}, and there are {}",
     "marks_miscounted": "message {} counts {} holds, and has {} marks",
     "marks_of_retired": "message {} has retired, and is still marked as held",
     "destination_missing": "nothing will be claimed for {}: no due time, and message {} waits there",

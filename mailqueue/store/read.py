@@ -49,13 +49,8 @@ class SqliteReader:
         return int(self._one("wake"))
 
     def depth(self) -> Depth:
-        claimed = self._one("count_claimed")
-        return Depth(
-            queued=self._one("count_active") - claimed,
-            claimed=claimed,
-            held=self._one("count_held"),
-            next_due_at=self._one("next_due"),
-        )
+        [(active, claimed, held)] = self._all("counts")
+        return Depth(queued=active - claimed, claimed=claimed, held=held, next_due_at=self._one("next_due"))
 
     def next_due_at(self) -> int | None:
         found = [at for at in (self._one("next_due"), self._one("next_warning")) if at is not None]

@@ -94,8 +94,9 @@ def _move(batch: Batch, settlements: Sequence[Settlement]) -> None:
             case _:
                 assert_never(move)
     if done:
-        write_rows(batch.now(), query("retire"), done)
-        batch.now().execute(query("remove_marks"), (json.dumps([row[0] for row in done]),))
+        batch.active -= write_rows(batch.now(), query("retire"), done)
+        marked = batch.now().execute(query("remove_marks"), (json.dumps([row[0] for row in done]),))
+        batch.held -= len(set(marked.fetchall()))
         _let_go(batch, settlements)
     if again:
         write_rows(batch.now(), query("retry"), again)

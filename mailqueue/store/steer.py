@@ -20,7 +20,7 @@ from mailqueue.store import filters, rows
 from mailqueue.store.base import Progress
 from mailqueue.store.batch import EVENT, HOLD, Batch
 from mailqueue.store.queries import query
-from mailqueue.store.submit import add_mark
+from mailqueue.store.submit import add_mark, count_marks
 
 
 def hold(
@@ -48,7 +48,8 @@ def release(
     held = json.loads(cursor.execute(query("held_of_messages"), (json.dumps(found),)).fetchone()[0])
     chosen = json.dumps(found if marking else held)
     cursor.execute(query("release_messages"), (chosen,))
-    cursor.execute(query("remove_marks"), (json.dumps(held),))
+    cursor.execute(query("remove_marks"), (json.dumps(held),)).fetchall()
+    batch.held -= len(held)
     for identity in held:
         batch.add(EVENT, (EventKind.RELEASED.value, identity, now, actor, reason, 0, ""))
     for domain, at in cursor.execute(query("next_at_domains"), (json.dumps(held),)).fetchall():
@@ -71,7 +72,7 @@ def _count_marks(batch: Batch, ids: Sequence[int]) -> None:
         return
     text = json.dumps(ids)
     cursor = batch.now()
-    cursor.execute(query("count_marks"), (text,))
+    count_marks(batch, text)
     domains = cursor.execute(query("domains_of_messages"), (text,)).fetchone()[0]
     cursor.execute(query("true_due"), (domains,))
 

@@ -69,7 +69,9 @@ def _add_message(batch: Batch, submission_id: int, new: NewSubmission, each: New
             each.give_up_at,
         ),
     )
+    batch.active += 1
     if each.holds:
+        batch.held += 1
         batch.wake = True
         for rule in _rules(batch, each.holds):
             add_mark(batch, identity, rule, new.submitted_at)
@@ -91,6 +93,12 @@ def add_mark(batch: Batch, message_id: int, rule: HoldRule, at: int) -> None:
     batch.add(HOLD, (message_id, rule.id, at, rule.actor, rule.reason))
     data = json.dumps({"rule": rule.id})
     batch.add(EVENT, (_HELD, message_id, at, rule.actor, rule.reason, 0, data))
+
+
+def count_marks(batch: Batch, ids: str) -> None:
+    """Count one more mark on each of these messages (a JSON list)."""
+    first = batch.now().execute(query("count_marks"), (ids,)).fetchall()
+    batch.held += sum(fresh for (fresh,) in first)
 
 
 def _insert_key(batch: Batch, new: NewSubmission, key: Idempotency, submission: Submission) -> None:

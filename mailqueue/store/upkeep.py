@@ -30,7 +30,7 @@ def _remove_messages(batch: Batch, ids: str) -> None:
     cursor = batch.now()
     submissions = cursor.execute(query("submissions_of_messages"), (ids,)).fetchone()[0]
     for name in ("purge_attempts", "purge_events", "remove_marks", "purge_messages"):
-        cursor.execute(query(name), (ids,))
+        cursor.execute(query(name), (ids,)).fetchall()
     emptied = cursor.execute(query("emptied_submissions"), (submissions,)).fetchall()
     gone = json.dumps([submission for submission, _ in emptied])
     cursor.execute(query("purge_notices"), (gone,))

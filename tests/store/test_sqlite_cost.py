@@ -41,11 +41,7 @@ ALIASES_OF_SMALL = {
     *("mailqueue_engine", "route", "account"),
     *("done", "again"),  # the rows handed in
 }
-WALKED_WHOLE = {  # counted, each from an index that holds the queue only
-    "count_active": "mailqueue_message_active",
-    "count_claimed": "mailqueue_message_claimed",
-    "count_held": "mailqueue_message_held",
-}
+WALKED_WHOLE = {"counts": "mailqueue_message_claimed"}  # what is being delivered at this moment
 BEFORE_A_LIST = {"read_messages"}  # the beginning of a question that filters.py completes
 
 
@@ -228,6 +224,7 @@ QUESTIONS: dict[str, Callable[[Reader], object]] = {
     "later page of the queue": lambda reader: reader.queue(ALL, limit=50, after="700"),
     "first page of the history": lambda reader: reader.retired(ALL, limit=50, after=None),
     "later page of the history": lambda reader: reader.retired(ALL, limit=50, after=f"{NOON + 700}-700"),
+    "depth": lambda reader: reader.depth(),
     "one message": lambda reader: reader.message(1),
 }
 

@@ -42,6 +42,7 @@ def lived_in(store: Store) -> None:
 
 
 DAMAGE = {
+    "messages_miscounted": "UPDATE mailqueue_meta SET value = value + 1 WHERE key = 'held'",
     "marks_miscounted": "UPDATE mailqueue_message SET holds = 0 WHERE id = 4",
     "marks_of_retired": "INSERT INTO mailqueue_hold (message_id, since_at, actor) VALUES (1, 1, 'x')",
     "destination_missing": "UPDATE mailqueue_destination SET due_at = NULL WHERE domain = 'example.net'",

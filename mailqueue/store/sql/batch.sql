@@ -61,8 +61,11 @@ WHERE content_id IN (
     JOIN mailqueue_content AS content ON content.id = json_extract(spent.value, '$[0]')
     WHERE content.purged_at IS NOT NULL)
 
--- name: raise_wake
-UPDATE mailqueue_meta SET value = value + 1 WHERE key = 'wake'
+-- What a transaction adds to the numbers of wake, active and held.
+-- name: raise_counts
+UPDATE mailqueue_meta
+SET value = value + CASE key WHEN 'wake' THEN ? WHEN 'active' THEN ? ELSE ? END
+WHERE key IN ('wake', 'active', 'held')
 
 -- name: raise_settings
 UPDATE mailqueue_meta SET value = value + 1 WHERE key = 'settings'

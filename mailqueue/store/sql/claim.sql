@@ -50,8 +50,9 @@ SET turn = 0, due_at = (
     WHERE message.domain = mailqueue_destination.domain AND message.state = 'queued' AND message.holds = 0)
 WHERE domain IN (SELECT value FROM json_each(?))
 
+-- One more mark each; tells of those that had none.
 -- name: count_marks
-UPDATE mailqueue_message SET holds = holds + 1 WHERE id IN (SELECT value FROM json_each(?))
+UPDATE mailqueue_message SET holds = holds + 1 WHERE id IN (SELECT value FROM json_each(?)) RETURNING holds = 1
 
 -- name: put_back
 UPDATE mailqueue_message

@@ -1,5 +1,10 @@
 -- Faults that the database itself cannot see; each answers with the values of a sentence in integrity.py.
 
+-- name: messages_miscounted
+SELECT meta.value, meta.key, (
+    SELECT count(*) FROM mailqueue_message WHERE retired_at IS NULL AND (meta.key = 'active' OR holds > 0)) AS there
+FROM mailqueue_meta AS meta WHERE meta.key IN ('active', 'held') AND meta.value <> there LIMIT ?
+
 -- name: marks_miscounted
 SELECT message.id, message.holds, count(mark.id) FROM mailqueue_message AS message
 LEFT JOIN mailqueue_hold AS mark ON mark.message_id = message.id

@@ -3,14 +3,10 @@
 -- name: wake
 SELECT value FROM mailqueue_meta WHERE key = 'wake'
 
--- name: count_active
-SELECT count(*) FROM mailqueue_message WHERE retired_at IS NULL
-
--- name: count_claimed
-SELECT count(*) FROM mailqueue_message WHERE state = 'claimed'
-
--- name: count_held
-SELECT count(*) FROM mailqueue_message WHERE retired_at IS NULL AND holds > 0
+-- name: counts
+SELECT (SELECT value FROM mailqueue_meta WHERE key = 'active'),
+    (SELECT count(*) FROM mailqueue_message WHERE state = 'claimed'),
+    (SELECT value FROM mailqueue_meta WHERE key = 'held')
 
 -- name: next_due
 SELECT min(due_at) FROM mailqueue_destination WHERE due_at IS NOT NULL

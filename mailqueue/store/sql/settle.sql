@@ -11,22 +11,24 @@ WHERE message.id IS NULL OR message.state <> 'claimed' OR message.claim <> json_
 SELECT json_group_array(json_array(id, retired_at IS NOT NULL)) FROM mailqueue_message
 WHERE id IN (SELECT value FROM json_each(?))
 
+-- Columns handed in: message, state, time, error.
 -- name: retire
-WITH done (id, state, at, error) AS (VALUES (?, ?, ?, ?))
 UPDATE mailqueue_message
-SET state = done.state, retired_at = done.at, last_error = coalesce(nullif(done.error, ''), last_error), holds = 0,
-    engine_id = NULL, claimed_at = NULL, next_attempt_at = NULL, warn_at = NULL
-FROM done WHERE mailqueue_message.id = done.id AND mailqueue_message.retired_at IS NULL
+SET state = done.column2, retired_at = done.column3, last_error = coalesce(nullif(done.column4, ''), last_error),
+    holds = 0, engine_id = NULL, claimed_at = NULL, next_attempt_at = NULL, warn_at = NULL
+FROM (VALUES (?, ?, ?, ?)) AS done
+WHERE mailqueue_message.id = done.column1 AND mailqueue_message.retired_at IS NULL
 
+-- Columns handed in: message, time, fallback, warn_at, error.
 -- name: retry
-WITH again (id, at, fallback, warn_at, error) AS (VALUES (?, ?, ?, ?, ?))
 UPDATE mailqueue_message
-SET state = 'queued', next_attempt_at = again.at, fallback = again.fallback, warn_at = again.warn_at,
-    last_error = again.error, engine_id = NULL, claimed_at = NULL
-FROM again WHERE mailqueue_message.id = again.id AND mailqueue_message.state = 'claimed'
+SET state = 'queued', next_attempt_at = again.column2, fallback = again.column3, warn_at = again.column4,
+    last_error = again.column5, engine_id = NULL, claimed_at = NULL
+FROM (VALUES (?, ?, ?, ?, ?)) AS again
+WHERE mailqueue_message.id = again.column1 AND mailqueue_message.state = 'claimed'
 
 -- name: remove_marks
-DELETE FROM mailqueue_hold WHERE message_id IN (SELECT value FROM json_each(?))
+DELETE FROM mailqueue_hold WHERE message_id IN (SELECT value FROM json_each(?)) RETURNING message_id
 
 -- name: insert_notice
 INSERT INTO mailqueue_notice (submission_id, kind, at, content, sent_as) VALUES (?, ?, ?, ?, ?)

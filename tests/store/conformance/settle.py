@@ -175,6 +175,14 @@ def test_settlement_of_a_purged_message_leaves_no_trace(store: Store) -> None:
     assert clean(store)
 
 
+def test_two_settlements_of_one_message_in_one_call_retire_it_once(store: Store) -> None:
+    own = lost(store)
+    [other] = claim(store, engine(store), at(600))
+    assert settle(store, delivered(own, at(601)), delivered(other, at(601))) == {own.id}
+    assert state(store) is State.DELIVERED
+    assert clean(store)
+
+
 # --- notices ----------------------------------------------------------------------------------
 def test_failure_is_written_with_the_notice_that_tells_of_it(store: Store) -> None:
     first, second = taken(store, "b@example.net", "c@example.net")
