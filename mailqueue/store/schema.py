@@ -14,6 +14,7 @@ from pathlib import Path
 from types import MappingProxyType
 
 from mailqueue.errors import SchemaNewer, SchemaOutdated
+from mailqueue.store.queries import query
 
 VERSION = 1
 """The version of the schema that this code reads and writes."""
@@ -77,9 +78,7 @@ def create_tables(cursor: sqlite3.Cursor) -> None:
     """Make all tables, inside the transaction that is open."""
     for statement in statements():
         cursor.execute(statement)
-    cursor.execute(
-        "UPDATE mailqueue_meta SET note = ? WHERE key = ?", (f"mailqueue {_release()}", f"log:{VERSION}")
-    )
+    cursor.execute(query("note_release"), (f"mailqueue {_release()}", f"log:{VERSION}"))
 
 
 def _release() -> str:
@@ -94,7 +93,7 @@ def _release() -> str:
 def version_of(cursor: sqlite3.Cursor) -> int | None:
     """Return the version of the tables. None: there are none."""
     try:
-        row = cursor.execute("SELECT value FROM mailqueue_meta WHERE key = 'schema'").fetchone()
+        row = cursor.execute(query("schema_version")).fetchone()
     except sqlite3.OperationalError as error:
         if "no such table" in str(error):
             return None
@@ -108,15 +107,12 @@ def forget_statistics(cursor: sqlite3.Cursor) -> None:
     Every statement is made for its index. Notes from a time when the queue was small make the planner
     walk tables instead, which are large by now.
     """
-    known = cursor.execute("SELECT 1 FROM sqlite_master WHERE name = 'sqlite_stat1'").fetchone()
-    if not known or not cursor.execute(_STATISTICS.format("SELECT 1")).fetchone():
+    known = cursor.execute(query("has_statistics")).fetchone()
+    if not known or not cursor.execute(query("our_statistics")).fetchone():
         return
     with suppress(sqlite3.OperationalError):  # if somebody is writing just now, the next process does it
         cursor.execute("PRAGMA busy_timeout = 0")
-        cursor.execute(_STATISTICS.format("DELETE"))
-
-
-_STATISTICS = "{} FROM sqlite_stat1 WHERE tbl GLOB 'mailqueue_*'"
+        cursor.execute(query("forget_statistics"))
 
 
 def check_version(found: int, path: str) -> None:
@@ -147,7 +143,7 @@ def upgrade(cursor: sqlite3.Cursor, found: int, path: str) -> None:
         if version not in _STEPS:
             raise SchemaOutdated(f"{path}: no step leads from tables of version {version} to {VERSION}")
         _STEPS[version](cursor)
-        cursor.execute("UPDATE mailqueue_meta SET value = ? WHERE key = 'schema'", (version + 1,))
+        cursor.execute(query("set_schema_version"), (version + 1,))
         cursor.execute(
             "INSERT INTO mailqueue_meta (key, value, note) "
             "VALUES (?, CAST(strftime('%s', 'now') AS INTEGER) * 1000000, ?)",

@@ -1,0 +1,19 @@
+-- The schema's own record of itself, and what others noted about our tables.
+
+-- name: schema_version
+SELECT value FROM mailqueue_meta WHERE key = 'schema'
+
+-- name: set_schema_version
+UPDATE mailqueue_meta SET value = ? WHERE key = 'schema'
+
+-- name: note_release
+UPDATE mailqueue_meta SET note = ? WHERE key = ?
+
+-- name: has_statistics
+SELECT 1 FROM sqlite_master WHERE name = 'sqlite_stat1'
+
+-- name: our_statistics
+SELECT 1 FROM sqlite_stat1 WHERE tbl GLOB 'mailqueue_*'
+
+-- name: forget_statistics
+DELETE FROM sqlite_stat1 WHERE tbl GLOB 'mailqueue_*'
