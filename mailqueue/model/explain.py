@@ -82,6 +82,7 @@ class Steered:
     """What a hold or a release came to."""
 
     changed: int
+    """Put on hold, or released."""
     unchanged: int
     """Were so already."""
     retired: tuple[int, ...]
