@@ -144,9 +144,5 @@ def upgrade(cursor: sqlite3.Cursor, found: int, path: str) -> None:
             raise SchemaOutdated(f"{path}: no step leads from tables of version {version} to {VERSION}")
         _STEPS[version](cursor)
         cursor.execute(query("set_schema_version"), (version + 1,))
-        cursor.execute(
-            "INSERT INTO mailqueue_meta (key, value, note) "
-            "VALUES (?, CAST(strftime('%s', 'now') AS INTEGER) * 1000000, ?)",
-            (f"log:{version + 1}", f"mailqueue {_release()}"),
-        )
+        cursor.execute(query("log_version"), (f"log:{version + 1}", f"mailqueue {_release()}"))
     check_version(VERSION if found < VERSION else found, path)

@@ -17,3 +17,6 @@ SELECT 1 FROM sqlite_stat1 WHERE tbl GLOB 'mailqueue_*'
 
 -- name: forget_statistics
 DELETE FROM sqlite_stat1 WHERE tbl GLOB 'mailqueue_*'
+
+-- name: log_version
+INSERT INTO mailqueue_meta (key, value, note) VALUES (?, CAST(strftime('%s', 'now') AS INTEGER) * 1000000, ?)
