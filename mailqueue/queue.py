@@ -236,7 +236,7 @@ class Queue:
         return manage.check_integrity(self.store)
 
     def close(self) -> None:
-        """Commit what waits, for at most 10 s, and close. A later use opens anew."""
+        """Commit what waits, for at most 10 s, and close. Any later use raises StoreError."""
         self.store.close()
 
     def __enter__(self) -> Self:

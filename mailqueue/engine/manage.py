@@ -54,7 +54,7 @@ def attempts(store: Store, message_id: int) -> Sequence[Attempt]:
 
 def events(store: Store, message_id: int) -> Sequence[Event]:
     """Return the events of a message. Raises NotFound."""
-    return store.read(lambda reader: reader.events(message_id))
+    return store.read(lambda reader: (reader.message(message_id), reader.events(message_id))[1])
 
 
 def notices(store: Store, message_id: int) -> Sequence[Notice]:

@@ -20,6 +20,7 @@ from mailqueue.errors import NotFound, ParseError, SettingError
 from mailqueue.mail import domain
 from mailqueue.mail.reply import Reply
 from mailqueue.model.account import Account, Notices
+from mailqueue.model.duration import LONGEST, format_duration
 from mailqueue.model.rules import Route, Tls, Transport, TransportKind
 from mailqueue.model.schedule import Schedule, parse_delays
 from mailqueue.store.base import Store, Transaction
@@ -49,6 +50,16 @@ def choice(setting: str, value: str, kind: type[E]) -> E:
         raise SettingError(f"{setting}: must be one of {known}, not {value!r}") from None
 
 
+def length(setting: str, value: timedelta) -> int:
+    """Return `value` in microseconds. Raises SettingError where it is negative, or beyond the calendar."""
+    micros = to_micros(value)
+    if micros < 0:
+        raise SettingError(f"{setting}: must not be negative, not {value}")
+    if micros > LONGEST:
+        raise SettingError(f"{setting}: must be at most {format_duration(LONGEST)}, not {value}")
+    return micros
+
+
 # -- schedules and accounts -----------------------------------------------------------------------
 def add_schedule(
     store: Store, name: str, delays: str, *, lifetime: timedelta, warn_after: timedelta | None, now: int
@@ -56,13 +67,13 @@ def add_schedule(
     """Make a schedule. Raises ScheduleError, Conflict, SettingError."""
     check_name("schedule", name)
     steps, classes = parse_delays(delays)
-    if lifetime <= timedelta(0):
-        raise SettingError(f"lifetime: must be longer than nothing, not {lifetime}")
+    if lifetime == timedelta(0):
+        raise SettingError("lifetime: must be longer than nothing")
     made = Schedule(
         name=name,
         delays=steps,
-        lifetime=to_micros(lifetime),
-        warn_after=None if warn_after is None else to_micros(warn_after),
+        lifetime=length("lifetime", lifetime),
+        warn_after=None if warn_after is None else length("warn-after", warn_after),
         classes=MappingProxyType(dict(classes)),
     )
     store.run(lambda transaction: transaction.add_schedule(made, now))
@@ -97,9 +108,8 @@ def set_account(
 ) -> Account:
     """Change what is given of an account. Raises NotFound, SettingError."""
     chosen = None if notices is None else choice("notices", notices, Notices)
-    for setting, length in (("retention", retention), ("keep-content", keep_content)):
-        if length is not None and length < timedelta(0):
-            raise SettingError(f"{setting}: must not be negative, not {length}")
+    kept_for = None if retention is None else length("retention", retention)
+    content_for = None if keep_content is None else length("keep-content", keep_content)
 
     def job(transaction: Transaction) -> Account:
         now_set = transaction.settings()
@@ -110,8 +120,8 @@ def set_account(
             old,
             notices=old.notices if chosen is None else chosen,
             schedule=schedule or old.schedule,
-            retention=old.retention if retention is None else to_micros(retention),
-            keep_content=old.keep_content if keep_content is None else to_micros(keep_content),
+            retention=old.retention if kept_for is None else kept_for,
+            keep_content=old.keep_content if content_for is None else content_for,
             strict=old.strict if strict is None else strict,
         )
         transaction.set_account(new)

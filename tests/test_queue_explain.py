@@ -1,0 +1,122 @@
+"""Why a message waits, and what happened to it."""
+
+from __future__ import annotations
+
+from datetime import UTC, timedelta
+from pathlib import Path
+
+from support.receiver import Receiver
+from support.stage import MAIL, Stage, wait_until
+
+from mailqueue import Engine, Queue
+
+
+# --- explain -------------------------------------------------------------------------------------
+def gate(stage: Stage, message: int) -> tuple[str | None, str]:
+    explained = stage.queue.explain(message)
+    blocked = explained.blocked_by
+    return (None if blocked is None else blocked.value), explained.summary
+
+
+def test_explain_names_the_first_gate_that_is_shut(stage: Stage, receiver: Receiver) -> None:
+    [message] = stage.submit("greylist@example.com")
+    stage.queue.hold(message, reason="odd", actor="anna")
+    assert gate(stage, message) == ("hold", "on hold by hand (python:anna: odd)")
+    assert stage.queue.explain(message).earliest_attempt_at is None
+    rule = stage.queue.hold_rules.add(reason="all")
+    assert f"by rule {rule.id} (python: all)" in gate(stage, message)[1]
+    stage.queue.hold_rules.remove(rule.id)
+    stage.queue.release(message)
+    assert gate(stage, message)[0] == "transport"
+    stage.relay(receiver.port)
+    assert gate(stage, message) == ("engine", "no engine is running")
+    assert stage.queue.explain(message).transport == "relay"
+
+
+def test_explain_tells_of_the_wait_after_a_reply(stage: Stage, receiver: Receiver) -> None:
+    stage.relay(receiver.port)
+    [message] = stage.submit("greylist@example.com")
+    stage.deliver()
+    kind, summary = gate(stage, message)
+    assert kind == "backoff"
+    assert "after attempt 1: 451 4.7.1 Greylisted, please try again later" in summary
+    explained = stage.queue.explain(message)
+    shut = next(each for each in explained.gates if not each.open)
+    assert shut.until == stage.show(message).next_attempt_at
+    stage.clock.advance(timedelta(hours=1))
+    assert gate(stage, message)[0] == "engine"
+
+
+def test_explain_tells_that_a_message_is_not_yet_due(stage: Stage, receiver: Receiver) -> None:
+    stage.relay(receiver.port)
+    [message] = stage.submit("ben@example.com")
+    stage.clock.advance(timedelta(minutes=-1))  # another machine's clock may be behind
+    kind, summary = gate(stage, message)
+    assert (kind, summary) == ("not_due", "not due before 2027-01-15 08:00:00Z")
+
+
+def test_explain_tells_of_a_running_attempt(tmp_path: Path, receiver: Receiver) -> None:
+    receiver.final_delay = 0.3
+    with Queue(tmp_path / "running.db") as queue:
+        queue.transports.add("relay", kind="relay", host="127.0.0.1", port=receiver.port)
+        engine = Engine(queue)
+        engine.start()
+        message = queue.submit(MAIL).messages[0].id
+        receiver.wait(1)
+        explained = queue.explain(message)
+        assert explained.blocked_by == "lease"
+        assert "in delivery by the engine with pid" in explained.summary
+        wait_until(lambda: queue.show(message).state == "delivered")
+        assert queue.explain(message).gates == ()
+        engine.stop()
+        assert queue.explain(message).summary.startswith("delivered at 2")
+
+
+def test_explain_tells_that_nothing_blocks(tmp_path: Path) -> None:
+    """The engine is at work and has its hands full: its window is one message."""
+    with Receiver(final_delay=0.3) as receiver, Queue(tmp_path / "running.db") as queue:
+        queue.transports.add("relay", kind="relay", host="127.0.0.1", port=receiver.port)
+        engine = Engine(queue, window=1)
+        engine.start()
+        queue.submit(MAIL)
+        second = queue.submit(MAIL).messages[0].id
+        receiver.wait(1)
+        explained = queue.explain(second)
+        assert explained.blocked_by is None
+        assert explained.summary == "due now: the engine takes it at its next look"
+        assert explained.earliest_attempt_at is not None
+        engine.stop()
+
+
+def test_explain_tells_what_became_of_a_retired_message(stage: Stage, receiver: Receiver) -> None:
+    stage.relay(receiver.port)
+    [message] = stage.submit("unknown@example.com")
+    stage.deliver()
+    kind, summary = gate(stage, message)
+    assert kind is None
+    assert summary.startswith("failed at 2027-01-15 08:00:00Z: 550 5.1.1 No such user here")
+
+
+# --- events and notices --------------------------------------------------------------------------
+def test_events_and_notices_tell_the_story(stage: Stage, receiver: Receiver) -> None:
+    stage.relay(receiver.port)
+    [message] = stage.submit("unknown@example.com")
+    stage.queue.hold(message)
+    stage.queue.release(message)
+    stage.deliver()
+    events = stage.queue.events(message)
+    assert [each.event for each in events] == ["held", "released", "failed"]
+    assert events[-1].actor is None
+    assert events[-1].data == {"attempts": 1, "category": "mailbox_unknown", "status": "5.1.1"}
+    [notice] = stage.queue.notices(message)
+    assert (notice.id, notice.kind, notice.sent_as) == (events[-1].notice_id, "failed", None)
+    assert all(each.at.tzinfo is UTC for each in events)
+
+
+def test_an_account_that_wants_no_notices_has_events_only(stage: Stage, receiver: Receiver) -> None:
+    stage.relay(receiver.port)
+    stage.queue.accounts.set("default", notices="none")
+    [message] = stage.submit("unknown@example.com")
+    stage.deliver()
+    assert stage.queue.notices(message) == []
+    assert [each.event for each in stage.queue.events(message)] == ["failed"]
