@@ -1,4 +1,4 @@
-"""What a message needs and a server offers, and what MAIL says of it."""
+"""What a message needs and a server offers, and what MAIL and RCPT say of it."""
 
 import pytest
 from support.smtp_play import Play, envelope
@@ -46,6 +46,10 @@ def test_what_a_message_needs_and_the_server_lacks_is_a_refusal_of_our_own(needs
         (("DSN",), {"ret": "HDRS"}, "MAIL FROM:<a@sender.example> RET=HDRS"),
         ((), {"ret": "HDRS"}, "MAIL FROM:<a@sender.example>"),
         (("DSN",), {}, "MAIL FROM:<a@sender.example>"),
+        # RFC 3461 4.4: the value is xtext; 5.2.2 (a): nothing of it to a server without DSN
+        (("DSN",), {"envid": "order 1+1=2"}, "MAIL FROM:<a@sender.example> ENVID=order+201+2B1+3D2"),
+        (("DSN",), {"ret": "FULL", "envid": "x"}, "MAIL FROM:<a@sender.example> RET=FULL ENVID=x"),
+        ((), {"ret": "FULL", "envid": "x"}, "MAIL FROM:<a@sender.example>"),
     ],
 )
 def test_mail_says_what_the_server_understands(extensions, more, expected):
@@ -53,10 +57,72 @@ def test_mail_says_what_the_server_understands(extensions, more, expected):
     assert play.starts(**more) == expected + "\r\n"
 
 
+@pytest.mark.parametrize(
+    ("extensions", "more", "expected"),
+    [
+        (("DSN",), {}, "RCPT TO:<b@c.example>"),
+        (("DSN",), {"notify": ("SUCCESS,DELAY",)}, "RCPT TO:<b@c.example> NOTIFY=SUCCESS,DELAY"),
+        (
+            ("DSN",),
+            {"orcpt": ("rfc822;B+1@c.example",)},
+            "RCPT TO:<b@c.example> ORCPT=rfc822;B+2B1@c.example",
+        ),
+        (
+            ("DSN",),
+            {"notify": ("NEVER",), "orcpt": ("x400;/C=de/S=b c/",)},
+            "RCPT TO:<b@c.example> NOTIFY=NEVER ORCPT=x400;/C+3Dde/S+3Db+20c/",
+        ),
+        (("DSN",), {"notify": (None,), "orcpt": (None,)}, "RCPT TO:<b@c.example>"),
+        # RFC 3461 5.2.2 (a): not to a server that does not offer it
+        ((), {"notify": ("SUCCESS",), "orcpt": ("rfc822;b@c.example",)}, "RCPT TO:<b@c.example>"),
+        # RFC 6533 3: UTF-8 only under SMTPUTF8, else all of it in ASCII
+        (("DSN",), {"orcpt": ("utf-8;ü@c.example",)}, r"RCPT TO:<b@c.example> ORCPT=utf-8;\x{FC}@c.example"),
+        (
+            ("DSN", "SMTPUTF8"),
+            {"orcpt": ("utf-8;ü@c.example",)},
+            r"RCPT TO:<b@c.example> ORCPT=utf-8;\x{FC}@c.example",
+        ),
+        (
+            ("DSN", "SMTPUTF8"),
+            {"orcpt": ("utf-8;ü=1@c.example",), "smtputf8": True},
+            r"RCPT TO:<b@c.example> ORCPT=utf-8;ü\x{3D}1@c.example",
+        ),
+    ],
+)
+def test_rcpt_says_what_is_wished_for_where_the_server_takes_wishes(extensions, more, expected):
+    one_by_one = Play.ready(*extensions)
+    one_by_one.starts("b@c.example", **more)
+    assert one_by_one.says("250 2.1.0 ok") == expected + "\r\n"
+    assert expected + "\r\nDATA" in Play.ready("PIPELINING", *extensions).starts("b@c.example", **more)
+
+
+def test_each_recipient_has_wishes_of_its_own():
+    said = Play.ready("PIPELINING", "DSN").starts(
+        "a@c.example", "b@c.example", notify=("NEVER", None), orcpt=(None, "rfc822;B@c.example")
+    )
+    assert said.split("\r\n")[1:3] == [
+        "RCPT TO:<a@c.example> NOTIFY=NEVER",
+        "RCPT TO:<b@c.example> ORCPT=rfc822;B@c.example",
+    ]
+
+
 def test_addresses_in_other_scripts_go_out_as_utf8():
     play = Play.ready("PIPELINING", "SMTPUTF8")
     play.starts("пётр@почта.example", smtputf8=True)
     assert "RCPT TO:<пётр@почта.example>\r\n".encode() in play.sent
+
+
+@pytest.mark.parametrize(
+    "wish",
+    [{"ret": "FULL\r\nRSET"}, {"notify": ("NEVER\r\nRSET",)}, {"notify": ("",)}, {"notify": ("NEVER X=1",)}],
+)
+def test_wish_cannot_smuggle_a_command(wish):
+    with pytest.raises(ValueError, match="RET or NOTIFY"):
+        envelope(**wish)
+    assert "\n" not in Play.ready("DSN").starts(envid="a\r\nRSET").removesuffix("\r\n")
+    play = Play.ready("DSN")
+    play.starts(orcpt=("rfc822;b\r\nRSET",))
+    assert "\n" not in play.says("250 ok").removesuffix("\r\n")
 
 
 @pytest.mark.parametrize("address", ["a@b>\r\nRCPT TO:<evil@c", "a\n@b", "a\r@b", "a\0@b", "a\x7f@b"])
@@ -72,3 +138,7 @@ def test_envelope_refuses_what_cannot_be_said():
         Envelope(sender="", recipients=(), size=1)
     with pytest.raises(ValueError, match="smtputf8"):
         Envelope(sender="ä@b.example", recipients=("b@c.example",), size=1)
+    with pytest.raises(ValueError, match="wishes"):
+        Envelope(sender="", recipients=("b@c.example",), size=1, notify=("NEVER", None))
+    with pytest.raises(ValueError, match="wishes"):
+        Envelope(sender="", recipients=("b@c.example", "d@c.example"), size=1, orcpt=(None,))

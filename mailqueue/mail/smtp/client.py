@@ -339,9 +339,10 @@ class Client:
 
     def _send_group(self, envelope: Envelope) -> None:
         """Send all commands of a transaction at once; DATA must be the last (RFC 2920 3.1)."""
+        offered = self.capabilities
         lines = [
-            mail_command(envelope, self.capabilities),
-            *map(rcpt_command, envelope.recipients),
+            mail_command(envelope, offered),
+            *[rcpt_command(envelope, offered, number) for number in range(len(envelope.recipients))],
             "DATA\r\n",
         ]
         if self._dirty:
@@ -361,7 +362,7 @@ class Client:
         elif not transaction.mail.positive:
             self._finish()
         elif len(transaction.rcpt) < len(envelope.recipients):
-            self._command(Phase.RCPT, rcpt_command(envelope.recipients[len(transaction.rcpt)]))
+            self._command(Phase.RCPT, rcpt_command(envelope, self.capabilities, len(transaction.rcpt)))
         elif transaction.deliverable:
             self._command(Phase.DATA, "DATA\r\n")
         else:

@@ -3,7 +3,7 @@
 The rule: a message is never changed to fit and never sent where it does not; `lacks` says why.
 
 RFC 5321 4.1.1.1 (EHLO), 1870 (SIZE), 2920 (PIPELINING), 6152 (8BITMIME), 6531 (SMTPUTF8), 3461
-(DSN), 2034 (ENHANCEDSTATUSCODES), 3207 (STARTTLS).
+(DSN), 6533 3 (ORCPT of type utf-8), 2034 (ENHANCEDSTATUSCODES), 3207 (STARTTLS).
 """
 
 from __future__ import annotations
@@ -14,8 +14,10 @@ from dataclasses import dataclass
 
 from mailqueue.mail import codes
 from mailqueue.mail.reply import Reply
+from mailqueue.mail.wishes import envid_value, orcpt_value
 
 _CONTROL = re.compile("[\x00-\x1f\x7f]")
+_WORDS = re.compile(r"[A-Za-z]+(,[A-Za-z]+)*")
 _MAX_SIZE_DIGITS = 20  # RFC 1870 3
 
 
@@ -65,7 +67,8 @@ class Envelope:
 
     Raises:
         ValueError: there is no recipient; an address holds a control character (so that it could
-            add commands of its own), or is not ASCII though `smtputf8` is False.
+            add commands of its own), or is not ASCII though `smtputf8` is False; the wishes of
+            recipients are not as many as they, or a wish has other than letters and commas.
     """
 
     sender: str
@@ -80,10 +83,22 @@ class Envelope:
     """Whether an address or the header block has other than ASCII characters (RFC 6531 3.4)."""
     ret: str | None = None
     """'FULL' or 'HDRS': what a report should return; said only where DSN is offered. None: not said."""
+    envid: str | None = None
+    """The sender's name for the message, said only where DSN is offered. None: not said."""
+    notify: tuple[str | None, ...] = ()
+    """NOTIFY of each recipient ('NEVER', 'SUCCESS,DELAY'), said only where DSN is offered; None: not
+    said for that one. (): for none."""
+    orcpt: tuple[str | None, ...] = ()
+    """The original recipient of each, 'type;address'; None and () as for `notify`."""
 
     def __post_init__(self) -> None:
         if not self.recipients:
             raise ValueError("an envelope has at least one recipient")
+        if {len(self.notify), len(self.orcpt)} - {0, len(self.recipients)}:
+            raise ValueError("an envelope has wishes for each recipient, or for none")
+        for wish in (self.ret, *self.notify):
+            if wish is not None and not _WORDS.fullmatch(wish):
+                raise ValueError(f"{wish!r} is no value of RET or NOTIFY")
         for address in (self.sender, *self.recipients):
             if address.isascii() and address.isprintable():
                 continue  # nearly all
@@ -130,9 +145,23 @@ def mail_command(envelope: Envelope, capabilities: Capabilities) -> str:
         words.append("SMTPUTF8")
     if envelope.ret is not None and capabilities.dsn:
         words.append(f"RET={envelope.ret}")
+    if envelope.envid is not None and capabilities.dsn:
+        words.append(f"ENVID={envid_value(envelope.envid)}")
     return " ".join(words) + "\r\n"
 
 
-def rcpt_command(recipient: str) -> str:
-    """Return the RCPT command, CRLF included."""
-    return f"RCPT TO:<{recipient}>\r\n"
+def rcpt_command(envelope: Envelope, capabilities: Capabilities, number: int) -> str:
+    """Return the RCPT command of recipient `number`, from 0, with its wishes if the server takes any."""
+    command = f"RCPT TO:<{envelope.recipients[number]}>"
+    if capabilities.dsn and (envelope.notify or envelope.orcpt):
+        command += _wishes(envelope, capabilities, number)
+    return command + "\r\n"
+
+
+def _wishes(envelope: Envelope, capabilities: Capabilities, number: int) -> str:
+    notify = envelope.notify[number] if envelope.notify else None
+    orcpt = envelope.orcpt[number] if envelope.orcpt else None
+    words = "" if notify is None else f" NOTIFY={notify}"
+    if orcpt is not None:
+        words += f" ORCPT={orcpt_value(orcpt, smtputf8=envelope.smtputf8 and capabilities.smtputf8)}"
+    return words
