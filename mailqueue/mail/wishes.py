@@ -1,7 +1,7 @@
 r"""What a sender wishes to be told of a message: NOTIFY and ORCPT for each recipient, RET and ENVID for all.
 
 The rule: a wish is kept in one form, the one that a report shows, and encoded only where it goes into
-a command. Lists of NOTIFY are in capitals and in one order, so that equal wishes are equal texts.
+a command. Words of NOTIFY stand in one order, so that equal wishes are equal texts.
 
 RFC 3461 4 (the parameters), 5.2 (who tells what), RFC 6533 3 (addresses in UTF-8: `\x{FC}`).
 """
@@ -16,13 +16,13 @@ from typing import Final
 from mailqueue.errors import ParseError
 from mailqueue.mail.xtext import encode_unitext, encode_utf8_xtext, encode_xtext
 
-SUCCESS: Final = "SUCCESS"
+SUCCESS: Final = "success"
 """In NOTIFY: tell when it is delivered, or handed to a server that will not tell."""
-FAILURE: Final = "FAILURE"
+FAILURE: Final = "failure"
 """In NOTIFY: tell when it cannot be delivered."""
-DELAY: Final = "DELAY"
+DELAY: Final = "delay"
 """In NOTIFY: tell when it is late."""
-NEVER: Final = "NEVER"
+NEVER: Final = "never"
 """NOTIFY as a whole: tell nothing."""
 FULL: Final = "FULL"
 """RET: a notice of failure returns the whole message."""
@@ -51,16 +51,16 @@ def wants(notify: str | None, what: str) -> bool:
 
 
 def read_notify(wish: str | Iterable[str]) -> str:
-    """Return 'NEVER', or those of 'SUCCESS,FAILURE,DELAY' that are wished for.
+    """Return 'never', or those of 'success,failure,delay' that are wished for.
 
     Args:
         wish: words, or one text of words with commas between; capitals or not.
 
     Raises:
-        ParseError: a word that is none of these, none at all, or NEVER beside others.
+        ParseError: a word that is none of these, none at all, or `never` beside others.
     """
     given = wish.split(",") if isinstance(wish, str) else list(wish)
-    words = {word.strip().upper() for word in given if isinstance(word, str)}
+    words = {word.strip().lower() for word in given if isinstance(word, str)}
     if words == {NEVER}:
         return NEVER
     if NEVER in words:

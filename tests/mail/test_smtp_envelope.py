@@ -61,7 +61,7 @@ def test_mail_says_what_the_server_understands(extensions, more, expected):
     ("extensions", "more", "expected"),
     [
         (("DSN",), {}, "RCPT TO:<b@c.example>"),
-        (("DSN",), {"notify": ("SUCCESS,DELAY",)}, "RCPT TO:<b@c.example> NOTIFY=SUCCESS,DELAY"),
+        (("DSN",), {"notify": ("success,delay",)}, "RCPT TO:<b@c.example> NOTIFY=SUCCESS,DELAY"),
         (
             ("DSN",),
             {"orcpt": ("rfc822;B+1@c.example",)},
@@ -69,7 +69,7 @@ def test_mail_says_what_the_server_understands(extensions, more, expected):
         ),
         (
             ("DSN",),
-            {"notify": ("NEVER",), "orcpt": ("x400;/C=de/S=b c/",)},
+            {"notify": ("never",), "orcpt": ("x400;/C=de/S=b c/",)},
             "RCPT TO:<b@c.example> NOTIFY=NEVER ORCPT=x400;/C+3Dde/S+3Db+20c/",
         ),
         (("DSN",), {"notify": (None,), "orcpt": (None,)}, "RCPT TO:<b@c.example>"),
@@ -98,7 +98,7 @@ def test_rcpt_says_what_is_wished_for_where_the_server_takes_wishes(extensions, 
 
 def test_each_recipient_has_wishes_of_its_own():
     said = Play.ready("PIPELINING", "DSN").starts(
-        "a@c.example", "b@c.example", notify=("NEVER", None), orcpt=(None, "rfc822;B@c.example")
+        "a@c.example", "b@c.example", notify=("never", None), orcpt=(None, "rfc822;B@c.example")
     )
     assert said.split("\r\n")[1:3] == [
         "RCPT TO:<a@c.example> NOTIFY=NEVER",

@@ -24,13 +24,13 @@ from mailqueue.mail.xtext import decode_utf8, decode_xtext
 @pytest.mark.parametrize(
     ("wish", "kept"),
     [
-        ("never", "NEVER"),
-        (["Never"], "NEVER"),
-        ("success", "SUCCESS"),
-        ("delay,failure", "FAILURE,DELAY"),
-        ("DELAY, Failure ,success", "SUCCESS,FAILURE,DELAY"),
-        (("failure", "failure"), "FAILURE"),
-        ({"success"}, "SUCCESS"),
+        ("never", "never"),
+        (["NEVER"], "never"),
+        ("success", "success"),
+        ("delay,failure", "failure,delay"),
+        ("DELAY, Failure ,success", "success,failure,delay"),
+        (("failure", "failure"), "failure"),
+        ({"success"}, "success"),
     ],
 )
 def test_notify_is_kept_in_one_form(wish, kept):
@@ -51,16 +51,16 @@ def test_what_is_no_list_of_notify_is_refused(wish):
     ("notify", "success", "failure", "delay"),
     [
         (None, False, True, True),  # RFC 3461 4.1, the last paragraph
-        ("NEVER", False, False, False),
-        ("SUCCESS", True, False, False),
-        ("FAILURE", False, True, False),
-        ("DELAY", False, False, True),
-        ("SUCCESS,DELAY", True, False, True),
-        ("SUCCESS,FAILURE,DELAY", True, True, True),
+        ("never", False, False, False),
+        ("success", True, False, False),
+        ("failure", False, True, False),
+        ("delay", False, False, True),
+        ("success,delay", True, False, True),
+        ("success,failure,delay", True, True, True),
     ],
 )
 def test_what_the_sender_wants_to_be_told(notify, success, failure, delay):
-    assert [wants(notify, what) for what in ("SUCCESS", "FAILURE", "DELAY")] == [success, failure, delay]
+    assert [wants(notify, what) for what in ("success", "failure", "delay")] == [success, failure, delay]
 
 
 def test_ret_is_full_or_hdrs():

@@ -86,7 +86,7 @@ class Envelope:
     envid: str | None = None
     """The sender's name for the message, said only where DSN is offered. None: not said."""
     notify: tuple[str | None, ...] = ()
-    """NOTIFY of each recipient ('NEVER', 'SUCCESS,DELAY'), said only where DSN is offered; None: not
+    """NOTIFY of each recipient ('never', 'success,delay'), said only where DSN is offered; None: not
     said for that one. (): for none."""
     orcpt: tuple[str | None, ...] = ()
     """The original recipient of each, 'type;address'; None and () as for `notify`."""
@@ -161,7 +161,7 @@ def rcpt_command(envelope: Envelope, capabilities: Capabilities, number: int) ->
 def _wishes(envelope: Envelope, capabilities: Capabilities, number: int) -> str:
     notify = envelope.notify[number] if envelope.notify else None
     orcpt = envelope.orcpt[number] if envelope.orcpt else None
-    words = "" if notify is None else f" NOTIFY={notify}"
+    words = "" if notify is None else f" NOTIFY={notify.upper()}"
     if orcpt is not None:
         words += f" ORCPT={orcpt_value(orcpt, smtputf8=envelope.smtputf8 and capabilities.smtputf8)}"
     return words
