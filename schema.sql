@@ -1,4 +1,4 @@
--- The whole schema of mailqueue, version 1, readable from top to bottom.
+-- The whole schema of mailqueue, version 2, readable from top to bottom.
 --
 -- Every table is called mailqueue_..., so that all of them can live in an application's own database
 -- and join its transactions. Nothing here relies on triggers or on cascades of foreign keys.
@@ -11,7 +11,7 @@
 -- Facts about these tables themselves, one row each:
 --   schema    value = the version of this schema
 --   wake      value rises with each commit that gives an engine something to look at
---   settings  value rises with each change of accounts, transports, routes, schedules or hold rules
+--   settings  value rises with each change of accounts, transports, routes, schedules, hold or reply rules
 --   active    value = how many messages have not retired
 --   held      value = how many of them are on hold
 --   log:N     value = when schema version N was reached, note = by which release
@@ -33,29 +33,39 @@ CREATE TABLE mailqueue_account (
     created_at   INTEGER NOT NULL
 );
 
--- A way out: to the receivers' own MX hosts, to one relay, or to a refusal.
+-- A way out: to the receivers' own MX hosts, to one host that takes everything, or to a refusal.
 CREATE TABLE mailqueue_transport (
     id            INTEGER PRIMARY KEY AUTOINCREMENT,
     name          TEXT    NOT NULL UNIQUE,
-    kind          TEXT    NOT NULL CHECK (kind IN ('direct', 'relay', 'fail')),
-    host          TEXT,            -- relay: name or address of the next hop; else NULL
-    port          INTEGER NOT NULL DEFAULT 25, -- relay and direct: TCP port of the next hop
-    tls           TEXT    NOT NULL DEFAULT 'opportunistic' CHECK (tls IN ('opportunistic', 'none')),
+    kind          TEXT    NOT NULL CHECK (kind IN ('direct', 'relay', 'submission', 'submissions', 'fail')),
+    host          TEXT,            -- relay, submission, submissions: name or address of the next hop; else NULL
+    port          INTEGER NOT NULL DEFAULT 25, -- all but fail: TCP port of the next hop
+    tls           TEXT    NOT NULL DEFAULT 'opportunistic' -- 'required': TLS or no delivery; 'verified': with a certificate valid for the host's name
+                  CHECK (tls IN ('opportunistic', 'none', 'required', 'verified')),
+    username      TEXT,            -- for AUTH; NULL: no AUTH
+    password      TEXT,            -- as it is: whoever may read this file may read it; NULL: no AUTH
+    auth          TEXT             -- the mechanism to use; NULL: the best that both sides know
+                  CHECK (auth IN ('SCRAM-SHA-256', 'CRAM-MD5', 'PLAIN', 'LOGIN')),
+    ca_file       TEXT,            -- certificates that others must be signed by, PEM; NULL: those of the system
     allow_private INTEGER NOT NULL DEFAULT 0 CHECK (allow_private IN (0, 1)), -- direct: also loopback and private addresses from DNS
     reply         TEXT,            -- fail: the reply it answers, e.g. '550 5.7.1 not from here'; else NULL
     is_default    INTEGER NOT NULL DEFAULT 0 CHECK (is_default IN (0, 1)), -- 1: takes what no route matches
     created_at    INTEGER NOT NULL,
-    CHECK ((kind = 'relay') = (host IS NOT NULL)),
-    CHECK ((kind = 'fail') = (reply IS NOT NULL))
+    CHECK ((kind IN ('relay', 'submission', 'submissions')) = (host IS NOT NULL)),
+    CHECK ((kind = 'fail') = (reply IS NOT NULL)),
+    CHECK ((username IS NULL) = (password IS NULL))
 );
 CREATE UNIQUE INDEX mailqueue_transport_default ON mailqueue_transport (is_default) WHERE is_default = 1;
 
--- Which mail takes which transport: the first match in the order of position, then id.
+-- Which mail takes which transport, the first match: routes of an account first, then those that name a domain, then
+-- the others; among these by position, then id.
 CREATE TABLE mailqueue_route (
     id               INTEGER PRIMARY KEY AUTOINCREMENT,
     position         INTEGER NOT NULL DEFAULT 0,
+    account_id       INTEGER REFERENCES mailqueue_account (id), -- NULL: any
     sender_domain    TEXT,         -- NULL: any; with a leading dot: its subdomains too
     recipient_domain TEXT,         -- NULL: any; with a leading dot: its subdomains too
+    min_attempts     INTEGER NOT NULL DEFAULT 0 CHECK (min_attempts >= 0), -- only messages whose attempts have failed so often at least
     transport_id     INTEGER NOT NULL REFERENCES mailqueue_transport (id),
     created_at       INTEGER NOT NULL
 );
@@ -83,6 +93,19 @@ CREATE TABLE mailqueue_hold_rule (
     created_at       INTEGER NOT NULL,
     last_message_id  INTEGER NOT NULL, -- the highest message id when it was made: those up to here are marked in steps
     marked_through   INTEGER NOT NULL DEFAULT 0 -- queued messages up to this id have been looked at
+);
+
+-- What replies mean, as the operator says: these rules are asked by position, then id, before the shipped ones.
+CREATE TABLE mailqueue_reply_rule (
+    id         INTEGER PRIMARY KEY AUTOINCREMENT,
+    position   INTEGER NOT NULL DEFAULT 0,
+    pattern    TEXT    NOT NULL,   -- regular expression, searched in the whole text of the reply
+    code       TEXT,               -- '450', '4??', '5*' ...; NULL: any reply code
+    category   TEXT    NOT NULL,   -- mailqueue.model.attempt.Category
+    permanent  INTEGER CHECK (permanent IN (0, 1)), -- NULL: as the code says; 0: it is tried again; 1: it is not
+    note       TEXT    NOT NULL DEFAULT '', -- why, for people
+    actor      TEXT    NOT NULL,   -- who made it
+    created_at INTEGER NOT NULL
 );
 
 -- Engines at work. A claim belongs to an engine; when its engine is dead, the claim returns to the queue.
@@ -138,7 +161,9 @@ CREATE TABLE mailqueue_submission (
     utf8_header  INTEGER NOT NULL CHECK (utf8_header IN (0, 1)), -- the header has octets above 127
     notice_for   INTEGER,          -- the submission this is a delivery notice for; NULL: ordinary mail
     actor        TEXT    NOT NULL, -- who submitted it
-    submitted_at INTEGER NOT NULL
+    submitted_at INTEGER NOT NULL,
+    envid        TEXT,             -- ENVID of MAIL FROM (RFC 3461 4.4), decoded; NULL: none
+    ret          TEXT CHECK (ret IN ('FULL', 'HDRS')) -- RET of MAIL FROM (RFC 3461 4.3); NULL: not said
 );
 
 -- Idempotency keys: written with their submission, kept at least 24 hours, whatever happens to the submission's history.
@@ -174,6 +199,8 @@ CREATE TABLE mailqueue_message (
     warn_at         INTEGER,        -- a delay notice is owed then; NULL: never tried yet, none wanted, or given
     last_error      TEXT,           -- what the last attempt came to, in a line; NULL: none failed yet
     retired_at      INTEGER,        -- NULL: in the queue
+    notify          TEXT,           -- NOTIFY of RCPT TO (RFC 3461 4.1): 'never', or some of success,failure,delay; NULL: not said
+    orcpt           TEXT,           -- ORCPT of RCPT TO (RFC 3461 4.2), 'rfc822;b@example.org', decoded; NULL: none
     CHECK ((state = 'queued' OR state = 'claimed') = (retired_at IS NULL)),
     CHECK ((state = 'claimed') = (engine_id IS NOT NULL)),
     CHECK ((state = 'claimed') = (claimed_at IS NOT NULL)),
@@ -250,7 +277,7 @@ CREATE INDEX mailqueue_event_message ON mailqueue_event (message_id);
 CREATE TABLE mailqueue_notice (
     id            INTEGER PRIMARY KEY AUTOINCREMENT,
     submission_id INTEGER NOT NULL REFERENCES mailqueue_submission (id),
-    kind          TEXT    NOT NULL CHECK (kind IN ('failed', 'delayed')),
+    kind          TEXT    NOT NULL CHECK (kind IN ('failed', 'delayed', 'delivered', 'relayed', 'expanded')),
     at            INTEGER NOT NULL,
     content       BLOB    NOT NULL, -- the whole notice
     sent_as       INTEGER          -- the submission that carries it to the sender; NULL: it is only kept
@@ -258,6 +285,6 @@ CREATE TABLE mailqueue_notice (
 CREATE INDEX mailqueue_notice_submission ON mailqueue_notice (submission_id);
 
 -- The rows that are there from the start.
-INSERT INTO mailqueue_meta (key, value) VALUES ('schema', 1), ('wake', 0), ('settings', 1), ('active', 0), ('held', 0);
-INSERT INTO mailqueue_meta (key, value) VALUES ('log:1', CAST(strftime('%s', 'now') AS INTEGER) * 1000000);
+INSERT INTO mailqueue_meta (key, value) VALUES ('schema', 2), ('wake', 0), ('settings', 1), ('active', 0), ('held', 0);
+INSERT INTO mailqueue_meta (key, value) VALUES ('log:2', CAST(strftime('%s', 'now') AS INTEGER) * 1000000);
 INSERT INTO mailqueue_account (name, created_at) VALUES ('default', CAST(strftime('%s', 'now') AS INTEGER) * 1000000);

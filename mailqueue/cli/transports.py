@@ -41,7 +41,7 @@ def list_(face: Face) -> None:
 
 def _target(found: Transport) -> str:
     match found.kind:
-        case TransportKind.RELAY:
+        case TransportKind.RELAY | TransportKind.SUBMISSION | TransportKind.SUBMISSIONS:
             return f"{found.host}:{found.port}"
         case TransportKind.FAIL:
             return f"answers {found.reply}"

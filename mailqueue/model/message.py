@@ -49,6 +49,10 @@ class NewMessage:
     """Microseconds UTC."""
     holds: tuple[int, ...] = ()
     """Ids of the hold rules that hold it from the start."""
+    notify: str | None = None
+    """NOTIFY (RFC 3461 4.1): 'never', or some of 'success,failure,delay'. None: not said."""
+    orcpt: str | None = None
+    """ORCPT (RFC 3461 4.2), 'rfc822;b@example.org', decoded. None: none."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,6 +83,10 @@ class NewSubmission:
     idempotency: Idempotency | None = None
     notice_for: int | None = None
     """The submission this is a delivery notice for. None: ordinary mail."""
+    envid: str | None = None
+    """ENVID (RFC 3461 4.4), decoded. None: none."""
+    ret: str | None = None
+    """RET (RFC 3461 4.3), 'FULL' or 'HDRS'. None: not said."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -123,6 +131,14 @@ class Claimed:
     """Microseconds UTC: when a delay notice is owed. None: none is."""
     uncertain: bool
     """An earlier attempt was uncertain or interrupted: the receiver may have it already."""
+    notify: str | None = None
+    """NOTIFY (RFC 3461 4.1): 'never', or some of 'success,failure,delay'. None: not said."""
+    orcpt: str | None = None
+    """ORCPT (RFC 3461 4.2), 'rfc822;b@example.org', decoded. None: none."""
+    envid: str | None = None
+    """ENVID of its submission (RFC 3461 4.4), decoded. None: none."""
+    ret: str | None = None
+    """RET of its submission (RFC 3461 4.3), 'FULL' or 'HDRS'. None: not said."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

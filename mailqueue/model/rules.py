@@ -1,10 +1,12 @@
-"""What steers mail: hold rules, transports, routes."""
+"""What steers mail: hold rules, transports, routes, reply rules."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
+
+from mailqueue.model.attempt import Category
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,9 +55,18 @@ class TransportKind(StrEnum):
     DIRECT = "direct"
     """To the MX hosts of the recipient's domain (RFC 5321 5.1)."""
     RELAY = "relay"
-    """To one host that takes everything."""
+    """To one host that takes everything, by SMTP as servers speak it among themselves."""
+    SUBMISSION = "submission"
+    """To one host that takes everything from those it knows: port 587, STARTTLS (RFC 6409)."""
+    SUBMISSIONS = "submissions"
+    """The same by TLS from the first octet: port 465 (RFC 8314 3.3)."""
     FAIL = "fail"
     """Nowhere: answers with a given reply."""
+
+    @property
+    def names_host(self) -> bool:
+        """Whether a transport of this kind names its next hop."""
+        return self in (TransportKind.RELAY, TransportKind.SUBMISSION, TransportKind.SUBMISSIONS)
 
 
 class Tls(StrEnum):
@@ -64,6 +75,20 @@ class Tls(StrEnum):
     OPPORTUNISTIC = "opportunistic"
     """STARTTLS where offered, the clear where it is not or fails (RFC 7435)."""
     NONE = "none"
+    """Always the clear."""
+    REQUIRED = "required"
+    """TLS, or no delivery; any certificate will do."""
+    VERIFIED = "verified"
+    """TLS with a certificate that is valid for the host's name, or no delivery."""
+
+
+class AuthMechanism(StrEnum):
+    """How a client proves who it is (RFC 4954)."""
+
+    SCRAM_SHA_256 = "SCRAM-SHA-256"
+    CRAM_MD5 = "CRAM-MD5"
+    PLAIN = "PLAIN"
+    LOGIN = "LOGIN"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,11 +102,19 @@ class Transport:
     kind: TransportKind
     """How it delivers."""
     host: str | None = None
-    """relay: name or address of the next hop. None for the other kinds."""
+    """relay, submission, submissions: name or address of the next hop. None for the other kinds."""
     port: int = 25
     """TCP port of the next hop."""
     tls: Tls = Tls.OPPORTUNISTIC
     """Whether TLS is used."""
+    username: str | None = None
+    """Who we are to the next hop. None: no AUTH."""
+    password: str | None = field(default=None, repr=False)
+    """None: no AUTH. Neither logged nor shown."""
+    auth: AuthMechanism | None = None
+    """How we prove it. None: the best mechanism that both sides know."""
+    ca_file: str | None = None
+    """Path of the certificates (PEM) that the next hop's must be signed by. None: those of the system."""
     allow_private: bool = False
     """direct: deliver to loopback and private addresses that DNS gave, too."""
     reply: str | None = None
@@ -92,15 +125,47 @@ class Transport:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Route:
-    """Sends matching mail by a transport. The first match counts, by position, then id."""
+    """Sends matching mail by a transport: the first route does of which every criterion that is set matches.
+
+    Those of an account are tried first, then those that name a domain, then the others; among
+    these they go by position, then id.
+    """
 
     id: int
     """Of the route."""
     position: int
     """Lower ones are tried first."""
+    account_id: int | None = None
+    """None: any."""
     sender_domain: str | None
     """None: any. With a leading dot: its subdomains too."""
     recipient_domain: str | None
     """None: any. With a leading dot: its subdomains too."""
+    min_attempts: int = 0
+    """Only for messages of which at least so many attempts have failed: a way out of trouble."""
     transport: str
     """Name."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReplyRule:
+    """Says what a reply means: the first that matches does, by position, then id, before the shipped ones."""
+
+    id: int
+    """Of the rule."""
+    position: int
+    """Lower ones are asked first."""
+    pattern: str
+    """Regular expression, searched in the whole text of the reply."""
+    code: str | None
+    """'450', '4??', '5*' ... None: any reply code."""
+    category: Category
+    """What the reply means."""
+    permanent: bool | None
+    """None: as the code says. False: it is tried again. True: it is not."""
+    note: str
+    """Why, for people; may be empty."""
+    actor: str
+    """Who made it."""
+    created_at: datetime
+    """When."""

@@ -91,7 +91,7 @@ def destination_of(transport: Transport, domain: str) -> str:
     match transport.kind:
         case TransportKind.DIRECT:
             return domain
-        case TransportKind.RELAY:
+        case TransportKind.RELAY | TransportKind.SUBMISSION | TransportKind.SUBMISSIONS:
             host = f"[{transport.host}]" if ":" in (transport.host or "") else transport.host
             return f"{host}:{transport.port}"
         case TransportKind.FAIL:

@@ -1,4 +1,4 @@
-"""Accounts, transports, routes, schedules.
+"""Accounts, transports, routes, reply rules, schedules.
 
 The one rule: every change raises the version of the settings, so that every process has it within a
 second.
@@ -11,7 +11,7 @@ from typing import Any
 
 from mailqueue.errors import Conflict, NotFound
 from mailqueue.model.account import Account
-from mailqueue.model.rules import Route, Transport
+from mailqueue.model.rules import ReplyRule, Route, Transport
 from mailqueue.model.schedule import Schedule, format_delays
 from mailqueue.store.batch import Batch
 from mailqueue.store.queries import query
@@ -48,6 +48,10 @@ def _transport_row(transport: Transport) -> tuple[Any, ...]:
         transport.host,
         transport.port,
         transport.tls.value,
+        transport.username,
+        transport.password,
+        transport.auth and transport.auth.value,
+        transport.ca_file,
         int(transport.allow_private),
         transport.reply,
         int(transport.is_default),
@@ -97,7 +101,8 @@ def add_route(batch: Batch, route: Route, now: int) -> Route:
     transport = batch.settings().transports.get(route.transport)
     if transport is None:
         raise NotFound(f"there is no transport {route.transport!r}")
-    values = (route.position, route.sender_domain, route.recipient_domain, transport.id, now)
+    criteria = (route.position, route.account_id, route.sender_domain, route.recipient_domain)
+    values = (*criteria, route.min_attempts, transport.id, now)
     return replace(route, id=_change(batch, "insert_route", *values))
 
 
@@ -106,6 +111,23 @@ def remove_route(batch: Batch, route_id: int) -> None:
     if all(route.id != route_id for route in batch.settings().routes):
         raise NotFound(f"there is no route {route_id}")
     _change(batch, "delete_route", route_id)
+
+
+def add_reply_rule(batch: Batch, rule: ReplyRule, now: int) -> ReplyRule:
+    """Store a reply rule."""
+    permanent = None if rule.permanent is None else int(rule.permanent)
+    values = (rule.position, rule.pattern, rule.code, rule.category.value, permanent, rule.note, rule.actor)
+    made = _change(batch, "insert_reply_rule", *values, now)
+    return next(each for each in batch.settings().reply_rules if each.id == made)
+
+
+def remove_reply_rule(batch: Batch, rule_id: int) -> ReplyRule:
+    """Remove a reply rule and return it. Raises NotFound."""
+    found = next((each for each in batch.settings().reply_rules if each.id == rule_id), None)
+    if found is None:
+        raise NotFound(f"there is no reply rule {rule_id}")
+    _change(batch, "delete_reply_rule", rule_id)
+    return found
 
 
 def add_schedule(batch: Batch, schedule: Schedule, now: int) -> None:

@@ -22,7 +22,7 @@ from mailqueue.model.engine import EngineInfo, Identity
 from mailqueue.model.events import Event, Notice
 from mailqueue.model.filters import Filter, Page
 from mailqueue.model.message import Claimed, Message, NewSubmission, Submission
-from mailqueue.model.rules import HoldRule, Route, Transport
+from mailqueue.model.rules import HoldRule, ReplyRule, Route, Transport
 from mailqueue.model.schedule import Schedule
 from mailqueue.model.settings import Settings
 from mailqueue.model.settlement import NewNotice, Settlement
@@ -228,6 +228,14 @@ class Transaction(Protocol):
 
     def remove_route(self, route_id: int) -> None:
         """Remove a route. Raises NotFound."""
+        ...
+
+    def add_reply_rule(self, rule: ReplyRule, now: int) -> ReplyRule:
+        """Store a reply rule (its id and time are ignored)."""
+        ...
+
+    def remove_reply_rule(self, rule_id: int) -> ReplyRule:
+        """Remove a reply rule and return it. Raises NotFound."""
         ...
 
     def add_schedule(self, schedule: Schedule, now: int) -> None:

@@ -24,7 +24,7 @@ from mailqueue.store.submit import add_mark, count_marks
 _LOOKS = 64
 """Destinations beyond its limit that a claim looks at, should it find nothing at some."""
 
-_EXEMPT = 17  # where exempt_through stands in a row of claim_candidates
+_EXEMPT = 21  # where exempt_through stands in a row of claim_candidates
 
 _Row = list[Any]
 

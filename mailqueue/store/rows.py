@@ -19,7 +19,7 @@ from mailqueue.model.engine import EngineInfo, Identity
 from mailqueue.model.events import Event, EventKind, Notice, NoticeKind
 from mailqueue.model.lifecycle import State
 from mailqueue.model.message import Claimed, Hold, Message, NewSubmission, Submission, SubmittedMessage
-from mailqueue.model.rules import HoldRule, Route, Tls, Transport, TransportKind
+from mailqueue.model.rules import AuthMechanism, HoldRule, ReplyRule, Route, Tls, Transport, TransportKind
 from mailqueue.model.schedule import Schedule, parse_delays
 from mailqueue.model.settlement import NewEvent, Settlement
 
@@ -47,7 +47,7 @@ def account(row: Row) -> Account:
 
 def transport(row: Row) -> Transport:
     """Return the transport of a row of `all_transports`."""
-    identity, name, kind, host, port, tls, allow_private, reply, is_default = row
+    identity, name, kind, host, port, tls, username, password, auth, ca_file, private, reply, default = row
     return Transport(
         id=identity,
         name=name,
@@ -55,20 +55,26 @@ def transport(row: Row) -> Transport:
         host=host,
         port=port,
         tls=Tls(tls),
-        allow_private=bool(allow_private),
+        username=username,
+        password=password,
+        auth=None if auth is None else AuthMechanism(auth),
+        ca_file=ca_file,
+        allow_private=bool(private),
         reply=reply,
-        is_default=bool(is_default),
+        is_default=bool(default),
     )
 
 
 def route(row: Row) -> Route:
     """Return the route of a row of `all_routes`."""
-    identity, position, sender_domain, recipient_domain, transport_name = row
+    identity, position, owner, sender_domain, recipient_domain, min_attempts, transport_name = row
     return Route(
         id=identity,
         position=position,
+        account_id=owner,
         sender_domain=sender_domain,
         recipient_domain=recipient_domain,
+        min_attempts=min_attempts,
         transport=transport_name,
     )
 
@@ -97,6 +103,22 @@ def hold_rule(row: Row) -> HoldRule:
     )
 
 
+def reply_rule(row: Row) -> ReplyRule:
+    """Return the reply rule of a row of `all_reply_rules`."""
+    identity, position, pattern, code, category, permanent, note, actor, made = row
+    return ReplyRule(
+        id=identity,
+        position=position,
+        pattern=pattern,
+        code=code,
+        category=Category(category),
+        permanent=None if permanent is None else bool(permanent),
+        note=note,
+        actor=actor,
+        created_at=to_datetime(made),
+    )
+
+
 # --- submissions ------------------------------------------------------------------------------
 def submission_row(identity: int, content_id: int, new: NewSubmission) -> tuple[Any, ...]:
     """Return the row of `insert_submission`."""
@@ -112,6 +134,8 @@ def submission_row(identity: int, content_id: int, new: NewSubmission) -> tuple[
         new.notice_for or 0,
         new.actor,
         new.submitted_at,
+        new.envid or "",
+        new.ret or "",
     )
 
 
@@ -163,6 +187,10 @@ def claimed(row: Row, *, engine_id: int, uncertain: bool) -> Claimed:
         is_notice=row[14] is not None,
         submitted_at=row[15],
         size=row[16],
+        notify=row[17],
+        orcpt=row[18],
+        envid=row[19],
+        ret=row[20],
         uncertain=uncertain,
     )
 

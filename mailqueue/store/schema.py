@@ -16,7 +16,7 @@ from types import MappingProxyType
 from mailqueue.errors import SchemaNewer, SchemaOutdated
 from mailqueue.store.queries import query
 
-VERSION = 1
+VERSION = 2
 """The version of the schema that this code reads and writes."""
 
 _STEPS: Mapping[int, Callable[[sqlite3.Cursor], None]] = MappingProxyType({})

@@ -67,6 +67,8 @@ def _add_message(batch: Batch, submission_id: int, new: NewSubmission, each: New
             each.fallback,
             each.schedule,
             each.give_up_at,
+            each.notify or "",
+            each.orcpt or "",
         ),
     )
     batch.active += 1

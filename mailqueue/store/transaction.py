@@ -10,7 +10,7 @@ from mailqueue.model.account import Account
 from mailqueue.model.engine import Identity
 from mailqueue.model.filters import Filter
 from mailqueue.model.message import Claimed, NewSubmission, Submission
-from mailqueue.model.rules import HoldRule, Route, Transport
+from mailqueue.model.rules import HoldRule, ReplyRule, Route, Transport
 from mailqueue.model.schedule import Schedule
 from mailqueue.model.settings import Settings
 from mailqueue.model.settlement import NewNotice, Settlement
@@ -106,6 +106,12 @@ class SqliteTransaction:
 
     def remove_route(self, route_id: int) -> None:
         admin.remove_route(self.batch, route_id)
+
+    def add_reply_rule(self, rule: ReplyRule, now: int) -> ReplyRule:
+        return admin.add_reply_rule(self.batch, rule, now)
+
+    def remove_reply_rule(self, rule_id: int) -> ReplyRule:
+        return admin.remove_reply_rule(self.batch, rule_id)
 
     def add_schedule(self, schedule: Schedule, now: int) -> None:
         admin.add_schedule(self.batch, schedule, now)

@@ -38,7 +38,7 @@ Opener = Callable[..., Store]
 # --- plans ------------------------------------------------------------------------------------
 ALIASES_OF_SMALL = {
     *("mailqueue_account", "mailqueue_transport", "mailqueue_schedule", "mailqueue_hold_rule"),
-    *("mailqueue_engine", "route", "account"),
+    *("mailqueue_engine", "mailqueue_reply_rule", "route", "account"),
     *("done", "again"),  # the rows handed in
 }
 WALKED_WHOLE = {"counts": "mailqueue_message_claimed"}  # what is being delivered at this moment

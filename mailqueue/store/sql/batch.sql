@@ -11,13 +11,13 @@ VALUES (?, ?, ?, ?, ?)
 
 -- name: insert_submission
 INSERT INTO mailqueue_submission (id, account_id, content_id, sender, message_id, subject, eight_bit, utf8_header,
-    notice_for, actor, submitted_at)
-VALUES (?, ?, ?, ?, ?, ?, ?, ?, nullif(?, 0), ?, ?)
+    notice_for, actor, submitted_at, envid, ret)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, nullif(?, 0), ?, ?, nullif(?, ''), nullif(?, ''))
 
 -- name: insert_message
 INSERT INTO mailqueue_message (id, submission_id, account_id, recipient, domain, state, holds, next_attempt_at,
-    fallback, schedule, give_up_at)
-VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+    fallback, schedule, give_up_at, notify, orcpt)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, nullif(?, ''), nullif(?, ''))
 
 -- name: insert_hold
 INSERT INTO mailqueue_hold (message_id, rule_id, since_at, actor, reason)

@@ -11,12 +11,14 @@ SELECT json_group_array(json_array(due_at, turn, domain)) FROM (
 -- The oldest due messages at each of some destinations, so many at each.
 -- name: claim_candidates
 SELECT json_group_array(json_array(id, submission_id, account_id, recipient, domain, attempts, claim, schedule,
-    give_up_at, warn_at, content_id, sender, eight_bit, utf8_header, notice_for, submitted_at, size, exempt_through))
+    give_up_at, warn_at, content_id, sender, eight_bit, utf8_header, notice_for, submitted_at, size, notify, orcpt,
+    envid, ret, exempt_through))
 FROM (
     SELECT message.id, message.submission_id, message.account_id, message.recipient, message.domain,
         message.attempts, message.claim, message.schedule, message.give_up_at, message.warn_at,
         submission.content_id, submission.sender, submission.eight_bit, submission.utf8_header,
-        submission.notice_for, submission.submitted_at, content.size, message.exempt_through
+        submission.notice_for, submission.submitted_at, content.size, message.notify, message.orcpt,
+        submission.envid, submission.ret, message.exempt_through
     FROM json_each(?) AS place
     CROSS JOIN mailqueue_message AS message ON message.id IN (
         SELECT due.id FROM mailqueue_message AS due

@@ -24,7 +24,8 @@ SELECT DISTINCT submission_id FROM (
 SELECT message.id, message.submission_id, message.account_id, message.recipient, message.domain,
     message.attempts, message.claim, message.schedule, message.give_up_at, message.warn_at,
     submission.content_id, submission.sender, submission.eight_bit, submission.utf8_header,
-    submission.notice_for, submission.submitted_at, content.size
+    submission.notice_for, submission.submitted_at, content.size, message.notify, message.orcpt,
+    submission.envid, submission.ret
 FROM mailqueue_message AS message
 JOIN mailqueue_submission AS submission ON submission.id = message.submission_id
 JOIN mailqueue_content AS content ON content.id = submission.content_id

@@ -7,13 +7,16 @@ SELECT value FROM mailqueue_meta WHERE key = 'settings'
 SELECT id, name, notices, schedule, retention, keep_content, strict FROM mailqueue_account ORDER BY id
 
 -- name: all_transports
-SELECT id, name, kind, host, port, tls, allow_private, reply, is_default FROM mailqueue_transport ORDER BY id
+SELECT id, name, kind, host, port, tls, username, password, auth, ca_file, allow_private, reply, is_default
+FROM mailqueue_transport ORDER BY id
 
 -- name: all_routes
-SELECT route.id, route.position, route.sender_domain, route.recipient_domain, transport.name
+SELECT route.id, route.position, route.account_id, route.sender_domain, route.recipient_domain, route.min_attempts,
+    transport.name
 FROM mailqueue_route AS route
 JOIN mailqueue_transport AS transport ON transport.id = route.transport_id
-ORDER BY route.position, route.id
+ORDER BY route.account_id IS NULL, route.sender_domain IS NULL AND route.recipient_domain IS NULL,
+    route.position, route.id
 
 -- name: all_schedules
 SELECT name, delays, lifetime, warn_after FROM mailqueue_schedule ORDER BY id
@@ -22,3 +25,7 @@ SELECT name, delays, lifetime, warn_after FROM mailqueue_schedule ORDER BY id
 SELECT id, account_id, sender_domain, sender, recipient_domain, recipient, reason, actor, created_at,
     marked_through < last_message_id
 FROM mailqueue_hold_rule ORDER BY id
+
+-- name: all_reply_rules
+SELECT id, position, pattern, code, category, permanent, note, actor, created_at
+FROM mailqueue_reply_rule ORDER BY position, id

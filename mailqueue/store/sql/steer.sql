@@ -1,4 +1,4 @@
--- Holds, by hand and by rules; accounts, transports, routes, schedules.
+-- Holds, by hand and by rules; accounts, transports, routes, reply rules, schedules.
 
 -- Of these messages, the ones without a mark by hand. (A mark whose rule was removed counts as one.)
 -- name: not_held_by_hand
@@ -67,12 +67,14 @@ SET notices = ?, schedule = ?, retention = ?, keep_content = ?, strict = ?
 WHERE id = ?
 
 -- name: insert_transport
-INSERT INTO mailqueue_transport (name, kind, host, port, tls, allow_private, reply, is_default, created_at)
-VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)
+INSERT INTO mailqueue_transport (name, kind, host, port, tls, username, password, auth, ca_file, allow_private,
+    reply, is_default, created_at)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 
 -- name: update_transport
 UPDATE mailqueue_transport
-SET name = ?, kind = ?, host = ?, port = ?, tls = ?, allow_private = ?, reply = ?, is_default = ?
+SET name = ?, kind = ?, host = ?, port = ?, tls = ?, username = ?, password = ?, auth = ?, ca_file = ?,
+    allow_private = ?, reply = ?, is_default = ?
 WHERE id = ?
 
 -- name: no_default_transport
@@ -82,11 +84,19 @@ UPDATE mailqueue_transport SET is_default = 0 WHERE is_default = 1
 DELETE FROM mailqueue_transport WHERE id = ?
 
 -- name: insert_route
-INSERT INTO mailqueue_route (position, sender_domain, recipient_domain, transport_id, created_at)
-VALUES (?, ?, ?, ?, ?)
+INSERT INTO mailqueue_route (position, account_id, sender_domain, recipient_domain, min_attempts, transport_id,
+    created_at)
+VALUES (?, ?, ?, ?, ?, ?, ?)
 
 -- name: delete_route
 DELETE FROM mailqueue_route WHERE id = ?
+
+-- name: insert_reply_rule
+INSERT INTO mailqueue_reply_rule (position, pattern, code, category, permanent, note, actor, created_at)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?)
+
+-- name: delete_reply_rule
+DELETE FROM mailqueue_reply_rule WHERE id = ?
 
 -- name: insert_schedule
 INSERT INTO mailqueue_schedule (name, delays, lifetime, warn_after, created_at) VALUES (?, ?, ?, ?, ?)
