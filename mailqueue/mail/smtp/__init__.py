@@ -4,13 +4,14 @@
 `TransactionResult` and `Lost` are the facts that remain. A driver moves octets between `Client`
 and a connection and enforces `TIMEOUTS`.
 
-RFC 5321, 2920, 1870, 6152, 6531, 3461, 2034, 3207.
+RFC 5321, 2920, 1870, 6152, 6531, 3461, 2034, 3207, 4954.
 """
 
 from mailqueue.mail.smtp.client import Client
 from mailqueue.mail.smtp.envelope import Capabilities, Envelope, lacks
 from mailqueue.mail.smtp.events import BodyWanted, Ended, Event, Ready, TlsWanted, TransactionDone
 from mailqueue.mail.smtp.facts import TIMEOUTS, Cause, Lost, Phase, TransactionResult
+from mailqueue.mail.smtp.login import Login
 from mailqueue.mail.smtp.replies import MAX_REPLY
 from mailqueue.mail.smtp.transcript import MAX_TRANSCRIPT
 
@@ -25,6 +26,7 @@ __all__ = [
     "Ended",
     "Envelope",
     "Event",
+    "Login",
     "Lost",
     "Phase",
     "Ready",

@@ -4,31 +4,30 @@ The rule: every reply belongs to the oldest command without one, and to a comman
 before it came. What breaks that rule ends the connection, for nobody could tell any more which
 recipient an answer is about.
 
-RFC 5321 (SMTP), 2920 (PIPELINING), 3207 (STARTTLS).
+RFC 5321 (SMTP), 2920 (PIPELINING), 3207 (STARTTLS), 4954 (AUTH), 8314 (implicit TLS).
 """
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable
 from typing import Final, TypeAlias
 
 from mailqueue.mail import codes
 from mailqueue.mail.reply import Reply
 from mailqueue.mail.smtp import transcript
-from mailqueue.mail.smtp.envelope import Capabilities, Envelope, mail_command, rcpt_command
-from mailqueue.mail.smtp.events import BodyWanted, Ended, Event, Ready, TlsWanted, TransactionDone
+from mailqueue.mail.smtp.conversation import Conversation
+from mailqueue.mail.smtp.envelope import Envelope, mail_command, rcpt_command
+from mailqueue.mail.smtp.events import BodyWanted, Event, TransactionDone
 from mailqueue.mail.smtp.facts import Cause, Lost, Phase
-from mailqueue.mail.smtp.replies import MalformedReply, ReplyReader
+from mailqueue.mail.smtp.login import Login
+from mailqueue.mail.smtp.replies import MalformedReply
 from mailqueue.mail.smtp.stuffing import DotStuffing
 from mailqueue.mail.smtp.transaction import Transaction
 
-_READY: Final = Ready()
-_TLS_WANTED: Final = TlsWanted()
 _BODY_WANTED: Final = BodyWanted()
 
 
-class Client:
+class Client(Conversation):
     """One connection's worth of SMTP, from the greeting to QUIT, with any number of transactions.
 
     Whoever drives it hands in what the server sent (`receive`, `receive_eof`), acts on the events,
@@ -41,63 +40,26 @@ class Client:
         encrypted: whether the handshake was made.
     """
 
-    __slots__ = (
-        "_awaiting",
-        "_dirty",
-        "_ended",
-        "_events",
-        "_hostname",
-        "_log",
-        "_out",
-        "_reader",
-        "_standing",
-        "_starttls",
-        "_stuffing",
-        "_transaction",
-        "capabilities",
-        "encrypted",
-        "replies",
-    )
+    __slots__ = ("_dirty", "_stuffing", "_transaction")
 
-    def __init__(self, hostname: str, *, starttls: bool) -> None:
-        """Begin by waiting for the greeting.
-
-        Args:
-            hostname: what EHLO says that we are: a domain name or an address literal (RFC 5321 4.1.4).
-            starttls: whether to take up the server's offer of STARTTLS, if it makes one.
-
-        Raises:
-            ValueError: `hostname` cannot stand in a command.
-        """
-        if not hostname or not hostname.isascii() or not hostname.isprintable() or " " in hostname:
-            raise ValueError(f"{hostname!r} cannot be the name in EHLO")
-        self.capabilities = Capabilities()
-        self.encrypted = False
-        self.replies = 0
-        self._hostname = hostname
-        self._starttls = starttls
-        self._reader = ReplyReader()
-        self._awaiting: deque[Phase] = deque((Phase.GREETING,))  # replies owed to us, the oldest first
-        self._standing = Phase.IDLE  # the phase while none is owed: IDLE, TLS or BODY
+    def __init__(
+        self,
+        hostname: str,
+        *,
+        starttls: bool,
+        must_encrypt: bool = False,
+        tls_first: bool = False,
+        login: Login | None = None,
+    ) -> None:
+        """Begin the conversation; see `Conversation`."""
+        super().__init__(
+            hostname, starttls=starttls, must_encrypt=must_encrypt, tls_first=tls_first, login=login
+        )
         self._transaction: Transaction | None = None
         self._stuffing = DotStuffing()
         self._dirty = False  # the server may hold the beginning of a transaction: RSET before the next
-        self._ended = False
-        self._out: list[bytes] = []
-        self._events: list[Event] = []
-        self._log: list[bytes | Reply | str | Transaction] = []
 
     # --- what is the case ---------------------------------------------------------------------
-
-    @property
-    def phase(self) -> Phase:
-        """What is waited for now."""
-        return self._awaiting[0] if self._awaiting else self._standing
-
-    @property
-    def ended(self) -> bool:
-        """Whether the conversation is over."""
-        return self._ended
 
     @property
     def usable(self) -> bool:
@@ -161,19 +123,6 @@ class Client:
         self._out = []
         return out[0] if len(out) == 1 else b"".join(out)
 
-    def tls_established(self) -> None:
-        """Go on under TLS: what the server offered in the clear is forgotten and asked again (RFC 3207 4.2).
-
-        Raises:
-            RuntimeError: the server has not answered STARTTLS with a go-ahead.
-        """
-        if self.phase is not Phase.TLS or self._ended:
-            raise RuntimeError(f"no TLS handshake was due at {self.phase}")
-        self.encrypted = True
-        self._standing = Phase.IDLE
-        self._log.append("TLS")
-        self._command(Phase.EHLO, f"EHLO {self._hostname}\r\n")
-
     def start(self, envelope: Envelope) -> None:
         """Begin a transaction: MAIL, RCPT and DATA at once where the server pipelines, else one by one.
 
@@ -225,14 +174,10 @@ class Client:
 
     # --- inside -------------------------------------------------------------------------------
 
-    def _take_events(self) -> list[Event]:
-        events = self._events
-        if events:
-            self._events = []
-        return events
-
     def _take(self, reply: Reply) -> None:
         self.replies += 1
+        if self._auth is not None:
+            reply = self._auth.hear(reply)
         self._log.append(reply)
         if self._out or not self._awaiting:
             self._take_unasked(reply)
@@ -254,6 +199,8 @@ class Client:
         elif self.phase is Phase.BODY and reply.code >= 400 and self._transaction is not None:
             self._transaction.final = reply
             self._lose(Cause.PROTOCOL, "the server refused the content before its end", reply)
+        elif self.phase is Phase.TLS and self.replies == 1:
+            self._lose(Cause.TLS, "the server greets in the clear where TLS comes first", reply)
         else:
             self._lose(Cause.PROTOCOL, "a reply to no command", reply)
 
@@ -266,36 +213,14 @@ class Client:
             self._transaction.record(phase, reply)
         self._lose(Cause.CLOSING, "the server closes the connection", reply)
 
-    def _lose(
-        self, cause: Cause, reason: str, reply: Reply | None = None, phase: Phase | None = None
-    ) -> None:
-        self._end(Lost(phase=phase or self.phase, cause=cause, reason=reason, reply=reply))
-
-    def _end(self, lost: Lost | None) -> None:
-        if self._ended:
-            return
-        self._ended = True
-        # What was asked for in the same breath is not wanted any more.
-        self._events = [event for event in self._events if isinstance(event, TransactionDone)]
-        self._out = [b"QUIT\r\n"] if lost is not None and lost.cause is Cause.REFUSED else []
-        if lost is not None:
-            self._log.append(f"{lost.reason} (at {lost.phase})")
+    def _abandon(self, lost: Lost | None) -> None:
         if self._transaction is not None:
             self._finish(lost)
-        self._events.append(Ended(lost))
 
     def _finish(self, lost: Lost | None = None) -> None:
         result = self._current().result(lost)
         self._transaction = None
         self._events.append(TransactionDone(result))
-
-    def _command(self, phase: Phase, text: str) -> None:
-        self._send(text.encode("utf-8"))
-        self._awaiting.append(phase)
-
-    def _send(self, octets: bytes) -> None:
-        self._log.append(octets)
-        self._out.append(octets)
 
     def _body(self) -> Transaction:
         if self._standing is not Phase.BODY or self._ended or self._transaction is None:
@@ -305,35 +230,6 @@ class Client:
     def _current(self) -> Transaction:
         assert self._transaction is not None
         return self._transaction
-
-    # --- the session --------------------------------------------------------------------------
-
-    def _greeted(self, reply: Reply) -> None:
-        self._command(Phase.EHLO, f"EHLO {self._hostname}\r\n")
-
-    def _extended(self, reply: Reply) -> None:
-        offered = Capabilities.from_lines(reply.lines)
-        if self._starttls and offered.starttls and not self.encrypted:
-            self._command(Phase.STARTTLS, "STARTTLS\r\n")
-            return
-        self.capabilities = offered
-        self._events.append(_READY)
-
-    def _not_extended(self, reply: Reply) -> None:
-        if reply.code == codes.NO_MAIL_SERVICE:
-            self._lose(Cause.REFUSED, "the server takes no mail", reply, phase=Phase.EHLO)
-        else:
-            self._command(Phase.HELO, f"HELO {self._hostname}\r\n")
-
-    def _plain(self, reply: Reply) -> None:
-        self._events.append(_READY)
-
-    def _go_tls(self, reply: Reply) -> None:
-        self._standing = Phase.TLS
-        self._events.append(_TLS_WANTED)
-
-    def _bye(self, reply: Reply) -> None:
-        self._end(None)
 
     # --- a transaction ------------------------------------------------------------------------
 
@@ -420,6 +316,12 @@ _TABLE: Final[dict[Phase, tuple[_Answer, _Answer, _Answer, _Answer]]] = {
     Phase.EHLO: (Client._extended, _NONSENSE, _REFUSED, Client._not_extended),
     Phase.HELO: (Client._plain, _NONSENSE, _REFUSED, _REFUSED),
     Phase.STARTTLS: (Client._go_tls, _NONSENSE, _REFUSED, _REFUSED),
+    Phase.AUTH: (
+        Client._granted,
+        Client._challenged,
+        Client._denied,
+        Client._denied,
+    ),
     Phase.RSET: (Client._reset, _NONSENSE, _NONSENSE, _NONSENSE),
     Phase.MAIL: (Client._mail, _NONSENSE, Client._mail, Client._mail),
     Phase.RCPT: (Client._rcpt, _NONSENSE, Client._rcpt, Client._rcpt),

@@ -3,7 +3,7 @@
 The rule: a message is never changed to fit and never sent where it does not; `lacks` says why.
 
 RFC 5321 4.1.1.1 (EHLO), 1870 (SIZE), 2920 (PIPELINING), 6152 (8BITMIME), 6531 (SMTPUTF8), 3461
-(DSN), 6533 3 (ORCPT of type utf-8), 2034 (ENHANCEDSTATUSCODES), 3207 (STARTTLS).
+(DSN), 6533 3 (ORCPT of type utf-8), 2034 (ENHANCEDSTATUSCODES), 3207 (STARTTLS), 4954 (AUTH).
 """
 
 from __future__ import annotations
@@ -33,6 +33,8 @@ class Capabilities:
     dsn: bool = False
     enhanced: bool = False
     starttls: bool = False
+    auth: tuple[str, ...] = ()
+    """Mechanisms of AUTH, upper-case, in the server's order."""
 
     @classmethod
     def from_lines(cls, lines: Iterable[str]) -> Capabilities:
@@ -53,6 +55,7 @@ class Capabilities:
             dsn="DSN" in offered,
             enhanced="ENHANCEDSTATUSCODES" in offered,
             starttls="STARTTLS" in offered,
+            auth=tuple(offered.get("AUTH", "").upper().split()),
         )
 
 

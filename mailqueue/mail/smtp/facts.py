@@ -2,7 +2,7 @@
 
 The rule: facts only. What they mean for a message and its recipients is decided elsewhere.
 
-RFC 5321 4.5.3.2 (timeouts).
+RFC 5321 4.5.3.2 (timeouts), RFC 4954 (AUTH).
 """
 
 from __future__ import annotations
@@ -27,6 +27,8 @@ class Phase(StrEnum):
     """The reply to STARTTLS."""
     TLS = "tls"
     """The TLS handshake."""
+    AUTH = "auth"
+    """A reply within AUTH."""
     IDLE = "idle"
     """Nothing: the connection stands ready between transactions."""
     RSET = "rset"
@@ -48,6 +50,7 @@ TIMEOUTS: Final[Mapping[Phase, float]] = MappingProxyType(
         Phase.HELO: 300.0,
         Phase.STARTTLS: 300.0,
         Phase.TLS: 60.0,
+        Phase.AUTH: 300.0,
         Phase.RSET: 300.0,
         Phase.MAIL: 300.0,
         Phase.RCPT: 300.0,
@@ -77,7 +80,10 @@ class Cause(StrEnum):
     PROTOCOL = "protocol"
     """The server said what SMTP does not allow there, so nobody can tell what it would answer next."""
     TLS = "tls"
-    """The handshake failed."""
+    """The handshake failed, or there is none to be had though there must be."""
+    AUTH = "auth"
+    """We could not prove who we are: the server refused, offers no way that may be used, or did not
+    prove itself."""
     WITHHELD = "withheld"
     """We kept the final dot back: we may no longer be the ones to send this message."""
     ABORTED = "aborted"
