@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from mailqueue.asyncqueue import AsyncQueue
     from mailqueue.model.message import Message, Submission
+    from mailqueue.model.recipient import Recipient
     from mailqueue.queue import Engine, Queue
     from mailqueue.store.schema import create_schema, schema_sql
 
@@ -19,12 +20,22 @@ _HOMES = {
     "Engine": "mailqueue.queue",
     "Message": "mailqueue.model.message",
     "Queue": "mailqueue.queue",
+    "Recipient": "mailqueue.model.recipient",
     "Submission": "mailqueue.model.message",
     "create_schema": "mailqueue.store.schema",
     "schema_sql": "mailqueue.store.schema",
 }
 
-__all__ = ["AsyncQueue", "Engine", "Message", "Queue", "Submission", "create_schema", "schema_sql"]
+__all__ = [
+    "AsyncQueue",
+    "Engine",
+    "Message",
+    "Queue",
+    "Recipient",
+    "Submission",
+    "create_schema",
+    "schema_sql",
+]
 
 
 def __getattr__(name: str) -> object:

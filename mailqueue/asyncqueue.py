@@ -21,6 +21,7 @@ from mailqueue.errors import MailqueueError, StoreError
 from mailqueue.faces import Accounts, HoldRules, Retired, Routes, Schedules, Transports
 from mailqueue.model.account import DEFAULT_ACCOUNT
 from mailqueue.model.message import Submission
+from mailqueue.model.recipient import Recipient
 from mailqueue.queue import Content, Queue
 from mailqueue.store.base import Store
 
@@ -238,17 +239,20 @@ class AsyncQueue(_AsyncFace):
         message: Content,
         *,
         sender: str | None = None,
-        recipients: Iterable[str] | None = None,
+        recipients: Iterable[str | Recipient] | None = None,
         account: str = DEFAULT_ACCOUNT,
         connection: Any = None,  # noqa: ANN401
         idempotency_key: str | None = None,
         schedule: str | None = None,
         strict: bool | None = None,
+        notify: str | Iterable[str] | None = None,
+        ret: str | None = None,
+        envid: str | None = None,
         actor: str | None = None,
     ) -> Submission:
         """Put a message in the queue, as `Queue.submit`; with `connection=` in this very thread."""
         make = self.sync._draft(
-            message, sender, recipients, account, idempotency_key, schedule, strict, actor
+            message, sender, recipients, account, idempotency_key, schedule, strict, notify, ret, envid, actor
         )
         if connection is not None:
             return store_joined(self.sync.store, connection, make)

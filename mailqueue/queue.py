@@ -22,6 +22,7 @@ from mailqueue.model.events import Event, Notice
 from mailqueue.model.explain import Explanation, Status, Steered
 from mailqueue.model.filters import Page
 from mailqueue.model.message import Message, Submission
+from mailqueue.model.recipient import Recipient
 from mailqueue.model.settings import Settings
 from mailqueue.store import open_store
 from mailqueue.store.base import Store
@@ -84,12 +85,15 @@ class Queue:
         message: Content,
         *,
         sender: str | None = None,
-        recipients: Iterable[str] | None = None,
+        recipients: Iterable[str | Recipient] | None = None,
         account: str = DEFAULT_ACCOUNT,
         connection: Any = None,  # noqa: ANN401 - the contract of a DB-API connection is its driver's
         idempotency_key: str | None = None,
         schedule: str | None = None,
         strict: bool | None = None,
+        notify: str | Iterable[str] | None = None,
+        ret: str | None = None,
+        envid: str | None = None,
         actor: str | None = None,
     ) -> Submission:
         """Put a message in the queue. When this returns, it is on disk, for all recipients or none.
@@ -97,13 +101,20 @@ class Queue:
         Args:
             message: an e-mail object, its octets, or a binary file.
             sender: envelope sender; '' is the null return path; None: Sender or From of the header.
-            recipients: envelope recipients; None: To, Cc and Bcc of the header, or the Resent- ones.
+            recipients: envelope recipients, each an address or a `Recipient` that says more; None: To, Cc
+                and Bcc of the header, or the Resent- ones.
             account: who sends.
             connection: a `sqlite3` connection on the queue's own file: the message joins its
                 transaction, and exists if and only if that is committed.
             idempotency_key: the same key with the same message returns the first submission again.
             schedule: name of a retry schedule; None: the account's, else `standard`.
             strict: refuse what standards forbid; None: as the account says.
+            notify: when the sender is told (RFC 3461 4.1): `never`, or some of `success`, `failure`,
+                `delay`, in a list or with commas between; None: of failure and delay.
+            ret: what a notice of failure returns: `full`, the message up to 50 KiB, or `hdrs`, its header;
+                None: what who tells it thinks best, here `full`.
+            envid: the sender's own name for the message, which notices repeat: printable ASCII, 100
+                characters at most; None: none.
             actor: who submits it, for the history.
 
         Raises:
@@ -113,7 +124,9 @@ class Queue:
             NotInTransaction, WrongDatabase: `connection` cannot be joined.
             StoreError: the database is in the way.
         """
-        make = self._draft(message, sender, recipients, account, idempotency_key, schedule, strict, actor)
+        make = self._draft(
+            message, sender, recipients, account, idempotency_key, schedule, strict, notify, ret, envid, actor
+        )
         if connection is not None:
             return store_joined(self.store, connection, make)
         return store_draft(self.store, made(self.store, make))
@@ -122,24 +135,32 @@ class Queue:
         self,
         message: Content,
         sender: str | None,
-        recipients: Iterable[str] | None,
+        recipients: Iterable[str | Recipient] | None,
         account: str,
         idempotency_key: str | None,
         schedule: str | None,
         strict: bool | None,
+        notify: str | Iterable[str] | None,
+        ret: str | None,
+        envid: str | None,
         actor: str | None,
     ) -> Callable[[Settings], Draft]:
-        """Return what makes the draft, once it is known which settings count."""
+        """Return what makes the draft, once it is known which settings count. It may be made twice."""
+        recipients = recipients if recipients is None or isinstance(recipients, str) else tuple(recipients)
+        notify = notify if notify is None or isinstance(notify, str) else tuple(notify)
         return lambda settings: draft(
             message,
             settings=settings,
             now=self.clock.now(),
             sender=sender,
-            recipients=recipients if recipients is None or isinstance(recipients, str) else tuple(recipients),
+            recipients=recipients,
             account=account,
             idempotency_key=idempotency_key,
             schedule=schedule,
             strict=strict,
+            notify=notify,
+            ret=ret,
+            envid=envid,
             max_size=self.max_size,
             actor=self.actor(actor),
         )

@@ -36,7 +36,7 @@ PINNED = {
             door='python', actor_name=None)
         actor(self, name=None)
         submit(self, message, *, sender=None, recipients=None, account='default', connection=None,
-            idempotency_key=None, schedule=None, strict=None, actor=None)
+            idempotency_key=None, schedule=None, strict=None, notify=None, ret=None, envid=None, actor=None)
         list(self, *, limit=50, after=None, account=None)
         show(self, message_id)
         submission(self, submission_id)
@@ -118,6 +118,7 @@ def test_the_package_has_these_names() -> None:
         "Engine",
         "Message",
         "Queue",
+        "Recipient",
         "Submission",
         "create_schema",
         "schema_sql",

@@ -48,6 +48,8 @@ def _notice(kind: NoticeKind | None) -> str:
             return "; returned with a notice"
         case NoticeKind.DELAYED:
             return "; delay notice"
+        case NoticeKind.RELAYED:
+            return "; notice that it was handed on"
         case None:
             return ""
         case _:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Container
+from collections.abc import Container, Sequence
 from typing import TYPE_CHECKING, BinaryIO
 
 import click
@@ -13,6 +13,7 @@ from mailqueue.errors import NotFound
 from mailqueue.model.account import DEFAULT_ACCOUNT
 from mailqueue.model.explain import Status
 from mailqueue.model.message import Submission
+from mailqueue.model.recipient import Recipient
 
 if TYPE_CHECKING:
     from mailqueue.queue import Queue
@@ -32,6 +33,12 @@ if TYPE_CHECKING:
 @click.option(
     "--idempotency-key", metavar="KEY", help="The same key and message again: the first submission."
 )
+@click.option("--notify", metavar="LIST", help="When to tell the sender: never, or of success,failure,delay.")
+@click.option("--ret", metavar="full|hdrs", help="What a failure notice returns: all of it, or the header.")
+@click.option("--envid", metavar="TEXT", help="The sender's own name for the message; notices repeat it.")
+@click.option(
+    "--orcpt", multiple=True, metavar="ADDRESS", help="Original recipient: one for each --to, '' for none."
+)
 @pass_face
 def submit(
     face: Face,
@@ -42,6 +49,10 @@ def submit(
     schedule: str | None,
     strict: bool | None,
     idempotency_key: str | None,
+    notify: str | None,
+    ret: str | None,
+    envid: str | None,
+    orcpt: tuple[str, ...],
 ) -> None:
     """Put a message in the queue.
 
@@ -54,17 +65,28 @@ def submit(
     made = queue.submit(
         file,
         sender=sender,
-        recipients=to or None,
+        recipients=_recipients(to, orcpt) or None,
         account=account,
         schedule=schedule,
         strict=strict,
         idempotency_key=idempotency_key,
+        notify=notify,
+        ret=ret,
+        envid=envid,
     )
     held, status = _held(queue, made), queue.status()
     face.answer(
         {**shape.submission(made, held), "status": shape.status(status)},
         lambda: _tell(made, held, status),
     )
+
+
+def _recipients(to: Sequence[str], orcpt: Sequence[str]) -> list[str | Recipient]:
+    if not orcpt:
+        return list(to)
+    if len(orcpt) != len(to):
+        raise click.UsageError(f"--orcpt is given {len(orcpt)} times and --to {len(to)} times: one for each")
+    return [Recipient(address, orcpt=original or None) for address, original in zip(to, orcpt, strict=True)]
 
 
 def _tell(made: Submission, held: Container[int], status: Status) -> None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 from mailqueue.clock import Clock
 from mailqueue.engine.visit import GoesOn, Target, Visit, fault
@@ -188,4 +188,14 @@ def _envelope(messages: Sequence[Claimed], smtputf8: bool) -> Envelope:
         size=first.size,
         eight_bit=first.eight_bit,
         smtputf8=smtputf8,
+        ret=first.ret,
+        envid=first.envid,
+        notify=_said(message.notify for message in messages),
+        orcpt=_said(message.orcpt for message in messages),
     )
+
+
+def _said(wishes: Iterable[str | None]) -> tuple[str | None, ...]:
+    """Return the wishes of all recipients; () where none has any, as in nearly all mail."""
+    found = tuple(wishes)
+    return found if any(found) else ()

@@ -16,19 +16,13 @@ from email.message import Message as EmailMessage
 from typing import Any, BinaryIO
 
 from mailqueue import ids
-from mailqueue.errors import (
-    AddressError,
-    Conflict,
-    InvalidSubmission,
-    MailqueueError,
-    NotFound,
-    StoreError,
-)
-from mailqueue.mail import address, content
-from mailqueue.mail.address import Address
+from mailqueue.engine.envelope import Addressee, Return, read_recipients, read_return, read_sender
+from mailqueue.errors import Conflict, InvalidSubmission, MailqueueError, NotFound, StoreError
+from mailqueue.mail import content
 from mailqueue.mail.fingerprint import fingerprint
 from mailqueue.model.account import Account
 from mailqueue.model.message import Idempotency, NewMessage, NewSubmission, Submission
+from mailqueue.model.recipient import Recipient
 from mailqueue.model.schedule import STANDARD, Schedule
 from mailqueue.model.settings import Settings
 from mailqueue.policy import retry
@@ -50,7 +44,8 @@ class Draft:
 
     account: str
     sender: str
-    recipients: tuple[Address, ...]
+    recipients: tuple[Addressee, ...]
+    wishes: Return
     header: bytes
     body: bytes
     message_id: str
@@ -80,11 +75,14 @@ def draft(
     settings: Settings,
     now: int,
     sender: str | None,
-    recipients: Sequence[str] | None,
+    recipients: Sequence[str | Recipient] | None,
     account: str,
     idempotency_key: str | None,
     schedule: str | None,
     strict: bool | None,
+    notify: str | Iterable[str] | None,
+    ret: str | None,
+    envid: str | None,
     max_size: int,
     actor: str,
 ) -> Draft:
@@ -105,8 +103,9 @@ def draft(
         strict=owner.strict if strict is None else strict,
     )
     faults: list[str] = []
-    mail_from = _sender(sender, prepared, faults)
-    rcpt_to = _recipients(recipients, prepared, faults)
+    mail_from = read_sender(sender, prepared, faults)
+    rcpt_to = read_recipients(recipients, notify, prepared, faults)
+    wishes = read_return(ret, envid, faults)
     if idempotency_key is not None and not 0 < len(idempotency_key) <= MAX_KEY:
         faults.append(f"idempotency key: must have 1 to {MAX_KEY} characters, not {len(idempotency_key)}")
     faults += prepared.faults
@@ -115,7 +114,8 @@ def draft(
     return Draft(
         account=account,
         sender=mail_from,
-        recipients=tuple(rcpt_to),
+        recipients=rcpt_to,
+        wishes=wishes,
         header=prepared.header,
         body=prepared.body,
         message_id=prepared.message_id,
@@ -123,7 +123,7 @@ def draft(
         eight_bit=prepared.eight_bit,
         utf8_header=prepared.utf8_header,
         schedule=schedule,
-        idempotency=_idempotency(idempotency_key, prepared, mail_from, rcpt_to, schedule),
+        idempotency=_idempotency(idempotency_key, prepared, mail_from, rcpt_to, wishes, schedule),
         actor=actor,
         now=now,
     )
@@ -145,53 +145,22 @@ def _octets(message: EmailMessage | bytes | BinaryIO, max_size: int) -> bytes:
     return octets
 
 
-def _sender(sender: str | None, prepared: content.Prepared, faults: list[str]) -> str:
-    if sender is None:
-        if prepared.sender is None:
-            faults.extend(prepared.envelope_faults)
-            faults.append("sender: none given, and no From or Sender in the header to take it from")
-            return ""
-        return str(prepared.sender)
-    if sender in ("", "<>"):
-        return ""
-    try:
-        return str(address.parse(sender))
-    except AddressError as error:
-        faults.append(f"sender: {error}")
-        return ""
-
-
-def _recipients(
-    recipients: Sequence[str] | None, prepared: content.Prepared, faults: list[str]
-) -> list[Address]:
-    if recipients is None:
-        faults.extend(prepared.envelope_faults)
-        if not prepared.recipients and not prepared.envelope_faults:
-            faults.append("recipients: none given, and no To, Cc or Bcc in the header to take them from")
-        return list(prepared.recipients)
-    found: dict[Address, None] = {}
-    if isinstance(recipients, str):
-        raise TypeError("recipients is a list of addresses, not one string")
-    for number, recipient in enumerate(recipients, 1):
-        try:
-            found[address.parse(recipient)] = None
-        except AddressError as error:
-            faults.append(f"recipient {number}: {error}")
-    if not recipients:
-        faults.append("recipients: the list is empty")
-    return list(found)
-
-
 def _idempotency(
     key: str | None,
     prepared: content.Prepared,
     sender: str,
-    recipients: Iterable[Address],
+    recipients: Iterable[Addressee],
+    wishes: Return,
     schedule: str | None,
 ) -> Idempotency | None:
     if key is None:
         return None
-    parts = (f"sender {sender}", *(f"recipient {each}" for each in recipients), f"schedule {schedule}")
+    parts = (
+        f"sender {sender}",
+        *(part for each in recipients for part in each.parts()),
+        *wishes.parts(),
+        f"schedule {schedule}",
+    )
     return Idempotency(key=key, fingerprint=fingerprint(prepared.header, prepared.body, parts))
 
 
@@ -276,6 +245,8 @@ def insert(transaction: Transaction, new: Draft, written: int | None = None) -> 
             actor=new.actor,
             submitted_at=new.now,
             idempotency=new.idempotency,
+            ret=new.wishes.ret,
+            envid=new.wishes.envid,
         )
     )
 
@@ -307,7 +278,7 @@ def new_messages(
     settings: Settings,
     account_id: int,
     sender: str,
-    recipients: Iterable[Address],
+    recipients: Iterable[Addressee],
     schedule: Schedule,
     now: int,
 ) -> tuple[NewMessage, ...]:
@@ -317,8 +288,8 @@ def new_messages(
     rules = settings.hold_rules
     return tuple(
         NewMessage(
-            recipient=str(recipient),
-            domain=recipient.domain,
+            recipient=str(recipient.address),
+            domain=recipient.address.domain,
             next_attempt_at=now,
             fallback=fallback,
             schedule=schedule.name,
@@ -326,8 +297,10 @@ def new_messages(
             holds=tuple(
                 rule.id
                 for rule in rules
-                if rule.matches(account_id=account_id, sender=sender, recipient=str(recipient))
+                if rule.matches(account_id=account_id, sender=sender, recipient=str(recipient.address))
             ),
+            notify=recipient.notify,
+            orcpt=recipient.orcpt,
         )
         for recipient in recipients
     )

@@ -191,6 +191,7 @@ class Visit:
             tls=session.tls_version,
             tls_verified=session.tls_verified,
             size=result.content_octets or None,
+            dsn=session.capabilities.dsn,
             transcript=None if clean else session.transcript(),
         )
 
@@ -202,6 +203,7 @@ class Visit:
         tls: str | None = None,
         tls_verified: str | None = None,
         size: int | None = None,
+        dsn: bool = False,
         transcript: str | None = None,
     ) -> Facts:
         return Facts(
@@ -214,6 +216,7 @@ class Visit:
             tls=tls,
             tls_verified=tls_verified,
             size=size,
+            dsn=dsn,
             transcript=transcript,
         )
 

@@ -107,6 +107,8 @@ class Facts:
     """How the server's name was verified. None: it was not."""
     size: int | None = None
     """Octets of content sent. None: none were."""
+    dsn: bool = False
+    """The server offers DSN: it tells the sender of a delivery where that is wished for (RFC 3461)."""
     transcript: str | None = None
     """The dialogue, for failures only."""
 

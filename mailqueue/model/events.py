@@ -52,6 +52,8 @@ class NoticeKind(StrEnum):
 
     FAILED = "failed"
     DELAYED = "delayed"
+    RELAYED = "relayed"
+    """It was handed to a server that tells of no deliveries, and the sender wished to be told."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

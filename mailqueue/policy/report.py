@@ -4,7 +4,8 @@ The rule: a notice is made of what is known, and there is always one: whatever a
 reply holds, the failure is told. One notice goes out for each submission and kind, with all its
 recipients that were settled together.
 
-RFC 3464, RFC 3461 6 (what a notice tells), RFC 5321 4.5.5 and 6.1 (the null return path; who gets none).
+RFC 3464, RFC 3461 5.2.8 and 6 (what a notice tells), RFC 5321 4.5.5 and 6.1 (the null return path, and
+who gets none).
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from mailqueue.mail.codes import EnhancedCode, parse_enhanced
 from mailqueue.mail.header import Header, cut, decode_words
 from mailqueue.mail.lines import to_crlf
 from mailqueue.mail.reply import Reply
+from mailqueue.mail.wishes import HDRS
 from mailqueue.model.account import Notices
 from mailqueue.model.attempt import Attempt, OutcomeKind
 from mailqueue.model.duration import format_duration
@@ -30,12 +32,19 @@ from mailqueue.model.settings import Settings
 from mailqueue.model.settlement import NewNotice, Retire, Settlement
 from mailqueue.policy.retry import fallback
 from mailqueue.policy.route import domain_of
-from mailqueue.policy.settle import owed_notices
+from mailqueue.policy.settle import owes
 
 ORIGINAL_OCTETS = 128 * 1024
 """How much of an original a notice can use: all of one that goes back whole, the header of any other."""
 ACTOR = "engine"
 """Who submits notices."""
+
+_KINDS = {
+    NoticeKind.FAILED: (dsn.Action.FAILED, codes.UNDEFINED_FAILURE),
+    NoticeKind.DELAYED: (dsn.Action.DELAYED, codes.UNDEFINED_DELAY),
+    NoticeKind.RELAYED: (dsn.Action.RELAYED, codes.SUCCESS),
+}
+"""What each kind of notice tells of a recipient, and the status where the server gave none."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -98,7 +107,7 @@ def compose_notices(
     for settlement in settlements:
         if settlement.notice is not None:
             key = (settlement.message.submission_id, settlement.notice)
-            told.setdefault(key, []).append(_told(settlement))
+            told.setdefault(key, []).append(_told(settlement, settlement.notice))
     return [_notice(kind, group, originals, settings, reporter, now) for (_, kind), group in told.items()]
 
 
@@ -111,12 +120,13 @@ def compose_warnings(
 ) -> list[NewNotice]:
     """Return the delay notices that time has made due, composed; arguments as for `compose_notices`.
 
-    A message that is owed none any more, because its account wants none now, is passed over.
+    A message that is owed none, because its account wants none now or its sender wished for none, is
+    passed over.
     """
     told: dict[int, list[_Told]] = {}
     for each in owed:
         message = each.message
-        if owed_notices(message, settings.accounts_by_id[message.account_id]):
+        if owes(NoticeKind.DELAYED, message, settings.accounts_by_id[message.account_id]):
             told.setdefault(message.submission_id, []).append(_delayed_since(each, now))
     return [_notice(NoticeKind.DELAYED, group, originals, settings, reporter, now) for group in told.values()]
 
@@ -124,23 +134,21 @@ def compose_warnings(
 # --- what is told of one recipient ------------------------------------------------------------
 
 
-def _told(settlement: Settlement) -> _Told:
+def _told(settlement: Settlement, kind: NoticeKind) -> _Told:
     message, outcome, facts, move = (
         settlement.message,
         settlement.outcome,
         settlement.facts,
         settlement.move,
     )
-    failed = isinstance(move, Retire)
-    status = outcome.status or (codes.UNDEFINED_FAILURE if failed else codes.UNDEFINED_DELAY)
-    comment = outcome.error
+    status, comment = outcome.status, outcome.error
     if isinstance(move, Retire) and move.state is State.EXPIRED:
         status, comment = codes.EXPIRED, _gave_up(settlement)
     return _Told(
         message,
         _recipient(
             message,
-            failed=failed,
+            kind,
             status=status,
             comment=comment,
             reply=outcome.reply,
@@ -170,8 +178,8 @@ def _delayed_since(owed: Owed, now: int) -> _Told:
         message,
         _recipient(
             message,
-            failed=False,
-            status=status.with_class(4) if status is not None else codes.UNDEFINED_DELAY,
+            NoticeKind.DELAYED,
+            status=status.with_class(4) if status is not None else None,
             comment=last.error if last is not None else None,
             reply=_stored_reply(last),
             host=last.host if last is not None else None,
@@ -196,24 +204,34 @@ def _stored_reply(attempt: Attempt | None) -> Reply | None:
 
 def _recipient(
     message: Claimed,
+    kind: NoticeKind,
     *,
-    failed: bool,
-    status: EnhancedCode,
+    status: EnhancedCode | None,
     comment: str | None,
     reply: Reply | None,
     host: str | None,
     tried_at: int | None,
 ) -> dsn.RecipientReport:
+    action, undefined = _KINDS[kind]
     return dsn.RecipientReport(
+        original_recipient=_original(message.orcpt),
         final_recipient=dsn.mailbox(message.recipient),
-        action=dsn.Action.FAILED if failed else dsn.Action.DELAYED,
-        status=status,
+        action=action,
+        status=status or undefined,
         status_comment=comment,
         remote_mta=dsn.host(_host_name(host)) if host else None,
         diagnostic=dsn.said(reply.to_wire()) if reply is not None else None,
         last_attempt=tried_at,
-        will_retry_until=None if failed else message.give_up_at,
+        will_retry_until=message.give_up_at if kind is NoticeKind.DELAYED else None,
     )
+
+
+def _original(orcpt: str | None) -> dsn.Typed | None:
+    """Return what the sender called the recipient, as a report shows it (RFC 3461 6.3 (d))."""
+    if orcpt is None:
+        return None
+    kind, _, address = orcpt.partition(";")
+    return dsn.Typed(kind, address)
 
 
 def _host_name(host: str) -> str:
@@ -259,6 +277,7 @@ def _draft(group: Sequence[_Told], original: bytes | None, reporter: Reporter, n
         report=dsn.Report(
             reporting_mta=dsn.host(reporter.hostname),
             recipients=tuple(told.recipient for told in group),
+            original_envelope_id=first.envid,
             arrival_date=first.submitted_at,
         ),
         sender=f"MAILER-DAEMON@{reporter.hostname}",
@@ -267,7 +286,7 @@ def _draft(group: Sequence[_Told], original: bytes | None, reporter: Reporter, n
         message_id=reporter.message_id(),
         boundary=reporter.boundary(),
         original=original,
-        full=True,
+        full=first.ret != HDRS,  # where nothing is said, it is our choice (RFC 3461 4.3)
         original_subject=decode_words(subject.value) if subject is not None else None,
         original_message_id=identifier.decode("ascii") if identifier and identifier.isascii() else None,
         stories=tuple(told.story for told in group),

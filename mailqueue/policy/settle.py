@@ -2,6 +2,8 @@
 
 The rule: a claimed message always moves on. It retires, or it is due again at a time after now and
 within its lifetime; and who is owed word of it gets word in the same transaction.
+
+RFC 3461 5.2 (who tells the sender what).
 """
 
 from __future__ import annotations
@@ -9,6 +11,7 @@ from __future__ import annotations
 from typing import assert_never
 
 from mailqueue.clock import rfc3339
+from mailqueue.mail.wishes import DELAY, FAILURE, SUCCESS, wants
 from mailqueue.model.account import Account, Notices
 from mailqueue.model.attempt import Facts, Outcome, OutcomeKind
 from mailqueue.model.events import EventKind, NoticeKind
@@ -20,6 +23,8 @@ from mailqueue.policy.retry import fallback, next_attempt
 
 _DELIVERED = Retire(state=State.DELIVERED, keep_content_until=None)
 _DELIVERED_EVENTS = (NewEvent(event=EventKind.DELIVERED),)
+_RELAYED_EVENTS = (*_DELIVERED_EVENTS, NewEvent(event=EventKind.RELAYED))
+_WISH = {NoticeKind.FAILED: FAILURE, NoticeKind.DELAYED: DELAY, NoticeKind.RELAYED: SUCCESS}
 
 
 def settle(
@@ -45,14 +50,16 @@ def settle(
     """
     match outcome.kind:
         case OutcomeKind.DELIVERED:
+            # A server that offers DSN has been asked to tell (RFC 3461 5.2.1); for any other, we do (5.2.2).
+            relayed = not facts.dsn and wants(message.notify, SUCCESS)
             return Settlement(
                 message=message,
                 facts=facts,
                 outcome=outcome,
                 at=now,
                 move=_DELIVERED,
-                events=_DELIVERED_EVENTS,
-                notice=None,
+                events=_RELAYED_EVENTS if relayed else _DELIVERED_EVENTS,
+                notice=_owed(NoticeKind.RELAYED, message, account) if relayed else None,
             )
         case OutcomeKind.FAILED:
             return _over(message, outcome, facts, now, account, State.FAILED)
@@ -72,13 +79,22 @@ def settle(
             assert_never(outcome.kind)
 
 
-def owed_notices(message: Claimed, account: Account) -> bool:
-    """Return whether anybody wants notices about a message.
+def owes(kind: NoticeKind, message: Claimed, account: Account) -> bool:
+    """Return whether the sender of a message is owed a notice of that kind, should it come to it.
 
     Never for a notice or other mail with the null return path (RFC 3464 2, RFC 5321 6.1), nor where
-    the account wants none.
+    the account wants none; else as the sender wished (RFC 3461 5.2.5 and 5.2.6).
     """
-    return not message.is_notice and message.sender != "" and account.notices is not Notices.NONE
+    return (
+        not message.is_notice
+        and message.sender != ""
+        and account.notices is not Notices.NONE
+        and wants(message.notify, _WISH[kind])
+    )
+
+
+def _owed(kind: NoticeKind, message: Claimed, account: Account) -> NoticeKind | None:
+    return kind if owes(kind, message, account) else None
 
 
 def _over(
@@ -93,7 +109,7 @@ def _over(
         at=now,
         move=Retire(state=state, keep_content_until=now + account.keep_content),
         events=(NewEvent(event=EventKind.FAILED, reason=outcome.summary(), data=data),),
-        notice=NoticeKind.FAILED if owed_notices(message, account) else None,
+        notice=_owed(NoticeKind.FAILED, message, account),
     )
 
 
@@ -126,7 +142,7 @@ def _again(
 
 def _warn_at(message: Claimed, account: Account, schedule: Schedule, now: int) -> int | None:
     """Return when the delay notice is owed. None: none is wanted, or it has been given."""
-    if schedule.warn_after is None or not owed_notices(message, account):
+    if schedule.warn_after is None or not owes(NoticeKind.DELAYED, message, account):
         return None
     if message.warn_at is not None:
         return message.warn_at
