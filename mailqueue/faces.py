@@ -192,29 +192,37 @@ class Routes:
         self,
         transport: str,
         *,
+        account: str | None = None,
         sender_domain: str | None = None,
         recipient_domain: str | None = None,
+        min_attempts: int = 0,
         position: int = 0,
     ) -> Route:
         """Make a route. A domain with a leading dot means its subdomains too.
 
-        Routes are tried by position, then in the order made; the first match counts.
+        Routes of an account are tried first, then those that name a domain, then the others; among
+        these by position, then in the order made. The first match counts.
 
         Args:
             transport: name of the transport.
+            account: who sends; None: anybody.
             sender_domain: of the envelope sender; None: any.
             recipient_domain: of the recipient; None: any.
+            min_attempts: only messages of which at least so many attempts have failed.
             position: lower ones are tried first.
 
         Raises:
-            NotFound: no such transport.
+            NotFound: no such transport or account.
             AddressError: a domain cannot be read.
+            SettingError: `min_attempts` cannot be.
         """
         return steering.add_route(
             self._queue.store,
             transport,
+            account=account,
             sender_domain=sender_domain,
             recipient_domain=recipient_domain,
+            min_attempts=min_attempts,
             position=position,
             now=self._queue.clock.now(),
         )

@@ -217,7 +217,7 @@ def test_the_first_transport_takes_all_until_another_is_made_the_default(queue: 
 @pytest.mark.parametrize(
     ("values", "error", "told"),
     [
-        ({"kind": "smtp"}, SettingError, "kind: must be one of direct, relay, fail"),
+        ({"kind": "smtp"}, SettingError, "kind: must be one of direct, relay, subm"),
         ({"kind": "relay"}, SettingError, "host: a relay needs"),
         ({"kind": "direct", "host": "x.example"}, SettingError, "host: only a relay"),
         ({"kind": "relay", "host": "a b"}, SettingError, "is no host name"),
@@ -274,6 +274,35 @@ def test_routes_are_tried_by_position_and_keep_their_transport(queue: Queue) -> 
     with pytest.raises(NotFound):
         queue.routes.remove(first.id)
     queue.transports.remove("two")
+
+
+def test_routes_of_accounts_are_tried_first_then_those_of_domains_then_the_others(queue: Queue) -> None:
+    queue.transports.add("out", kind="direct")
+    shop = queue.accounts.add("shop")
+    made = [
+        queue.routes.add("out", position=0),
+        queue.routes.add("out", sender_domain="example.org", position=5),
+        queue.routes.add("out", recipient_domain="example.net", min_attempts=2, position=4),
+        queue.routes.add("out", account="shop", position=9),
+        queue.routes.add("out", account="shop", recipient_domain="example.net", position=8),
+    ]
+    assert [each.id for each in queue.routes.list()] == [5, 4, 3, 2, 1]
+    assert [each.account_id for each in made] == [None, None, None, shop.id, shop.id]
+    with pytest.raises(NotFound, match="did you mean 'shop'"):
+        queue.routes.add("out", account="shopp")
+    with pytest.raises(SettingError, match="min-attempts"):
+        queue.routes.add("out", min_attempts=-1)
+    assert len(queue.routes.list()) == 5
+
+
+def test_explain_names_the_transport_of_the_next_attempt(queue: Queue) -> None:
+    queue.transports.add("out", kind="direct")
+    queue.transports.add("special", kind="direct")
+    queue.accounts.add("shop")
+    queue.routes.add("special", account="shop")
+    queue.routes.add("special", min_attempts=1)
+    mail = [queue.submit(MAIL, account=name).messages[0].id for name in ("default", "shop")]
+    assert [queue.explain(each).transport for each in mail] == ["out", "special"]
 
 
 def test_schedules_are_made_shown_and_listed(queue: Queue) -> None:

@@ -33,7 +33,7 @@ from mailqueue.model.attempt import Category, OutcomeKind, Scope
 from mailqueue.model.events import EventKind, NoticeKind
 from mailqueue.model.explain import GateKind
 from mailqueue.model.lifecycle import State
-from mailqueue.model.rules import HoldRule, Route, Tls, Transport, TransportKind
+from mailqueue.model.rules import AuthMechanism, HoldRule, Route, Tls, Transport, TransportKind
 from mailqueue.model.schedule import (
     CLASSES,
     NOTICE_LIFETIME,
@@ -175,6 +175,7 @@ WORDS = {
     Notices: ("Notices", 1),
     TransportKind: ("Transports", 0),
     Tls: ("Transports", 1),
+    AuthMechanism: ("Transports", 2),
 }
 
 
@@ -300,7 +301,7 @@ def test_accounts_have_the_settings_that_are_described(tmp_path: Path) -> None:
     ("title", "kind", "others"),
     [
         ("Transport", Transport, {"id", "name", "is_default"}),
-        ("Route", Route, {"id", "transport"}),
+        ("Route", Route, {"id", "account_id", "transport"}),
         ("Hold rule", HoldRule, {"id", "account_id", "actor", "created_at", "marking"}),
         ("Schedule", Schedule, {"name", "classes", "shipped"}),
     ],

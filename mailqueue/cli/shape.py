@@ -209,13 +209,15 @@ def transport(found: Transport) -> Json:
     }
 
 
-def route(found: Route) -> Json:
-    """Return a route."""
+def route(found: Route, account: str | None) -> Json:
+    """Return a route; `account` is the name of its account."""
     return {
         "id": found.id,
         "position": found.position,
+        "account": account,
         "sender_domain": found.sender_domain,
         "recipient_domain": found.recipient_domain,
+        "min_attempts": found.min_attempts,
         "transport": found.transport,
     }
 

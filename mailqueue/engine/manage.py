@@ -18,6 +18,7 @@ from mailqueue.model.engine import EngineInfo
 from mailqueue.model.events import Event, Notice
 from mailqueue.model.explain import Explanation, Status, Steered
 from mailqueue.model.filters import Filter, Page
+from mailqueue.model.lifecycle import State
 from mailqueue.model.message import Message
 from mailqueue.model.rules import HoldRule
 from mailqueue.model.settings import Settings
@@ -100,7 +101,13 @@ def explain(store: Store, message_id: int, now: int) -> Explanation:
     found, tried, now_set = store.read(
         lambda reader: (reader.message(message_id), reader.attempts(message_id), reader.settings())
     )
-    chosen = route.choose(now_set, found.sender, found.recipient, None)
+    chosen = route.choose(
+        now_set,
+        found.sender,
+        found.recipient,
+        account_id=now_set.accounts[found.account].id,
+        failed=found.attempts - (found.state is State.CLAIMED),
+    )
     return explained(
         found,
         last=tried[-1] if tried else None,

@@ -27,6 +27,9 @@ from mailqueue.store.base import Store, Transaction
 
 E = TypeVar("E", bound=StrEnum)
 
+MAX_ATTEMPTS = 1_000_000
+"""Failed attempts that a route may wait for."""
+
 MAX_NAME = 64
 """Characters that the name of an account, schedule or transport may have."""
 
@@ -251,16 +254,23 @@ def add_route(
     store: Store,
     transport: str,
     *,
+    account: str | None,
     sender_domain: str | None,
     recipient_domain: str | None,
+    min_attempts: int,
     position: int,
     now: int,
 ) -> Route:
-    """Make a route. Raises NotFound, AddressError."""
-    find_transport(settings(store).transports, transport)
+    """Make a route. Raises NotFound, AddressError, SettingError."""
+    known = settings(store)
+    find_transport(known.transports, transport)
+    if not 0 <= min_attempts <= MAX_ATTEMPTS:
+        raise SettingError(f"min-attempts: must be 0 to {MAX_ATTEMPTS}, not {min_attempts}")
     wanted = Route(
         id=0,
         position=position,
+        account_id=None if account is None else find_account(known, account).id,
+        min_attempts=min_attempts,
         sender_domain=_route_domain(sender_domain),
         recipient_domain=_route_domain(recipient_domain),
         transport=transport,

@@ -37,6 +37,7 @@ class Batch:
 
 
 _Way = tuple[Transport, int | None, str]
+_Asked = tuple[int, int, str, str]  # account, failed attempts, domains of sender and recipient
 _Key = tuple[int, str, bool, int, int | None, str]
 
 
@@ -52,14 +53,14 @@ def batches(
         settings: transports and routes.
         override: takes all mail of this engine, whatever the settings say.
     """
-    ways: dict[tuple[str, str], _Way | None] = {}
+    ways: dict[_Asked, _Way | None] = {}
     groups: dict[_Key, tuple[_Way, list[Claimed]]] = {}
     stranded: list[Claimed] = []
     for message in claimed:
-        domains = (domain_of(message.sender), message.domain)
-        if domains not in ways:
-            ways[domains] = _way(settings, *domains, override)
-        way = ways[domains]
+        asked = (message.account_id, message.attempts - 1, domain_of(message.sender), message.domain)
+        if asked not in ways:
+            ways[asked] = _way(settings, asked, override)
+        way = ways[asked]
         if way is None:
             stranded.append(message)
             continue
@@ -78,8 +79,9 @@ def needs_smtputf8(message: Claimed) -> bool:
     return message.utf8_header or not (message.sender.isascii() and message.recipient.isascii())
 
 
-def _way(settings: Settings, sender_domain: str, domain: str, override: Transport | None) -> _Way | None:
-    found = for_domains(settings, sender_domain, domain, override)
+def _way(settings: Settings, asked: _Asked, override: Transport | None) -> _Way | None:
+    account_id, failed, sender_domain, domain = asked
+    found = for_domains(settings, sender_domain, domain, override, account_id=account_id, failed=failed)
     if found is None:
         return None
     transport, route = found

@@ -1,7 +1,8 @@
 """Which transport a message takes.
 
-The rule: the first route that matches counts, in the order of the settings; what no route matches
-takes the default transport; without one, mail waits, for there is no guess.
+The rule: the first route that matches counts, in the order of the settings (those of accounts, those
+of domains, the others); what no route matches takes the default transport; without one, mail waits,
+for there is no guess.
 """
 
 from __future__ import annotations
@@ -11,7 +12,13 @@ from mailqueue.model.settings import Settings
 
 
 def choose(
-    settings: Settings, sender: str, recipient: str, override: Transport | None = None
+    settings: Settings,
+    sender: str,
+    recipient: str,
+    override: Transport | None = None,
+    *,
+    account_id: int,
+    failed: int,
 ) -> tuple[Transport, Route | None] | None:
     """Return the transport for mail from `sender` to `recipient`, and the route that chose it.
 
@@ -20,22 +27,34 @@ def choose(
         sender: MAIL FROM; '' is the null return path, which only routes for any sender match.
         recipient: RCPT TO.
         override: takes all mail of this engine, whatever the settings say.
+        account_id: who sends.
+        failed: attempts that have failed so far.
 
     Returns:
         The route is None for the default transport and the override. None: nothing takes the mail.
     """
-    return for_domains(settings, domain_of(sender), domain_of(recipient), override)
+    domains = (domain_of(sender), domain_of(recipient))
+    return for_domains(settings, *domains, override, account_id=account_id, failed=failed)
 
 
 def for_domains(
-    settings: Settings, sender_domain: str, recipient_domain: str, override: Transport | None = None
+    settings: Settings,
+    sender_domain: str,
+    recipient_domain: str,
+    override: Transport | None = None,
+    *,
+    account_id: int,
+    failed: int,
 ) -> tuple[Transport, Route | None] | None:
     """Return what `choose` returns, for the domains of the two addresses."""
     if override is not None:
         return override, None
     for route in settings.routes:
-        if _matches(route.sender_domain, sender_domain) and _matches(
-            route.recipient_domain, recipient_domain
+        if (
+            route.account_id in (None, account_id)
+            and route.min_attempts <= failed
+            and _matches(route.sender_domain, sender_domain)
+            and _matches(route.recipient_domain, recipient_domain)
         ):
             transport = settings.transports.get(route.transport)
             return None if transport is None else (transport, route)

@@ -116,6 +116,21 @@ def test_routes_are_listed_in_the_order_in_which_they_are_tried(mailqueue: Comma
     mailqueue.fails(4, "route", "add", "b")
 
 
+def test_route_for_an_account_and_for_what_has_failed_says_so(mailqueue: Command) -> None:
+    mailqueue("transport", "add", "out", "--kind", "direct")
+    mailqueue("account", "add", "shop")
+    mailqueue("route", "add", "out", "--position", -9)
+    told = mailqueue("route", "add", "out", "--account", "shop", "--min-attempts", 3)
+    assert "route 2: mail of shop from any to any after 3 failed attempts by out" in told
+    first, second = mailqueue.json("route", "list")["items"]
+    assert (first["id"], first["account"], first["min_attempts"]) == (2, "shop", 3)
+    assert (second["id"], second["account"], second["min_attempts"]) == (1, None, 0)
+    assert "shop" in mailqueue("route", "list")
+    assert "min-attempts" in mailqueue.fails(3, "route", "add", "out", "--min-attempts", -1)
+    assert "nobody" in mailqueue.fails(4, "route", "add", "out", "--account", "nobody")
+    assert len(mailqueue.json("route", "list")["items"]) == 2
+
+
 def test_schedule_is_made_in_its_readable_form_and_shows_its_times(mailqueue: Command) -> None:
     made = mailqueue.json("schedule", "add", "quick", "1m, 5m*; greylisted: 30s", "--lifetime", "12m")
     assert made == {

@@ -174,6 +174,26 @@ def test_a_fail_transport_answers_for_the_world(stage):
     assert (attempt.transport, attempt.route_id, attempt.host) == ("no", 1, None)
 
 
+def test_what_will_not_go_directly_goes_by_the_fallback_from_its_third_attempt_on(stage):
+    stage.queue.transports.add("slow", kind="fail", reply="451 4.3.0 not now", default=True)
+    way_out = stage.queue.routes.add("relay", min_attempts=2)
+    [message_id] = stage.submit("anna")
+    seen = [stage.queue.explain(message_id).transport]
+    for _ in range(2):
+        stage.deliver()
+        seen.append(stage.queue.explain(message_id).transport)
+        stage.clock.advance(timedelta(hours=1))
+    stage.deliver()
+    assert seen == ["slow", "slow", "relay"]
+    assert stage.state(message_id) == "delivered"
+    attempts = stage.queue.attempts(message_id)
+    assert [(each.transport, each.route_id) for each in attempts] == [
+        ("slow", None),
+        ("slow", None),
+        ("relay", way_out.id),
+    ]
+
+
 def test_notices_go_through_the_queue_where_the_account_says_so(stage):
     stage.queue.accounts.set("default", notices="queue")
     [message_id] = stage.submit("unknown")

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -5,12 +7,16 @@ from support.claims import claimed, settings
 
 from mailqueue.model.rules import Route, Transport, TransportKind
 from mailqueue.policy.batch import MAX_RECIPIENTS, batches
-from mailqueue.policy.route import choose
+from mailqueue.policy.route import choose as choose_for
 
 DIRECT = Transport(id=1, name="out", kind=TransportKind.DIRECT, is_default=True)
 RELAY = Transport(id=2, name="relay", kind=TransportKind.RELAY, host="smarthost.example", port=587)
 FAIL = Transport(id=3, name="no", kind=TransportKind.FAIL, reply="550 5.7.1 no")
 MINE = Transport(id=0, name="--relay", kind=TransportKind.RELAY, host="::1", port=2525)
+
+
+def choose(known, sender, recipient, override=None, account_id=1, failed=0):
+    return choose_for(known, sender, recipient, override, account_id=account_id, failed=failed)
 
 
 def route(number: int, sender: str | None, recipient: str | None, transport: str = "relay") -> Route:
@@ -44,6 +50,34 @@ def test_the_first_route_that_matches_counts():
     known = settings(DIRECT, RELAY, FAIL, routes=(first, second))
     assert choose(known, "a@s.example", "b@example.org") == (FAIL, first)
     assert choose(known, "a@s.example", "b@example.net") == (RELAY, second)
+
+
+def test_a_route_of_an_account_takes_only_its_mail():
+    mine = replace(route(1, None, "example.org", "no"), account_id=7)
+    known = settings(DIRECT, FAIL, routes=(mine,))
+    assert choose(known, "a@s.example", "b@example.org", account_id=7) == (FAIL, mine)
+    assert choose(known, "a@s.example", "b@example.org", account_id=8) == (DIRECT, None)
+    assert choose(known, "a@s.example", "b@example.net", account_id=7) == (DIRECT, None)
+
+
+def test_a_route_for_what_has_failed_takes_it_from_then_on():
+    way_out = replace(route(1, None, None), min_attempts=2)
+    known = settings(DIRECT, RELAY, routes=(way_out,))
+    found = [choose(known, "a@s.example", "b@example.org", failed=failed) for failed in range(4)]
+    assert found == [(DIRECT, None), (DIRECT, None), (RELAY, way_out), (RELAY, way_out)]
+
+
+def test_messages_go_apart_where_only_one_has_failed_often_enough_or_is_of_the_account():
+    tired = replace(route(1, None, None), min_attempts=1)
+    mine = replace(route(2, None, None, "no"), account_id=2)
+    known = settings(DIRECT, RELAY, FAIL, routes=(mine, tired))
+    mail = [claimed(id=1, attempts=1), claimed(id=2, attempts=2), claimed(id=3, attempts=5, account_id=2)]
+    found, _ = batches([*mail, claimed(id=4, attempts=3)], known)
+    assert [(batch.route_id, [each.id for each in batch.messages]) for batch in found] == [
+        (None, [1]),
+        (1, [2, 4]),
+        (2, [3]),
+    ]
 
 
 def test_mail_that_nothing_takes_waits():
