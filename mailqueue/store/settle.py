@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from typing import assert_never
+from typing import Any, assert_never
 
 from mailqueue.model.attempt import OutcomeKind
 from mailqueue.model.events import EventKind
@@ -79,23 +79,23 @@ def _refuse_stale(notices: Sequence[NewNotice], dropped: frozenset[int]) -> None
 
 def _move(batch: Batch, settlements: Sequence[Settlement]) -> None:
     """Let the messages retire, or wait for their next attempt."""
-    done: list[tuple[object, ...]] = []
-    again: list[tuple[object, ...]] = []
+    done: list[Any] = []
+    again: list[Any] = []
     for each in settlements:
         message, move = each.message, each.move
         delivered = each.outcome.kind is OutcomeKind.DELIVERED
         error = "" if delivered else each.outcome.summary()
         match move:
             case Retire():
-                done.append((message.id, str(move.state), each.at, error))
+                done += (message.id, str(move.state), each.at, error)
             case Retry():
-                again.append((message.id, move.next_attempt_at, move.fallback, move.warn_at, error))
+                again += (message.id, move.next_attempt_at, move.fallback, move.warn_at, error)
                 batch.due(message.domain, move.next_attempt_at)
             case _:
                 assert_never(move)
     if done:
         batch.active -= write_rows(batch.now(), query("retire"), done)
-        marked = batch.now().execute(query("remove_marks"), (json.dumps([row[0] for row in done]),))
+        marked = batch.now().execute(query("remove_marks"), (json.dumps(done[::4]),))
         batch.held -= len(set(marked.fetchall()))
         _let_go(batch, settlements)
     if again:
