@@ -15,9 +15,12 @@ from mailqueue.model.events import EventKind
 from mailqueue.model.settlement import NewNotice, Retire, Retry, Settlement
 from mailqueue.store import rows
 from mailqueue.store.base import StaleNotice
-from mailqueue.store.batch import ATTEMPT, EVENT, Batch, write_rows
+from mailqueue.store.batch import ATTEMPT, EVENT, HOLD, Batch, write_rows
 from mailqueue.store.queries import query
-from mailqueue.store.submit import submit
+from mailqueue.store.submit import count_marks, submit
+
+_ENGINE = "engine"
+"""Who holds what may have arrived."""
 
 
 def settle(batch: Batch, settlements: Sequence[Settlement], notices: Sequence[NewNotice]) -> frozenset[int]:
@@ -100,6 +103,19 @@ def _move(batch: Batch, settlements: Sequence[Settlement]) -> None:
         _let_go(batch, settlements)
     if again:
         write_rows(batch.now(), query("retry"), again)
+        _hold(batch, settlements)
+
+
+def _hold(batch: Batch, settlements: Sequence[Settlement]) -> None:
+    """Put the messages on hold whose settlement says so."""
+    ids = []
+    for each in settlements:
+        if isinstance(each.move, Retry) and each.move.hold is not None:
+            ids.append(each.message.id)
+            batch.add(HOLD, (each.message.id, None, each.at, _ENGINE, each.move.hold))
+            batch.add(EVENT, (EventKind.HELD.value, each.message.id, each.at, "", each.move.hold, 0, ""))
+    if ids:
+        count_marks(batch, json.dumps(ids))
 
 
 def _let_go(batch: Batch, settlements: Sequence[Settlement]) -> None:

@@ -24,9 +24,10 @@ from mailqueue.model.settings import Settings
 from mailqueue.store.base import Reader, Store, Transaction
 from mailqueue.store.batch import Batch
 from mailqueue.store.connections import Connections
-from mailqueue.store.faults import concerns_all, explain, explained
-from mailqueue.store.files import SideLock, checked_path
+from mailqueue.store.faults import cannot_be_written, concerns_all, explain, explained
+from mailqueue.store.files import checked_path
 from mailqueue.store.joined import joined
+from mailqueue.store.lock import SideLock
 from mailqueue.store.read import SqliteReader
 from mailqueue.store.settings import Shared, Snapshots
 from mailqueue.store.transaction import SqliteTransaction
@@ -112,7 +113,9 @@ class SqliteStore:
                     connection.execute(f"PRAGMA busy_timeout = {int(self.busy_timeout * 1000)}")
                 return woke
             except BaseException as error:
-                if waited or concerns_all(error):
+                if cannot_be_written(error):
+                    self._connections.drop_idle()
+                elif waited or concerns_all(error):
                     self._connections.drop_writer()
                 raise
             finally:
