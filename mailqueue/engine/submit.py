@@ -27,6 +27,8 @@ from mailqueue.errors import (
 from mailqueue.mail import address, content
 from mailqueue.mail.address import Address
 from mailqueue.mail.fingerprint import fingerprint
+from mailqueue.mail.header import cut
+from mailqueue.mail.lines import to_crlf
 from mailqueue.model.account import Account
 from mailqueue.model.message import Idempotency, NewMessage, NewSubmission, Submission
 from mailqueue.model.schedule import STANDARD, Schedule
@@ -97,20 +99,16 @@ def draft(
     owner = find_account(settings, account)
     if schedule is not None:
         find_schedule(settings, schedule)
-    octets = _octets(message, max_size)
-    prepared = content.prepare(
-        octets,
-        now=now,
-        make_message_id=ids.message_id,
-        strict=owner.strict if strict is None else strict,
+    prepared, of_content = _prepared(
+        message, now=now, strict=owner.strict if strict is None else strict, max_size=max_size
     )
     faults: list[str] = []
     mail_from = _sender(sender, prepared, faults)
     rcpt_to = _recipients(recipients, prepared, faults)
     if idempotency_key is not None and not 0 < len(idempotency_key) <= MAX_KEY:
         faults.append(f"idempotency key: must have 1 to {MAX_KEY} characters, not {len(idempotency_key)}")
-    faults += prepared.faults
-    if faults:
+    faults += of_content
+    if faults or prepared is None:
         raise InvalidSubmission(list(dict.fromkeys(faults)))
     return Draft(
         account=account,
@@ -129,7 +127,25 @@ def draft(
     )
 
 
+def _prepared(
+    message: EmailMessage | bytes | BinaryIO, *, now: int, strict: bool, max_size: int
+) -> tuple[content.Prepared | None, Sequence[str]]:
+    """Return the content as it goes out, and its faults. None: there is no telling what it is."""
+    try:
+        octets = _octets(message, max_size)
+    except InvalidSubmission as error:
+        return None, error.faults
+    too_large = len(octets) > max_size
+    if too_large:  # its header may have more faults, and names the envelope
+        octets = cut(to_crlf(octets[:_STEP]).data)[0]
+    prepared = content.prepare(octets, now=now, make_message_id=ids.message_id, strict=strict)
+    if too_large or len(prepared.header) + len(prepared.body) > max_size:
+        return prepared, [f"content: larger than {max_size} octets", *prepared.faults]
+    return prepared, prepared.faults
+
+
 def _octets(message: EmailMessage | bytes | BinaryIO, max_size: int) -> bytes:
+    """Return the octets of a message, one more than `max_size` at most of a file that is too large."""
     if isinstance(message, (bytes, bytearray, memoryview)):
         octets = bytes(message)
     elif isinstance(message, EmailMessage):
@@ -140,16 +156,16 @@ def _octets(message: EmailMessage | bytes | BinaryIO, max_size: int) -> bytes:
             raise TypeError("a message file must be binary: open it with mode 'rb'")
     else:
         raise TypeError(f"a message is an EmailMessage, bytes or a binary file, not {type(message).__name__}")
-    if len(octets) > max_size:
-        raise InvalidSubmission([f"content: larger than {max_size} octets"])
     return octets
 
 
-def _sender(sender: str | None, prepared: content.Prepared, faults: list[str]) -> str:
+def _sender(sender: str | None, prepared: content.Prepared | None, faults: list[str]) -> str:
     if sender is None:
+        if prepared is None:
+            return ""
         if prepared.sender is None:
             faults.extend(prepared.envelope_faults)
-            faults.append("sender: none given, and no From or Sender in the header to take it from")
+            faults.append("sender: none given, and no address in From or Sender to take it from")
             return ""
         return str(prepared.sender)
     if sender in ("", "<>"):
@@ -162,12 +178,14 @@ def _sender(sender: str | None, prepared: content.Prepared, faults: list[str]) -
 
 
 def _recipients(
-    recipients: Sequence[str] | None, prepared: content.Prepared, faults: list[str]
+    recipients: Sequence[str] | None, prepared: content.Prepared | None, faults: list[str]
 ) -> list[Address]:
     if recipients is None:
+        if prepared is None:
+            return []
         faults.extend(prepared.envelope_faults)
         if not prepared.recipients and not prepared.envelope_faults:
-            faults.append("recipients: none given, and no To, Cc or Bcc in the header to take them from")
+            faults.append("recipients: none given, and no address in To, Cc or Bcc to take them from")
         return list(prepared.recipients)
     found: dict[Address, None] = {}
     if isinstance(recipients, str):
