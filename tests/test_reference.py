@@ -35,7 +35,7 @@ from mailqueue.engine.sweep import KEEP_KEYS
 from mailqueue.faces import Accounts, HoldRules, Routes, Schedules, Transports
 from mailqueue.mail.reply import Reply
 from mailqueue.mail.smtp.facts import TIMEOUTS, Phase
-from mailqueue.model.account import Account, Notices
+from mailqueue.model.account import Account, Notices, OnUncertain
 from mailqueue.model.attempt import Category, OutcomeKind, Scope
 from mailqueue.model.events import EventKind, NoticeKind
 from mailqueue.model.explain import GateKind
@@ -181,6 +181,7 @@ WORDS = {
     GateKind: ("Gates", 0),
     NoticeKind: ("Notices", 0),
     Notices: ("Notices", 1),
+    OnUncertain: ("Mail that may have arrived", 0),
     TransportKind: ("Transports", 0),
     Tls: ("Transports", 1),
 }

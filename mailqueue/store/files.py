@@ -6,18 +6,27 @@ The one rule: a file made here is for its owner only; one that exists keeps its 
 from __future__ import annotations
 
 import os
+import sqlite3
 import stat
 from pathlib import Path
 
 from mailqueue.errors import DatabaseReadOnly, SchemaMissing, StoreError
+
+_OLDEST = (3, 38, 0)
+"""With UPDATE FROM, RETURNING, and JSON built in."""
 
 
 def checked_path(path: str | os.PathLike[str]) -> str:
     """Return `path` as an absolute path without symbolic links, which SQLite follows too.
 
     Raises:
-        StoreError: it names no file: `:memory:`, or empty.
+        StoreError: it names no file: `:memory:`, or empty; or this Python's SQLite is too old.
     """
+    if sqlite3.sqlite_version_info < _OLDEST:
+        raise StoreError(
+            f"this Python has SQLite {sqlite3.sqlite_version}, and mailqueue needs "
+            f"{'.'.join(map(str, _OLDEST))} or newer: use another Python"
+        )
     text = os.fspath(path)
     if not isinstance(text, str):
         text = os.fsdecode(text)

@@ -38,7 +38,7 @@ _log = logging.getLogger("mailqueue.store")
 
 _SETTINGS_FOR = 0.05  # seconds that settings are taken as they were
 _DRAIN = 10.0  # seconds that what waits may take at close and at exit
-_open_stores: weakref.WeakSet[SqliteStore] = weakref.WeakSet()
+_open_stores: weakref.WeakValueDictionary[int, SqliteStore] = weakref.WeakValueDictionary()
 
 
 def open_store(
@@ -70,7 +70,7 @@ class SqliteStore:
         self._writer = Writer(self._commit, path)
         self._bells: dict[object, Callable[[], None]] = {}
         self._settings_until = 0.0
-        _open_stores.add(self)
+        _open_stores[id(self)] = self
 
     # -- writing -------------------------------------------------------------------------------
     def run(self, job: Callable[[Transaction], T]) -> T:
@@ -205,7 +205,7 @@ class SqliteStore:
         self._writer.close(_DRAIN)
         self._connections.close()
         self._lock.close()
-        _open_stores.discard(self)
+        _open_stores.pop(id(self), None)
 
     def before_fork(self) -> None:
         """Close what is open, as soon as nobody uses it."""
@@ -249,8 +249,9 @@ def _copy(error: BaseException) -> BaseException:
 
 def _for_all(step: Callable[[SqliteStore], None]) -> Callable[[], None]:
     def run() -> None:
-        for store in list(_open_stores):
-            step(store)
+        for reference in _open_stores.valuerefs():
+            if (store := reference()) is not None:
+                step(store)
 
     return run
 
