@@ -7,7 +7,7 @@ author = "the mailqueue authors"
 copyright = "the mailqueue authors"
 
 extensions = ["myst_parser"]
-myst_heading_anchors = 3
+myst_heading_anchors = 4
 html_theme = "furo"
 html_title = "mailqueue"
 exclude_patterns = ["build"]

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from mailqueue.engine import manage
 from mailqueue.engine import settings as steering
-from mailqueue.model.account import Account, Notices
+from mailqueue.model.account import Account, Notices, OnUncertain
 from mailqueue.model.filters import Page
 from mailqueue.model.message import Message
 from mailqueue.model.rules import HoldRule, Route, Tls, Transport, TransportKind
@@ -302,6 +302,7 @@ class Accounts:
         schedule: str | None = None,
         retention: timedelta | None = None,
         keep_content: timedelta | None = None,
+        on_uncertain: OnUncertain | str | None = None,
         strict: bool | None = None,
     ) -> Account:
         """Change what is given of an account; None leaves a value as it is.
@@ -312,6 +313,8 @@ class Accounts:
             schedule: name of the retry schedule of its mail from now on.
             retention: how long retired messages stay in the history.
             keep_content: how long content stays that was not delivered to all.
+            on_uncertain: `retry`, `hold` or `fail`: what becomes of a message whose answer to the
+                final dot was lost, so that it may have arrived.
             strict: refuse at submit what standards forbid.
 
         Raises:
@@ -325,6 +328,7 @@ class Accounts:
             schedule=schedule,
             retention=retention,
             keep_content=keep_content,
+            on_uncertain=on_uncertain,
             strict=strict,
         )
 

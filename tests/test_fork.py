@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import subprocess
 import sys
-from asyncio import Runner
 from collections import Counter
 from pathlib import Path
 
@@ -79,7 +79,7 @@ assert queue.status().engines == ()
         script = PRELUDE + engine + fork.replace("PARENT", "submit(1)") + stop
         run(script, tmp_path / "queue.db", str(receiver.port))
         with Queue(tmp_path / "queue.db") as queue:
-            Runner().run(Engine(queue, relay=f"127.0.0.1:{receiver.port}").run(once=True))
+            asyncio.run(Engine(queue, relay=f"127.0.0.1:{receiver.port}").run(once=True))
             assert queue.status().queued == 0
         received = Counter(message.message_id for message in receiver.messages)
     assert (len(received), set(received.values())) == (1 + 4 * 2 + 1, {1})

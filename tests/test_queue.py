@@ -84,7 +84,8 @@ PINNED = {
         add(self, name)
         list(self)
         show(self, name)
-        set(self, name, *, notices=None, schedule=None, retention=None, keep_content=None, strict=None)
+        set(self, name, *, notices=None, schedule=None, retention=None, keep_content=None,
+            on_uncertain=None, strict=None)
     """,
     Retired: """
         __init__(self, queue)

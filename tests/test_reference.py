@@ -4,31 +4,38 @@ from __future__ import annotations
 
 import ast
 import asyncio
+import importlib.util
 import inspect
 import logging
 import pkgutil
 import re
+import sqlite3
 from collections.abc import Callable, Iterator
-from dataclasses import fields
+from contextlib import closing
+from dataclasses import fields, is_dataclass
 from datetime import timedelta
 from email.message import EmailMessage
 from enum import StrEnum
 from importlib import import_module
 from pathlib import Path
+from types import ModuleType
+from typing import get_args, get_origin, get_type_hints
 
 import click
 import pytest
 from support.receiver import Receiver
 
-from mailqueue import Engine, Queue
+import mailqueue
+from mailqueue import Engine, Queue, schema_sql
 from mailqueue.cli.root import cli
 from mailqueue.clock import to_micros
 from mailqueue.config import FILE, FILE_VARIABLE, LOG_LEVELS, SETTINGS, Config, load
+from mailqueue.engine.liveness import this_process
 from mailqueue.engine.sweep import KEEP_KEYS
 from mailqueue.faces import Accounts, HoldRules, Routes, Schedules, Transports
 from mailqueue.mail.reply import Reply
 from mailqueue.mail.smtp.facts import TIMEOUTS, Phase
-from mailqueue.model.account import Account, Notices
+from mailqueue.model.account import Account, Notices, OnUncertain
 from mailqueue.model.attempt import Category, OutcomeKind, Scope
 from mailqueue.model.events import EventKind, NoticeKind
 from mailqueue.model.explain import GateKind
@@ -44,6 +51,7 @@ from mailqueue.model.schedule import (
     format_duration,
     times,
 )
+from mailqueue.model.settlement import Settlement
 from mailqueue.policy.classify import classify
 
 ROOT = Path(__file__).parent.parent
@@ -173,6 +181,7 @@ WORDS = {
     GateKind: ("Gates", 0),
     NoticeKind: ("Notices", 0),
     Notices: ("Notices", 1),
+    OnUncertain: ("Mail that may have arrived", 0),
     TransportKind: ("Transports", 0),
     Tls: ("Transports", 1),
     AuthMechanism: ("Transports", 2),
@@ -384,3 +393,187 @@ def test_idempotency_keys_are_kept_as_long_as_is_told() -> None:
 def test_timeouts_are_those_of_the_code() -> None:
     described = {name: float(seconds) for name, (seconds,) in settings("What is fixed", 1).items()}
     assert described == {phase.value: limit for phase, limit in TIMEOUTS.items()}
+
+
+# --- the Python API ---------------------------------------------------------------------------
+def load_api() -> ModuleType:
+    spec = importlib.util.spec_from_file_location("docs_api", ROOT / "docs/api.py")
+    assert spec is not None
+    assert spec.loader is not None
+    loaded = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(loaded)
+    return loaded
+
+
+api = load_api()
+MARKS = re.findall(r"^<!-- (verb|class|fields|errors) ?(\S*) -->$", page("python"), re.MULTILINE)
+PARTS = ("hold_rules", "transports", "routes", "schedules", "accounts", "retired")
+
+
+def described(kind: str) -> list[object]:
+    return [api.resolved(name) for each, name in MARKS if each == kind]
+
+
+def verbs(face: type) -> dict[str, Callable[..., object]]:
+    found = {name: each for name, each in vars(face).items() if inspect.isfunction(each)}
+    return {name: each for name, each in found.items() if not name.startswith("_")}
+
+
+def faces(tmp_path: Path) -> list[type]:
+    queue = Queue(tmp_path / "queue.db")
+    return [Queue, *(type(getattr(queue, part)) for part in PARTS), Engine]
+
+
+def test_python_page_is_what_the_docstrings_say() -> None:
+    """Where this fails: `python docs/api.py` fills the page in."""
+    assert api.filled(page("python")) == page("python")
+
+
+def test_every_public_name_is_described() -> None:
+    rows = next(tables(page("python")))
+    assert sorted(plain(row[0]) for row in rows) == sorted(mailqueue.__all__)
+    code = next(re.finditer(r"```py\n(.*?)```", page("python"), re.DOTALL))[1]
+    assert sorted(re.findall(r"\w+", code.partition("import")[2])) == sorted(mailqueue.__all__)
+    for name in mailqueue.__all__:
+        kind = {"Submission": "fields", "Message": "fields"}.get(
+            name, "class" if name[0].isupper() else "verb"
+        )
+        assert getattr(mailqueue, name) in described(kind), name
+
+
+def test_every_verb_of_queue_and_engine_is_described(tmp_path: Path) -> None:
+    known = [verb for face in faces(tmp_path) for verb in verbs(face).values()]
+    assert set(known) <= set(described("verb"))
+    queue = Queue(tmp_path / "queue.db")
+    public = {name for name in vars(queue) if not name.startswith("_")}
+    assert public == {*PARTS, "path", "clock", "max_size", "store"}
+    assert all(f"\n## queue.{part}\n" in page("python") for part in PARTS)
+
+
+def test_every_argument_of_a_verb_is_described(tmp_path: Path) -> None:
+    """By name in its docstring, or in that of the verb it refers to; one that is alone needs no name."""
+    for face in faces(tmp_path):
+        for name, verb in [("", face), *verbs(face).items()]:
+            doc = inspect.getdoc(verb) or ""
+            assert doc, f"{face.__name__}.{name}"
+            if other := re.search(r"^Arguments.* as for `(\w+)`\.$", doc, re.MULTILINE):
+                doc += inspect.getdoc(getattr(face, other[1])) or ""
+            arguments = list(parameters(verb))
+            told = [argument for argument in arguments if re.search(rf"^    {argument}: ", doc, re.MULTILINE)]
+            assert told == arguments or len(arguments) == 1, f"{face.__name__}.{name}"
+
+
+def reachable(annotation: object, seen: set[type]) -> None:
+    """Gather the classes of this package that a type names, and those that their fields name."""
+    if isinstance(annotation, type) and annotation.__module__.startswith("mailqueue"):
+        if annotation in seen:
+            return
+        seen.add(annotation)
+        if is_dataclass(annotation):
+            for hint in get_type_hints(annotation).values():
+                reachable(hint, seen)
+    for part in (get_origin(annotation), *get_args(annotation)):
+        if part is not None and part is not annotation:
+            reachable(part, seen)
+
+
+def test_every_noun_that_comes_out_is_described_with_all_its_fields(tmp_path: Path) -> None:
+    seen: set[type] = set()
+    for face in faces(tmp_path):
+        for verb in verbs(face).values():
+            reachable(get_type_hints(verb).get("return"), seen)
+    reachable(Settlement, seen)
+    nouns = {each for each in seen if is_dataclass(each)}
+    assert nouns <= set(described("fields"))
+    assert {each for each in seen if issubclass(each, StrEnum)} <= set(WORDS)
+    blank = {
+        (noun.__name__, name)
+        for noun in described("fields")
+        for name, _, text in api.described_fields(noun)
+        if not text
+    }
+    assert blank == set()
+
+
+def test_modules_of_the_mail_library_have_the_names_that_are_told() -> None:
+    for module, text in table(page("python"), "The mail library"):
+        loaded = import_module(plain(module))
+        assert all(hasattr(loaded, name) for name in re.findall(r"`(\w+)`", text)), module
+
+
+# --- the tables -------------------------------------------------------------------------------
+QUERIES = re.findall(r"^([^\n]*:)\n\n```sql\n(.*?)```$", page("schema"), re.MULTILINE | re.DOTALL)
+
+
+@pytest.fixture(scope="module")
+def lived_in(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A queue in which mail was delivered, deferred, refused and held, and is being delivered."""
+    path = tmp_path_factory.mktemp("schema") / "queue.db"
+    with Receiver() as receiver, Queue(path) as queue:
+        for to in ("ann@example.net", "unknown@example.net", "greylist@example.net"):
+            queue.submit(letter(to))
+        known = letter("bob@example.net")
+        known["Message-ID"] = "<order-17@shop.example.org>"
+        queue.submit(known)
+        asyncio.run(Engine(queue, relay=f"127.0.0.1:{receiver.port}").run(once=True))
+        queue.hold_rules.add(recipient_domain="example.com", reason="wrong prices")
+        queue.submit(letter("carl@example.com"))
+        queue.store.run(lambda transaction: transaction.register_engine(this_process(), queue.clock.now()))
+    return path
+
+
+@pytest.mark.parametrize(("question", "query"), QUERIES, ids=[question[:30] for question, _ in QUERIES])
+def test_query_of_the_page_answers_from_a_file_that_is_read_only(
+    question: str, query: str, lived_in: Path
+) -> None:
+    with closing(sqlite3.connect(f"file:{lived_in}?mode=ro", uri=True)) as connection:
+        found = connection.execute(query).fetchall()
+    assert found, f"{question} has no answer"
+
+
+def test_queries_know_the_same_as_the_verbs(lived_in: Path) -> None:
+    with closing(sqlite3.connect(f"file:{lived_in}?mode=ro", uri=True)) as connection:
+        answers = {question: connection.execute(query).fetchall() for question, query in QUERIES}
+    assert answers["What waits, and what is on hold:"] == [("queued", 0, 1), ("queued", 1, 1)]
+    assert [what for _, what, _ in answers["All that happened to one message:"]] == [
+        "submitted",
+        "attempt 1: failed",
+        "failed",
+    ]
+    assert answers["Which message had this Message-ID:"] == [(4, "bob@example.net", "delivered")]
+
+
+def test_every_table_is_described_in_the_order_of_the_schema() -> None:
+    known = re.findall(r"^CREATE (?:TABLE|VIEW) (\w+)", schema_sql(), re.MULTILINE)
+    assert [plain(row[0]) for row in table(page("schema"), "What you may rely on")] == known
+
+
+def test_page_includes_the_schema_that_makes_the_tables() -> None:
+    found = re.search(r"```\{literalinclude\} (\S+)", page("schema"))
+    assert found
+    assert (REFERENCE / found[1]).read_text() == schema_sql()
+
+
+# --- RFCs -------------------------------------------------------------------------------------
+RFC_ROWS = [*table(page("rfcs"), "Followed"), *table(page("rfcs"), "Understood in what others say")]
+
+
+@pytest.mark.parametrize("row", RFC_ROWS, ids=[row[0] for row in RFC_ROWS])
+def test_files_that_follow_an_rfc_name_it(row: list[str]) -> None:
+    for module in plain(row[3]).split(", "):
+        path = PACKAGE / module.replace(".", "/")
+        source = (
+            path.with_suffix(".py") if path.with_suffix(".py").exists() else path / "__init__.py"
+        ).read_text()
+        assert re.search(rf"\b{row[0]}\b", source), f"{module} does not name RFC {row[0]}"
+
+
+def test_every_rfc_that_the_code_names_is_described() -> None:
+    named: set[str] = set()
+    for path in PACKAGE.rglob("*.py"):
+        source = path.read_text()
+        named |= set(re.findall(r"\bRFC (\d+)", source))
+        for paragraph in (ast.get_docstring(ast.parse(source)) or "").split("\n\n"):
+            if paragraph.startswith("RFC "):  # a list: `RFC 3461 6, 3464 2`
+                named |= set(re.findall(r"(?<!IDNA )\b\d{4}\b", paragraph))
+    assert named == {row[0] for row in RFC_ROWS}

@@ -9,7 +9,7 @@ import click
 from mailqueue.cli import output, shape
 from mailqueue.cli.base import Face, Verbs, pass_face
 from mailqueue.cli.values import duration
-from mailqueue.model.account import Account, Notices
+from mailqueue.model.account import Account, Notices, OnUncertain
 from mailqueue.model.duration import format_duration
 from mailqueue.model.schedule import STANDARD
 
@@ -72,6 +72,11 @@ def show(face: Face, name: str) -> None:
 @click.option("--schedule", metavar="NAME", help="Retry schedule of its mail from now on.")
 @click.option("--retention", type=duration, metavar="TIME", help="Retired messages stay this long: 30d.")
 @click.option("--keep-content", type=duration, metavar="TIME", help="Content not delivered to all stays: 7d.")
+@click.option(
+    "--on-uncertain",
+    type=click.Choice([each.value for each in OnUncertain]),
+    help="What becomes of mail that may have arrived.",
+)
 @click.option("--strict/--no-strict", default=None, help="Refuse at submit what standards forbid.")
 @pass_face
 def set_(
@@ -81,6 +86,7 @@ def set_(
     schedule: str | None,
     retention: timedelta | None,
     keep_content: timedelta | None,
+    on_uncertain: str | None,
     strict: bool | None,
 ) -> None:
     """Change what is given of an account, and leave the rest."""
@@ -90,6 +96,7 @@ def set_(
         schedule=schedule,
         retention=retention,
         keep_content=keep_content,
+        on_uncertain=on_uncertain,
         strict=strict,
     )
     face.answer(shape.account(changed), lambda: _print(changed))
@@ -110,6 +117,7 @@ def _print(found: Account) -> None:
             ("schedule", found.schedule or f"{STANDARD} (not set)"),
             ("retention", f"{format_duration(found.retention)} in the history"),
             ("keep-content", f"{format_duration(found.keep_content)} when not delivered to all"),
+            ("on-uncertain", f"{found.on_uncertain.value} what may have arrived"),
             ("strict", found.strict),
         ]
     )

@@ -91,7 +91,7 @@ def _print(found: Schedule) -> None:
         output.line(f"... and {output.plural(rest, 'time')} more")
     output.line()
     if found.warn_after is not None:
-        output.line(f"delay notice at the first failure after {format_duration(found.warn_after)}")
+        output.line(f"delay notice after {format_duration(found.warn_after)}, if it was tried in vain")
     output.line(f"given up after {format_duration(found.lifetime)}; waits vary by 10 % either way")
 
 

@@ -243,5 +243,6 @@ def account(found: Account) -> Json:
         "schedule": found.schedule,
         "retention": format_duration(found.retention),
         "keep_content": format_duration(found.keep_content),
+        "on_uncertain": found.on_uncertain.value,
         "strict": found.strict,
     }

@@ -57,12 +57,14 @@ class Return:
             yield f"envid {self.envid}"
 
 
-def read_sender(sender: str | None, prepared: Prepared, faults: list[str]) -> str:
+def read_sender(sender: str | None, prepared: Prepared | None, faults: list[str]) -> str:
     """Return MAIL FROM: what is given, else what the header says; '' is the null return path."""
     if sender is None:
+        if prepared is None:
+            return ""
         if prepared.sender is None:
             faults.extend(prepared.envelope_faults)
-            faults.append("sender: none given, and no From or Sender in the header to take it from")
+            faults.append("sender: none given, and no address in From or Sender to take it from")
             return ""
         return str(prepared.sender)
     if sender in ("", "<>"):
@@ -77,7 +79,7 @@ def read_sender(sender: str | None, prepared: Prepared, faults: list[str]) -> st
 def read_recipients(
     recipients: Sequence[str | Recipient] | None,
     notify: str | Iterable[str] | None,
-    prepared: Prepared,
+    prepared: Prepared | None,
     faults: list[str],
 ) -> tuple[Addressee, ...]:
     """Return the recipients given, each once, else those that the header names.
@@ -93,9 +95,11 @@ def read_recipients(
     """
     everybody = _wish(read_notify, notify, "", faults)
     if recipients is None:
+        if prepared is None:
+            return ()
         faults.extend(prepared.envelope_faults)
         if not prepared.recipients and not prepared.envelope_faults:
-            faults.append("recipients: none given, and no To, Cc or Bcc in the header to take them from")
+            faults.append("recipients: none given, and no address in To, Cc or Bcc to take them from")
         return tuple(Addressee(each, everybody) for each in prepared.recipients)
     if isinstance(recipients, str):
         raise TypeError("recipients is a list of addresses, not one string")

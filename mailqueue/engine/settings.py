@@ -19,7 +19,7 @@ from mailqueue.engine.submit import find_account, find_schedule, unknown
 from mailqueue.errors import NotFound, ParseError, SettingError
 from mailqueue.mail import domain
 from mailqueue.mail.reply import Reply
-from mailqueue.model.account import Account, Notices
+from mailqueue.model.account import Account, Notices, OnUncertain
 from mailqueue.model.duration import LONGEST, format_duration
 from mailqueue.model.rules import Route, Tls, Transport, TransportKind
 from mailqueue.model.schedule import Schedule, parse_delays
@@ -107,10 +107,12 @@ def set_account(
     schedule: str | None,
     retention: timedelta | None,
     keep_content: timedelta | None,
+    on_uncertain: OnUncertain | str | None,
     strict: bool | None,
 ) -> Account:
     """Change what is given of an account. Raises NotFound, SettingError."""
     chosen = None if notices is None else choice("notices", notices, Notices)
+    uncertain = None if on_uncertain is None else choice("on-uncertain", on_uncertain, OnUncertain)
     kept_for = None if retention is None else length("retention", retention)
     content_for = None if keep_content is None else length("keep-content", keep_content)
 
@@ -125,6 +127,7 @@ def set_account(
             schedule=schedule or old.schedule,
             retention=old.retention if kept_for is None else kept_for,
             keep_content=old.keep_content if content_for is None else content_for,
+            on_uncertain=old.on_uncertain if uncertain is None else uncertain,
             strict=old.strict if strict is None else strict,
         )
         transaction.set_account(new)

@@ -20,6 +20,8 @@ from mailqueue.engine.envelope import Addressee, Return, read_recipients, read_r
 from mailqueue.errors import Conflict, InvalidSubmission, MailqueueError, NotFound, StoreError
 from mailqueue.mail import content
 from mailqueue.mail.fingerprint import fingerprint
+from mailqueue.mail.header import cut
+from mailqueue.mail.lines import to_crlf
 from mailqueue.model.account import Account
 from mailqueue.model.message import Idempotency, NewMessage, NewSubmission, Submission
 from mailqueue.model.recipient import Recipient
@@ -95,12 +97,8 @@ def draft(
     owner = find_account(settings, account)
     if schedule is not None:
         find_schedule(settings, schedule)
-    octets = _octets(message, max_size)
-    prepared = content.prepare(
-        octets,
-        now=now,
-        make_message_id=ids.message_id,
-        strict=owner.strict if strict is None else strict,
+    prepared, of_content = _prepared(
+        message, now=now, strict=owner.strict if strict is None else strict, max_size=max_size
     )
     faults: list[str] = []
     mail_from = read_sender(sender, prepared, faults)
@@ -108,8 +106,8 @@ def draft(
     wishes = read_return(ret, envid, faults)
     if idempotency_key is not None and not 0 < len(idempotency_key) <= MAX_KEY:
         faults.append(f"idempotency key: must have 1 to {MAX_KEY} characters, not {len(idempotency_key)}")
-    faults += prepared.faults
-    if faults:
+    faults += of_content
+    if faults or prepared is None:
         raise InvalidSubmission(list(dict.fromkeys(faults)))
     return Draft(
         account=account,
@@ -129,7 +127,25 @@ def draft(
     )
 
 
+def _prepared(
+    message: EmailMessage | bytes | BinaryIO, *, now: int, strict: bool, max_size: int
+) -> tuple[content.Prepared | None, Sequence[str]]:
+    """Return the content as it goes out, and its faults. None: there is no telling what it is."""
+    try:
+        octets = _octets(message, max_size)
+    except InvalidSubmission as error:
+        return None, error.faults
+    too_large = len(octets) > max_size
+    if too_large:  # its header may have more faults, and names the envelope
+        octets = cut(to_crlf(octets[:_STEP]).data)[0]
+    prepared = content.prepare(octets, now=now, make_message_id=ids.message_id, strict=strict)
+    if too_large or len(prepared.header) + len(prepared.body) > max_size:
+        return prepared, [f"content: larger than {max_size} octets", *prepared.faults]
+    return prepared, prepared.faults
+
+
 def _octets(message: EmailMessage | bytes | BinaryIO, max_size: int) -> bytes:
+    """Return the octets of a message, one more than `max_size` at most of a file that is too large."""
     if isinstance(message, (bytes, bytearray, memoryview)):
         octets = bytes(message)
     elif isinstance(message, EmailMessage):
@@ -140,8 +156,6 @@ def _octets(message: EmailMessage | bytes | BinaryIO, max_size: int) -> bytes:
             raise TypeError("a message file must be binary: open it with mode 'rb'")
     else:
         raise TypeError(f"a message is an EmailMessage, bytes or a binary file, not {type(message).__name__}")
-    if len(octets) > max_size:
-        raise InvalidSubmission([f"content: larger than {max_size} octets"])
     return octets
 
 

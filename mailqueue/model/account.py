@@ -20,6 +20,17 @@ class Notices(StrEnum):
     """Neither: the event tells."""
 
 
+class OnUncertain(StrEnum):
+    """What becomes of a message that a server took whole and did not answer for."""
+
+    RETRY = "retry"
+    """Tried again after half an hour: it may arrive twice."""
+    HOLD = "hold"
+    """Put on hold, for somebody to find out."""
+    FAIL = "fail"
+    """Failed, with a notice that says that it may have arrived: it may not arrive."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Account:
     """Who sends."""
@@ -36,5 +47,6 @@ class Account:
     """Microseconds that a retired message stays in the history."""
     keep_content: int
     """Microseconds that content stays which was not delivered to all."""
+    on_uncertain: OnUncertain
     strict: bool
     """Refuse at submit what standards forbid, unless the call says otherwise."""

@@ -31,6 +31,8 @@ class Retry:
     """Microseconds after the next claim at which it is due, should the engine die."""
     warn_at: int | None
     """Microseconds UTC: when a delay notice is owed. None: none wanted, or given."""
+    hold: str | None = None
+    """The reason why it is put on hold until somebody releases it. None: it is not."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

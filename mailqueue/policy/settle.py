@@ -12,7 +12,7 @@ from typing import assert_never
 
 from mailqueue.clock import rfc3339
 from mailqueue.mail.wishes import DELAY, FAILURE, SUCCESS, wants
-from mailqueue.model.account import Account, Notices
+from mailqueue.model.account import Account, Notices, OnUncertain
 from mailqueue.model.attempt import Facts, Outcome, OutcomeKind
 from mailqueue.model.events import EventKind, NoticeKind
 from mailqueue.model.lifecycle import State
@@ -20,6 +20,9 @@ from mailqueue.model.message import Claimed
 from mailqueue.model.schedule import UNCERTAIN, Schedule
 from mailqueue.model.settlement import NewEvent, Retire, Retry, Settlement
 from mailqueue.policy.retry import fallback, next_attempt
+
+MAY_HAVE_ARRIVED = "no answer to the end of the content: it may have arrived, or not"
+"""Why a message is on hold whose account says `on_uncertain=hold`."""
 
 _DELIVERED = Retire(state=State.DELIVERED, keep_content_until=None)
 _DELIVERED_EVENTS = (NewEvent(event=EventKind.DELIVERED),)
@@ -63,6 +66,8 @@ def settle(
             )
         case OutcomeKind.FAILED:
             return _over(message, outcome, facts, now, account, State.FAILED)
+        case OutcomeKind.UNCERTAIN if account.on_uncertain is OnUncertain.FAIL:
+            return _over(message, outcome, facts, now, account, State.FAILED)
         case OutcomeKind.DEFERRED | OutcomeKind.UNCERTAIN | OutcomeKind.INTERRUPTED:
             next_at = next_attempt(
                 schedule,
@@ -72,6 +77,10 @@ def settle(
                 give_up_at=message.give_up_at,
                 jitter=jitter,
             )
+            if outcome.kind is OutcomeKind.UNCERTAIN and account.on_uncertain is OnUncertain.HOLD:
+                return _again(
+                    message, outcome, facts, now, account, schedule, next_at or now + 1, MAY_HAVE_ARRIVED
+                )
             if next_at is None:
                 return _over(message, outcome, facts, now, account, State.EXPIRED)
             return _again(message, outcome, facts, now, account, schedule, next_at)
@@ -121,6 +130,7 @@ def _again(
     account: Account,
     schedule: Schedule,
     next_at: int,
+    hold: str | None = None,
 ) -> Settlement:
     warn_at = _warn_at(message, account, schedule, now)
     warn_now = warn_at is not None and warn_at <= now
@@ -134,6 +144,7 @@ def _again(
             next_attempt_at=next_at,
             fallback=fallback(schedule, message.attempts + 1),
             warn_at=None if warn_now else warn_at,
+            hold=hold,
         ),
         events=(NewEvent(event=EventKind.DELAYED, reason=outcome.summary(), data=data),),
         notice=NoticeKind.DELAYED if warn_now else None,

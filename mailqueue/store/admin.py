@@ -37,7 +37,14 @@ def set_account(batch: Batch, account: Account) -> None:
     if account.id not in batch.settings().accounts_by_id:
         raise NotFound(f"there is no account {account.name!r}")
     notices = account.notices and account.notices.value
-    values = (notices, account.schedule, account.retention, account.keep_content, int(account.strict))
+    values = (
+        notices,
+        account.schedule,
+        account.retention,
+        account.keep_content,
+        account.on_uncertain.value,
+        int(account.strict),
+    )
     _change(batch, "update_account", *values, account.id)
 
 

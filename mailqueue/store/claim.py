@@ -8,6 +8,7 @@ returns may be less than what is due, and then `next_due_at` says that there is 
 from __future__ import annotations
 
 import json
+import math
 import sqlite3
 from collections.abc import Collection, Iterator
 from itertools import groupby
@@ -39,6 +40,12 @@ class _Findings:
         self.done: list[str] = []
         """Destinations that have no more that is due."""
 
+    def destinations_for(self, room: int, per_domain: int) -> int:
+        """Return at how many destinations to look next, to find `room` messages, going by those so far."""
+        looked = len(self.more) + len(self.done)
+        each = len(self.taken) / looked if looked else per_domain
+        return max(4, min(room, math.ceil(room / max(each, 1))))
+
 
 def claim(batch: Batch, request: ClaimRequest) -> list[Claimed]:
     """Claim messages; see `Transaction.claim`."""
@@ -66,7 +73,7 @@ def _line(cursor: sqlite3.Cursor, request: ClaimRequest, found: _Findings) -> It
     looks = request.limit + _LOOKS
     last: tuple[int, int, str] = (-1, -1, "")
     while looks > 0 and (room := request.limit - len(found.taken)) > 0:
-        wanted = min(looks, max(4, -(-room // request.per_domain)))
+        wanted = min(looks, found.destinations_for(room, request.per_domain))
         asked = wanted + len(skip)
         line = json.loads(
             cursor.execute(query("due_destinations"), (request.now, *last, asked)).fetchone()[0]

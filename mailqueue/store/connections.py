@@ -17,7 +17,8 @@ from urllib.parse import quote
 from mailqueue.errors import NotWal, StoreError
 from mailqueue.store import schema
 from mailqueue.store.faults import explained, missing
-from mailqueue.store.files import SideLock, make_file
+from mailqueue.store.files import make_file
+from mailqueue.store.lock import SideLock
 
 _QUIET = 5.0  # seconds that a fork waits for connections in use
 _INHERITED: list[object] = []  # connections of a parent: neither used nor closed, so never collected
@@ -120,6 +121,19 @@ class Connections:
         writer, self._open.writer = self._open.writer, None
         if writer is not None:
             writer.close()
+
+    def drop_idle(self) -> None:
+        """Close all that nobody uses: one that could not write its -shm file keeps the others from it."""
+        now = self._open
+        self.drop_writer()
+        with suppress(IndexError):
+            while True:
+                now.idle.pop().close()
+        with now.watching:
+            if now.watcher is not None:
+                now.watcher.close()
+                now.watcher = None
+                self._generation += 1
 
     def lend(self) -> sqlite3.Connection:
         """Return a connection that reads, for use between `enter` and `leave`, to be given back."""

@@ -41,6 +41,15 @@ def concerns_all(error: BaseException) -> bool:
     return isinstance(error, StoreError) or not isinstance(error, Exception)
 
 
+def cannot_be_written(error: BaseException) -> bool:
+    """Return whether the rights of a file are in the way."""
+    return getattr(error, "sqlite_errorcode", 0) & 0xFF in (
+        sqlite3.SQLITE_READONLY,
+        sqlite3.SQLITE_CANTOPEN,
+        sqlite3.SQLITE_PERM,
+    )
+
+
 def busy(path: str) -> DatabaseBusy:
     """Return the error for a lock that was not had in time."""
     return DatabaseBusy(

@@ -52,8 +52,9 @@ def many(statement: str, rows: int) -> str:
 
 
 @cache
-def rows_at_once(statement: str) -> int:
-    """Return how many rows of `statement` fit into one."""
+def shape(statement: str) -> tuple[int, int]:
+    """Return how many values a row of `statement` has, and how many rows fit into one."""
     found = _ROW.search(statement)
     assert found is not None, statement
-    return max(1, min(32, MAX_PARAMETERS // found[1].count("?")))
+    width = found[1].count("?")
+    return width, max(1, min(32, MAX_PARAMETERS // width))

@@ -13,7 +13,7 @@ from types import MappingProxyType
 from typing import Any
 
 from mailqueue.clock import to_datetime
-from mailqueue.model.account import Account, Notices
+from mailqueue.model.account import Account, Notices, OnUncertain
 from mailqueue.model.attempt import Attempt, Category, OutcomeKind, Scope
 from mailqueue.model.engine import EngineInfo, Identity
 from mailqueue.model.events import Event, EventKind, Notice, NoticeKind
@@ -33,7 +33,7 @@ def _moment(micros: int | None) -> datetime | None:
 # --- settings ---------------------------------------------------------------------------------
 def account(row: Row) -> Account:
     """Return the account of a row of `all_accounts`."""
-    identity, name, notices, schedule_name, retention, keep_content, strict = row
+    identity, name, notices, schedule_name, retention, keep_content, on_uncertain, strict = row
     return Account(
         id=identity,
         name=name,
@@ -41,6 +41,7 @@ def account(row: Row) -> Account:
         schedule=schedule_name,
         retention=retention,
         keep_content=keep_content,
+        on_uncertain=OnUncertain(on_uncertain),
         strict=bool(strict),
     )
 

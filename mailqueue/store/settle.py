@@ -8,16 +8,19 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from typing import assert_never
+from typing import Any, assert_never
 
 from mailqueue.model.attempt import OutcomeKind
 from mailqueue.model.events import EventKind
 from mailqueue.model.settlement import NewNotice, Retire, Retry, Settlement
 from mailqueue.store import rows
 from mailqueue.store.base import StaleNotice
-from mailqueue.store.batch import ATTEMPT, EVENT, Batch, write_rows
+from mailqueue.store.batch import ATTEMPT, EVENT, HOLD, Batch, write_rows
 from mailqueue.store.queries import query
-from mailqueue.store.submit import submit
+from mailqueue.store.submit import count_marks, submit
+
+_ENGINE = "engine"
+"""Who holds what may have arrived."""
 
 
 def settle(batch: Batch, settlements: Sequence[Settlement], notices: Sequence[NewNotice]) -> frozenset[int]:
@@ -79,27 +82,40 @@ def _refuse_stale(notices: Sequence[NewNotice], dropped: frozenset[int]) -> None
 
 def _move(batch: Batch, settlements: Sequence[Settlement]) -> None:
     """Let the messages retire, or wait for their next attempt."""
-    done: list[tuple[object, ...]] = []
-    again: list[tuple[object, ...]] = []
+    done: list[Any] = []
+    again: list[Any] = []
     for each in settlements:
         message, move = each.message, each.move
         delivered = each.outcome.kind is OutcomeKind.DELIVERED
         error = "" if delivered else each.outcome.summary()
         match move:
             case Retire():
-                done.append((message.id, str(move.state), each.at, error))
+                done += (message.id, str(move.state), each.at, error)
             case Retry():
-                again.append((message.id, move.next_attempt_at, move.fallback, move.warn_at, error))
+                again += (message.id, move.next_attempt_at, move.fallback, move.warn_at, error)
                 batch.due(message.domain, move.next_attempt_at)
             case _:
                 assert_never(move)
     if done:
         batch.active -= write_rows(batch.now(), query("retire"), done)
-        marked = batch.now().execute(query("remove_marks"), (json.dumps([row[0] for row in done]),))
+        marked = batch.now().execute(query("remove_marks"), (json.dumps(done[::4]),))
         batch.held -= len(set(marked.fetchall()))
         _let_go(batch, settlements)
     if again:
         write_rows(batch.now(), query("retry"), again)
+        _hold(batch, settlements)
+
+
+def _hold(batch: Batch, settlements: Sequence[Settlement]) -> None:
+    """Put the messages on hold whose settlement says so."""
+    ids = []
+    for each in settlements:
+        if isinstance(each.move, Retry) and each.move.hold is not None:
+            ids.append(each.message.id)
+            batch.add(HOLD, (each.message.id, None, each.at, _ENGINE, each.move.hold))
+            batch.add(EVENT, (EventKind.HELD.value, each.message.id, each.at, "", each.move.hold, 0, ""))
+    if ids:
+        count_marks(batch, json.dumps(ids))
 
 
 def _let_go(batch: Batch, settlements: Sequence[Settlement]) -> None:

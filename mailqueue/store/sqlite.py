@@ -24,9 +24,10 @@ from mailqueue.model.settings import Settings
 from mailqueue.store.base import Reader, Store, Transaction
 from mailqueue.store.batch import Batch
 from mailqueue.store.connections import Connections
-from mailqueue.store.faults import concerns_all, explain, explained
-from mailqueue.store.files import SideLock, checked_path
+from mailqueue.store.faults import cannot_be_written, concerns_all, explain, explained
+from mailqueue.store.files import checked_path
 from mailqueue.store.joined import joined
+from mailqueue.store.lock import SideLock
 from mailqueue.store.read import SqliteReader
 from mailqueue.store.settings import Shared, Snapshots
 from mailqueue.store.transaction import SqliteTransaction
@@ -37,7 +38,7 @@ _log = logging.getLogger("mailqueue.store")
 
 _SETTINGS_FOR = 0.05  # seconds that settings are taken as they were
 _DRAIN = 10.0  # seconds that what waits may take at close and at exit
-_open_stores: weakref.WeakSet[SqliteStore] = weakref.WeakSet()
+_open_stores: weakref.WeakValueDictionary[int, SqliteStore] = weakref.WeakValueDictionary()
 
 
 def open_store(
@@ -69,7 +70,7 @@ class SqliteStore:
         self._writer = Writer(self._commit, path)
         self._bells: dict[object, Callable[[], None]] = {}
         self._settings_until = 0.0
-        _open_stores.add(self)
+        _open_stores[id(self)] = self
 
     # -- writing -------------------------------------------------------------------------------
     def run(self, job: Callable[[Transaction], T]) -> T:
@@ -112,7 +113,9 @@ class SqliteStore:
                     connection.execute(f"PRAGMA busy_timeout = {int(self.busy_timeout * 1000)}")
                 return woke
             except BaseException as error:
-                if waited or concerns_all(error):
+                if cannot_be_written(error):
+                    self._connections.drop_idle()
+                elif waited or concerns_all(error):
                     self._connections.drop_writer()
                 raise
             finally:
@@ -202,7 +205,7 @@ class SqliteStore:
         self._writer.close(_DRAIN)
         self._connections.close()
         self._lock.close()
-        _open_stores.discard(self)
+        _open_stores.pop(id(self), None)
 
     def before_fork(self) -> None:
         """Close what is open, as soon as nobody uses it."""
@@ -246,8 +249,9 @@ def _copy(error: BaseException) -> BaseException:
 
 def _for_all(step: Callable[[SqliteStore], None]) -> Callable[[], None]:
     def run() -> None:
-        for store in list(_open_stores):
-            step(store)
+        for reference in _open_stores.valuerefs():
+            if (store := reference()) is not None:
+                step(store)
 
     return run
 

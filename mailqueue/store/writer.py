@@ -130,11 +130,12 @@ class Writer:
 
     def _add(self, job: Job[Any]) -> None:
         """Let a job wait for the thread; the lock is held."""
-        self._waiting.append(job)
         if self._thread is None:
-            self._thread = threading.Thread(target=self._loop, name="mailqueue-writer", daemon=True)
-            self._thread.start()
-        elif not self._busy and len(self._waiting) == 1:
+            thread = threading.Thread(target=self._loop, name="mailqueue-writer", daemon=True)
+            thread.start()  # may fail, at the end of the process: then nothing waits for it
+            self._thread = thread
+        self._waiting.append(job)
+        if not self._busy and len(self._waiting) == 1:
             self._changed.notify_all()
 
     def _loop(self) -> None:

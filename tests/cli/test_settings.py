@@ -181,12 +181,24 @@ def test_account_is_changed_in_part(mailqueue: Command) -> None:
         "schedule": None,
         "retention": "30d",
         "keep_content": "7d",
+        "on_uncertain": "retry",
         "strict": False,
     }
     mailqueue("account", "add", "shop")
-    options = ("--notices", "queue", "--retention", "90d", "--schedule", "otp", "--strict")
+    options = (
+        "--notices",
+        "queue",
+        "--retention",
+        "90d",
+        "--schedule",
+        "otp",
+        "--strict",
+        "--on-uncertain",
+        "hold",
+    )
     changed = mailqueue.json("account", "set", "shop", *options)
     assert (changed["notices"], changed["retention"], changed["schedule"]) == ("queue", "90d", "otp")
+    assert changed["on_uncertain"] == "hold"
     again = mailqueue.json("account", "set", "shop", "--no-strict", "--keep-content", "12h")
     assert again == {**changed, "strict": False, "keep_content": "12h"}
     assert [each["name"] for each in mailqueue.json("account", "list")["items"]] == ["default", "shop"]
@@ -212,4 +224,4 @@ def test_sound_database_is_clean_and_a_broken_one_is_status_1(mailqueue: Command
     connection.close()
     done = mailqueue.run("check-integrity")
     assert done.exit_code == 1
-    assert "1 fault" in done.stdout
+    assert "message 1 counts 3 holds, and has 0 marks" in done.stdout

@@ -225,3 +225,24 @@ def test_a_thousand_recipients_of_one_content_are_a_few_transactions(stage):
     got = stage.receiver.wait(10)
     assert sorted(each for one in got for each in one.recipients) == sorted(recipients)
     assert len(got) == 10
+
+
+@pytest.mark.parametrize("wish", ["hold", "fail"])
+def test_an_uncertain_message_is_held_or_failed_where_the_account_says_so(stage, wish):
+    stage.queue.accounts.set("default", on_uncertain=wish)
+    [message_id] = stage.submit("vanish")
+    stage.deliver()
+    stage.deliver(timedelta(hours=1))
+    assert stage.outcomes(message_id) == ["uncertain"], "nobody sends it a second time unasked"
+    message = stage.queue.show(message_id)
+    if wish == "fail":
+        assert message.state == "failed"
+        [notice] = stage.queue.notices(message_id)
+        assert b"may have arrived" in notice.content.replace(b"\r\n", b" ")
+    else:
+        [hold] = message.holds
+        assert (message.state, hold.rule_id, hold.actor) == ("queued", None, "engine")
+        assert "may have arrived" in hold.reason
+        assert stage.queue.release(message_id).changed == 1
+        stage.deliver()
+        assert stage.outcomes(message_id) == ["uncertain", "delivered"]

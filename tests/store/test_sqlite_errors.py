@@ -20,6 +20,7 @@ from support.stored import ALL, clean, new, submit
 from mailqueue.errors import DatabaseBusy, DatabaseReadOnly, DiskFull, StoreError
 from mailqueue.store import open_store
 from mailqueue.store.base import Store
+from mailqueue.store.lock import SideLock
 from mailqueue.store.sqlite import SqliteStore
 
 Opener = Callable[..., Store]
@@ -128,6 +129,39 @@ def test_process_stopped_while_it_writes_leads_to_an_error_and_work_goes_on_when
     other.stdout.close()
     submit(store)
     assert clean(store)
+
+
+def test_process_stopped_while_it_waits_for_its_turn_holds_nobody_up(path: Path, open_again: Opener) -> None:
+    store = open_again(busy_timeout=5.0)
+    submit(store)
+    lock = SideLock(str(path))
+    lock.acquire(1.0)
+    script = "import sys; from support.stored import submit; from mailqueue.store import open_store\n"
+    script += "print('begins', flush=True); submit(open_store(sys.argv[1], busy_timeout=60.0))\n"
+    waiting = subprocess.Popen(
+        [sys.executable, "-c", script, path], stdout=subprocess.PIPE, env={"PYTHONPATH": TESTS}
+    )
+    assert waiting.stdout is not None
+    assert waiting.stdout.readline() == b"begins\n"
+    while turn_is_free(path):
+        assert waiting.poll() is None
+    waiting.send_signal(signal.SIGSTOP)
+    lock.close()
+    submit(store)
+    assert queued(store) == 2
+    waiting.send_signal(signal.SIGCONT)
+    assert waiting.wait(60) == 0
+    waiting.stdout.close()
+    assert queued(store) == 3
+
+
+def turn_is_free(path: Path) -> bool:
+    """Whether no process waits for the lock of a queue, as a process of its own sees it."""
+    script = (
+        "import fcntl, sys; file = open(sys.argv[1] + '-mailqueue.lock', 'r+b')\n"
+        "fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)"
+    )
+    return subprocess.run([sys.executable, "-c", script, path], stderr=subprocess.DEVNULL).returncode == 0
 
 
 # --- rights -----------------------------------------------------------------------------------

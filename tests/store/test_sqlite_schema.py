@@ -204,6 +204,12 @@ def test_processes_that_open_a_new_file_at_once_all_find_the_tables(path: Path) 
     assert [(worker.wait(60), worker.communicate()[1]) for worker in workers] == [(0, b"")] * 4
 
 
+def test_python_with_an_old_sqlite_is_told(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sqlite3, "sqlite_version_info", (3, 34, 1))
+    with pytest.raises(StoreError, match=r"needs 3\.38\.0 or newer"):
+        open_store(path)
+
+
 # --- what is no place for a queue -------------------------------------------------------------
 @pytest.mark.parametrize("name", [":memory:", "", "file:mail.db?mode=memory"])
 def test_path_that_names_no_file_is_refused_at_once(name: str) -> None:

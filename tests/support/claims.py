@@ -7,7 +7,7 @@ from types import MappingProxyType
 from typing import Any
 
 from mailqueue.clock import DAY, SECOND
-from mailqueue.model.account import Account
+from mailqueue.model.account import Account, OnUncertain
 from mailqueue.model.attempt import Facts
 from mailqueue.model.message import Claimed
 from mailqueue.model.rules import Route, Transport
@@ -45,6 +45,7 @@ _ACCOUNT = Account(
     schedule=None,
     retention=30 * DAY,
     keep_content=7 * DAY,
+    on_uncertain=OnUncertain.RETRY,
     strict=False,
 )
 _FACTS = Facts(

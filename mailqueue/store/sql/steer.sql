@@ -63,7 +63,7 @@ INSERT INTO mailqueue_account (name, created_at) VALUES (?, ?)
 
 -- name: update_account
 UPDATE mailqueue_account
-SET notices = ?, schedule = ?, retention = ?, keep_content = ?, strict = ?
+SET notices = ?, schedule = ?, retention = ?, keep_content = ?, on_uncertain = ?, strict = ?
 WHERE id = ?
 
 -- name: insert_transport

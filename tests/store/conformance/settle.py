@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from support.stored import (
     ALL,
@@ -29,6 +31,7 @@ from support.stored import (
 
 from mailqueue.clock import DAY, to_datetime
 from mailqueue.errors import NotFound
+from mailqueue.model.attempt import OutcomeKind
 from mailqueue.model.events import NoticeKind
 from mailqueue.model.filters import Filter
 from mailqueue.model.lifecycle import State
@@ -172,6 +175,19 @@ def test_settlement_of_a_purged_message_leaves_no_trace(store: Store) -> None:
     settle(store, delivered(own, at(61)))
     store.run(lambda transaction: transaction.purge_history(at(61) + 60 * DAY, 10))
     assert settle(store, delivered(own, at(62) + 60 * DAY)) == {own.id}
+    assert clean(store)
+
+
+def test_message_that_may_have_arrived_is_put_on_hold_where_the_settlement_says_so(store: Store) -> None:
+    first, second = taken(store, "b@example.net", "c@example.net")
+    waits = deferred(first, at(1), again=at(10), kind=OutcomeKind.UNCERTAIN)
+    held = replace(waits, move=replace(waits.move, hold="it may have arrived"))
+    settle(store, held, deferred(second, at(1), again=at(10)))
+    [mark] = message(store, first.id).holds
+    assert (mark.rule_id, mark.reason) == (None, "it may have arrived")
+    assert events(store, first.id) == ["held"]
+    assert store.read(lambda reader: reader.depth()).held == 1
+    assert [each.id for each in claim(store, engine(store), at(10))] == [second.id]
     assert clean(store)
 
 

@@ -25,7 +25,7 @@ from support.stored import (
 
 from mailqueue.clock import DAY, HOUR
 from mailqueue.errors import Conflict, NotFound
-from mailqueue.model.account import Notices
+from mailqueue.model.account import Notices, OnUncertain
 from mailqueue.model.filters import Filter
 from mailqueue.model.rules import Route, Tls, Transport, TransportKind
 from mailqueue.model.schedule import SHIPPED, Delays, Schedule
@@ -180,6 +180,7 @@ def test_new_store_has_the_default_account_the_shipped_schedules_and_no_transpor
     now = settings(store)
     default = now.accounts["default"]
     assert (default.notices, default.schedule, default.strict) == (None, None, False)
+    assert default.on_uncertain is OnUncertain.RETRY
     assert (default.retention, default.keep_content) == (30 * DAY, 7 * DAY)
     assert now.accounts_by_id == {default.id: default}
     assert now.schedules == SHIPPED
@@ -211,7 +212,13 @@ def test_settings_changed_in_a_transaction_that_fails_are_as_before(store: Store
 def test_account_is_changed_whole_and_its_name_is_taken(store: Store) -> None:
     made = store.run(lambda transaction: transaction.add_account("shop", NOON))
     changed = replace(
-        made, notices=Notices.QUEUE, schedule="otp", retention=DAY, keep_content=HOUR, strict=True
+        made,
+        notices=Notices.QUEUE,
+        schedule="otp",
+        retention=DAY,
+        keep_content=HOUR,
+        on_uncertain=OnUncertain.HOLD,
+        strict=True,
     )
     store.run(lambda transaction: transaction.set_account(changed))
     assert settings(store).accounts["shop"] == changed
