@@ -17,10 +17,11 @@ from mailqueue.engine.visit import GoesOn, Target, Visit, fault
 from mailqueue.engine.visit import Tried as Tried
 from mailqueue.errors import NotFound
 from mailqueue.mail.domain import literal_host
+from mailqueue.mail.sasl import Credentials, Mechanism
 from mailqueue.mail.smtp import Envelope
 from mailqueue.model.message import Claimed
 from mailqueue.model.rules import Transport, TransportKind
-from mailqueue.net.connect import SessionFailed, open_session
+from mailqueue.net.connect import Security, SessionFailed, open_session
 from mailqueue.net.connect import Tls as SessionTls
 from mailqueue.net.hosts import ResolveFailure
 from mailqueue.net.resolver import Resolver
@@ -143,7 +144,7 @@ class Courier:
             target.ip,
             target.port,
             hostname=self.hostname,
-            tls=SessionTls(transport.tls.value),
+            security=_security(transport),
         )
         session.before_final_dot = self.may_finish
         if session.tls_fallback is not None:
@@ -153,7 +154,7 @@ class Courier:
         return session
 
     async def _targets(self, batch: Batch, transport: Transport) -> list[Target] | ResolveFailure:
-        if transport.kind is TransportKind.RELAY:
+        if transport.kind.names_host:
             host = transport.host or ""
             found = await self.resolver.addresses(literal_host(host) or host)
             if isinstance(found, ResolveFailure):
@@ -178,6 +179,19 @@ class Courier:
                 if index not in again:
                     visit.note(message, outcome, facts, final=not goes_on(outcome))
             sending = [sending[index] for index in sorted(again)]
+
+
+def _security(transport: Transport) -> Security:
+    known = transport.username is not None and transport.password is not None
+    return Security(
+        tls=SessionTls(transport.tls.value),
+        implicit=transport.kind is TransportKind.SUBMISSIONS,
+        ca_file=transport.ca_file,
+        credentials=Credentials(username=transport.username or "", password=transport.password or "")
+        if known
+        else None,
+        mechanism=None if transport.auth is None else Mechanism(transport.auth.value),
+    )
 
 
 def _envelope(messages: Sequence[Claimed], smtputf8: bool) -> Envelope:

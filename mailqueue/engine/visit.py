@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from mailqueue.clock import Clock
 from mailqueue.mail import codes
-from mailqueue.mail.smtp import TransactionResult
+from mailqueue.mail.smtp import Cause, TransactionResult
 from mailqueue.model.attempt import Category, Facts, Outcome, OutcomeKind, Scope
 from mailqueue.model.message import Claimed
 from mailqueue.model.rules import TransportKind
@@ -114,12 +114,15 @@ class Visit:
     def failed(self, target: Target, failed: SessionFailed) -> None:
         """Note that no session with a server was had."""
         lost = failed.lost
-        outcome = judge.session_failed(lost.phase, lost.reply, str(failed), lost.cause)
+        of_transport = f"transport {self.batch.transport.name}: " if lost.cause is Cause.AUTH else ""
+        outcome = judge.session_failed(lost.phase, lost.reply, f"{of_transport}{failed}", lost.cause)
         facts = self._facts(host=target.host, address=_address(target), transcript=failed.transcript)
         for message in self.waiting:
             # What a server said about the mail outweighs that the next one was not to be reached.
             if message.id not in self._best:
                 self.note(message, outcome, facts, final=False)
+        if outcome.scope is Scope.DESTINATION:  # the same password elsewhere is one more try too many
+            self.settle_waiting()
 
     def settle_waiting(self) -> None:
         """Give those who wait the best that was heard."""

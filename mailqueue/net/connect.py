@@ -1,19 +1,25 @@
-"""Open an SMTP session: connect, greet, make TLS.
+"""Open an SMTP session: connect, greet, make TLS, authenticate.
 
-The rule: a session that could not be had is one exception with the facts in it, wherever it failed.
+The rule: a session that could not be had is one exception with the facts in it, wherever it failed;
+and where TLS is a must there is no way into the clear.
 
-RFC 5321 3.1 and 3.2, RFC 3207 (STARTTLS), RFC 7435 (opportunistic security).
+RFC 5321 3.1 and 3.2, RFC 3207 (STARTTLS), RFC 8314 (implicit TLS), RFC 7435 (opportunistic
+security), RFC 4954 (AUTH).
 """
 
 from __future__ import annotations
 
 import asyncio
+import secrets
 import ssl
 from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from enum import StrEnum
-from functools import cache
 
-from mailqueue.mail.smtp import TIMEOUTS, Cause, Client, Ended, Lost, Phase, Ready, TlsWanted
+from mailqueue.mail.sasl import Credentials, Mechanism
+from mailqueue.mail.smtp import TIMEOUTS, Cause, Client, Ended, Login, Lost, Phase, Ready, TlsWanted
+from mailqueue.net.contexts import ContextFault, any_certificate, verified
+from mailqueue.net.hosts import parse_ip
 from mailqueue.net.session import Session
 from mailqueue.net.wire import Wire, reason_of
 
@@ -25,6 +31,55 @@ class Tls(StrEnum):
     """None: the server's offer is not taken up."""
     OPPORTUNISTIC = "opportunistic"
     """STARTTLS where it is offered, with any certificate; in the clear where it is not, or fails."""
+    REQUIRED = "required"
+    """TLS with any certificate, or no session."""
+    VERIFIED = "verified"
+    """TLS with a certificate for the server's name that a trusted CA signed, or no session."""
+
+    @property
+    def is_must(self) -> bool:
+        """Whether there is no session without TLS."""
+        return self in (Tls.REQUIRED, Tls.VERIFIED)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Security:
+    """How a connection is protected, and who we are on it. Without arguments: as among mail servers."""
+
+    tls: Tls = Tls.OPPORTUNISTIC
+    """How much TLS."""
+    implicit: bool = False
+    """TLS comes before the greeting (RFC 8314 3.3); `tls` is `REQUIRED` or `VERIFIED` then."""
+    ca_file: str | None = None
+    """Path of the CA certificates (PEM) that `VERIFIED` trusts, and no others. None: those of the system."""
+    credentials: Credentials | None = None
+    """Who we are to the server. None: that is not said."""
+    mechanism: Mechanism | None = None
+    """How we prove it. None: the best that both sides know. PLAIN and LOGIN go in the clear only
+    where they stand here and `tls` is `NONE`."""
+
+    def __post_init__(self) -> None:
+        if self.implicit and not self.tls.is_must:
+            raise ValueError("TLS before the greeting cannot be left out")
+
+    def login(self) -> Login | None:
+        """Return what the machine of one connection needs to authenticate; None where it does not."""
+        if self.credentials is None:
+            return None
+        return Login(
+            credentials=self.credentials,
+            nonce=secrets.token_urlsafe(24),
+            mechanism=self.mechanism,
+            clear=self.tls is Tls.NONE,
+        )
+
+    def context(self) -> ssl.SSLContext:
+        """Return the context for the handshake. Raises ContextFault."""
+        return verified(self.ca_file) if self.tls is Tls.VERIFIED else any_certificate()
+
+
+OPPORTUNISTIC = Security()
+"""As among mail servers: TLS where it can be had (RFC 7435)."""
 
 
 class SessionFailed(Exception):
@@ -66,7 +121,7 @@ async def open_session(
     port: int,
     *,
     hostname: str,
-    tls: Tls = Tls.OPPORTUNISTIC,
+    security: Security = OPPORTUNISTIC,
     timeouts: Mapping[Phase, float] = TIMEOUTS,
 ) -> Session:
     """Connect to a server and return when it is ready for a message.
@@ -76,8 +131,8 @@ async def open_session(
         ip: its address, which is connected to.
         port: its port.
         hostname: what EHLO says that we are.
-        tls: `OPPORTUNISTIC` connects a second time, in the clear, where STARTTLS fails; then
-            `session.tls_fallback` says why.
+        security: TLS and AUTH. Where `tls` is `OPPORTUNISTIC` and STARTTLS fails, a second connection is
+            made, in the clear; then `session.tls_fallback` says why.
         timeouts: seconds that each phase may take; must name all that `TIMEOUTS` names.
 
     Raises:
@@ -85,13 +140,14 @@ async def open_session(
         ValueError: `hostname` cannot stand in a command.
     """
     try:
-        return await _open(host, ip, port, hostname, timeouts, starttls=tls is Tls.OPPORTUNISTIC)
+        return await _open(host, ip, port, hostname, timeouts, security)
     except SessionFailed as failed:
-        if not failed.tls_failed:
+        if not failed.tls_failed or security.tls is not Tls.OPPORTUNISTIC:
             raise
         why = str(failed.lost)
+    clear = replace(security, tls=Tls.NONE, mechanism=None)  # so no password is told
     try:
-        session = await _open(host, ip, port, hostname, timeouts, starttls=False)
+        session = await _open(host, ip, port, hostname, timeouts, clear)
     except SessionFailed as failed:
         failed.tls_fallback = why
         raise
@@ -100,11 +156,11 @@ async def open_session(
 
 
 async def _open(
-    host: str, ip: str, port: int, hostname: str, timeouts: Mapping[Phase, float], *, starttls: bool
+    host: str, ip: str, port: int, hostname: str, timeouts: Mapping[Phase, float], security: Security
 ) -> Session:
-    wire = Wire(Client(hostname, starttls=starttls), timeouts)
+    wire = Wire(_client(hostname, security), timeouts)
     try:
-        lost = await _connect(wire, ip, port, timeouts[Phase.CONNECT]) or await _begin(wire, host)
+        lost = await _connect(wire, ip, port, timeouts[Phase.CONNECT]) or await _begin(wire, host, security)
     except BaseException:  # a cancellation, or a mistake of ours
         wire.give_up(Cause.ABORTED, "broken off")
         raise
@@ -117,7 +173,20 @@ async def _open(
             transcript=wire.client.transcript(),
             tls_failed=_is_of_tls(lost, encrypted=wire.client.encrypted),
         )
-    return Session(wire, host=host, ip=ip, port=port)
+    session = Session(wire, host=host, ip=ip, port=port)
+    if security.tls is Tls.VERIFIED:
+        session.tls_verified = f"ca:{_name(host)}"
+    return session
+
+
+def _client(hostname: str, security: Security) -> Client:
+    return Client(
+        hostname,
+        starttls=security.tls is not Tls.NONE,
+        must_encrypt=security.tls.is_must,
+        tls_first=security.implicit,
+        login=security.login(),
+    )
 
 
 async def _connect(wire: Wire, ip: str, port: int, limit: float) -> Lost | None:
@@ -132,17 +201,33 @@ async def _connect(wire: Wire, ip: str, port: int, limit: float) -> Lost | None:
     return None
 
 
-async def _begin(wire: Wire, host: str) -> Lost | None:
+async def _begin(wire: Wire, host: str, security: Security) -> Lost | None:
     """Wait until the session stands, with the handshake where it is wanted; return how it was lost."""
+    if security.implicit:
+        await _make_tls(wire, host, security)
     event = await wire.next()
     if isinstance(event, TlsWanted):
-        await wire.start_tls(_unverified(), host.rstrip("."))
+        await _make_tls(wire, host, security)
         event = await wire.next()
     if isinstance(event, Ready):
         return None
     assert isinstance(event, Ended), event
     assert event.lost is not None, "QUIT was not said"
     return event.lost
+
+
+async def _make_tls(wire: Wire, host: str, security: Security) -> None:
+    try:
+        context = security.context()
+    except ContextFault as fault:
+        wire.give_up(Cause.TLS, str(fault))
+        return
+    await wire.start_tls(context, _name(host))
+
+
+def _name(host: str) -> str:
+    """Return what the certificate must be for: the name without a final dot, or the bare address."""
+    return parse_ip(host) or host.rstrip(".")
 
 
 def _is_of_tls(lost: Lost, *, encrypted: bool) -> bool:
@@ -154,12 +239,3 @@ def _is_of_tls(lost: Lost, *, encrypted: bool) -> bool:
     if lost.cause is Cause.TLS or lost.phase in (Phase.STARTTLS, Phase.TLS):
         return True
     return encrypted and lost.phase is Phase.EHLO and lost.cause is Cause.CLOSED
-
-
-@cache
-def _unverified() -> ssl.SSLContext:
-    """Return the context, made once, that takes any certificate: better than none (RFC 7435 3)."""
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    context.check_hostname = False
-    context.verify_mode = ssl.CERT_NONE
-    return context

@@ -34,6 +34,8 @@ from mailqueue.mail.smtp import (
 
 def reason_of(error: BaseException) -> str:
     """Return what an error of the network or of TLS says, one line, without numbers and addresses."""
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return f"TLS: certificate verify failed: {error.verify_message.rstrip('.')}"
     if isinstance(error, ssl.SSLError):
         return f"TLS: {error.reason or error}".replace("_", " ").lower().replace("tls:", "TLS:", 1)
     if isinstance(error, OSError) and error.errno is not None:

@@ -10,7 +10,7 @@ from typing import TypeVar
 import uvloop
 
 from mailqueue.mail.smtp import TIMEOUTS, Envelope, Phase
-from mailqueue.net.connect import Tls, open_session
+from mailqueue.net.connect import Security, Tls, open_session
 from mailqueue.net.session import Session
 
 LOOPS = ["asyncio", "uvloop"]
@@ -30,10 +30,20 @@ def fast(**seconds: float) -> Mapping[Phase, float]:
 
 
 async def opened(
-    port: int, *, tls: Tls = Tls.OPPORTUNISTIC, timeouts: Mapping[Phase, float] = TIMEOUTS
+    port: int,
+    *,
+    tls: Tls = Tls.OPPORTUNISTIC,
+    timeouts: Mapping[Phase, float] = TIMEOUTS,
+    host: str = "server.example",
+    **security,
 ) -> Session:
     return await open_session(
-        "server.example", "127.0.0.1", port, hostname="client.example", tls=tls, timeouts=timeouts
+        host,
+        "127.0.0.1",
+        port,
+        hostname="client.example",
+        security=Security(tls=tls, **security),
+        timeouts=timeouts,
     )
 
 
