@@ -18,7 +18,7 @@ from support.receiver import Receiver
 from support.stage import MAIL, Stage
 
 import mailqueue
-from mailqueue import Engine, Queue
+from mailqueue import Engine, Queue, Recipient
 from mailqueue.clock import from_datetime
 from mailqueue.errors import (
     Conflict,
@@ -306,6 +306,60 @@ def in_threads(work: Any, count: int) -> None:
         thread.join()
 
 
+# --- wishes for notices ---------------------------------------------------------------------------
+@pytest.mark.parametrize(
+    ("wishes", "faults"),
+    [
+        ({"notify": "never,success"}, ["notify: never stands alone (RFC 3461 4.1)"]),
+        ({"notify": []}, ["notify: '' is not never, nor a list of success, failure and delay"]),
+        ({"ret": "body"}, ["ret: 'body' is neither full nor hdrs (RFC 3461 4.3)"]),
+        ({"envid": "x" * 101}, ["envid: longer than 100 characters as it goes into MAIL (RFC 3461 4.4)"]),
+        ({"envid": "ü"}, ["envid: 'ü' must be printable ASCII characters, at least one"]),
+        (
+            {
+                "recipients": [
+                    Recipient("ann@example.net", notify="sometimes", orcpt="a\nb"),
+                    Recipient("no address", notify="never"),
+                ],
+                "ret": "",
+            },
+            [
+                "recipient 1: notify: 'sometimes' is not never, nor a list of success, failure and delay",
+                "recipient 1: orcpt: 'a\\nb' is no address that a report can show",
+                "recipient 2: ...",
+                "ret: '' is neither full nor hdrs (RFC 3461 4.3)",
+            ],
+        ),
+        (
+            {"recipients": ["ann@example.net", Recipient("ann@EXAMPLE.net", notify="never")]},
+            ["recipient 2: ann@example.net was named before, with other wishes"],
+        ),
+    ],
+)
+def test_every_wish_that_cannot_be_is_a_fault(
+    queue: Queue, wishes: dict[str, Any], faults: list[str]
+) -> None:
+    with pytest.raises(InvalidSubmission) as refused:
+        queue.submit(MAIL, **wishes)
+    found = refused.value.faults
+    assert len(found) == len(faults)
+    for fault, wanted in zip(found, faults, strict=True):
+        assert fault.startswith(wanted.removesuffix("..."))
+    assert queue.status().queued == 0
+
+
+def test_recipient_named_twice_alike_gets_one_message(queue: Queue) -> None:
+    named = ["ann@example.net", Recipient("ann@EXAMPLE.net"), Recipient("ann@example.net", notify="delay")]
+    assert len(queue.submit(MAIL, recipients=named, notify="delay").messages) == 1
+
+
+def test_wish_of_a_call_counts_for_recipients_of_the_header(stage: Stage, receiver: Receiver) -> None:
+    stage.relay(receiver.port)
+    stage.queue.submit(MAIL, notify=(word for word in ("failure", "success")), envid="17")
+    stage.deliver()
+    assert "RCPT TO:<ben@example.com> NOTIFY=SUCCESS,FAILURE" in receiver.commands
+
+
 # --- the same again ------------------------------------------------------------------------------
 def test_the_same_key_with_the_same_message_returns_the_first_submission(queue: Queue) -> None:
     first = queue.submit(letter(), idempotency_key="order-7")
@@ -323,8 +377,13 @@ def test_the_same_key_with_the_same_message_returns_the_first_submission(queue: 
         {"recipients": ["other@example.com"]},
         {"sender": "other@example.org"},
         {"schedule": "otp"},
+        {"notify": "never"},
+        {"recipients": [Recipient("ben@example.com", notify="never")]},
+        {"recipients": [Recipient("ben@example.com", orcpt="ben@example.net")]},
+        {"ret": "full"},
+        {"envid": "17"},
     ],
-    ids=["content", "recipients", "sender", "options"],
+    ids=["content", "recipients", "sender", "options", "notify", "own notify", "orcpt", "ret", "envid"],
 )
 def test_the_same_key_with_another_message_is_a_conflict(queue: Queue, change: dict[str, Any]) -> None:
     first = queue.submit(letter(), idempotency_key="order-7")
@@ -333,6 +392,16 @@ def test_the_same_key_with_another_message_is_a_conflict(queue: Queue, change: d
         queue.submit(options.pop("content"), **options)
     assert "'order-7'" in str(caught.value)
     assert queue.status().queued == 1
+
+
+def test_the_same_wishes_in_other_words_are_the_same_submission(queue: Queue) -> None:
+    one = Recipient("ben@example.com", notify="success,failure", orcpt="ben@example.net")
+    same = Recipient("ben@EXAMPLE.com", orcpt="rfc822;ben@example.net")
+    first = queue.submit(letter(), recipients=[one], ret="hdrs", idempotency_key="order-7")
+    again = queue.submit(
+        letter(), recipients=[same], notify=["FAILURE", "Success"], ret="HDRS", idempotency_key="order-7"
+    )
+    assert again == replace(first, replayed=True)
 
 
 def test_a_key_belongs_to_its_account(queue: Queue) -> None:

@@ -104,6 +104,40 @@ def test_single_fault_is_one_line(mailqueue: Command) -> None:
     assert len(told.splitlines()) == 1
 
 
+def test_wishes_for_notices_go_with_the_message(mailqueue: Command, receiver: Receiver) -> None:
+    to = ("--to", "ann@example.net", "--orcpt", "", "--to", "b17@example.net", "--orcpt", "bob@example.com")
+    mailqueue(
+        *("submit", *to, "--notify", "success,failure", "--ret", "hdrs", "--envid", "order 17"), input=LETTER
+    )
+    deliver(mailqueue, receiver)
+    said = [command for command in receiver.commands if command.startswith(("MAIL", "RCPT"))]
+    assert said[0].endswith(" RET=HDRS ENVID=order+2017")
+    assert said[1:] == [
+        "RCPT TO:<ann@example.net> NOTIFY=SUCCESS,FAILURE",
+        "RCPT TO:<b17@example.net> NOTIFY=SUCCESS,FAILURE ORCPT=rfc822;bob@example.com",
+    ]
+
+
+def test_wishes_that_cannot_be_are_refused(mailqueue: Command) -> None:
+    told = mailqueue.fails(3, "submit", "--notify", "never,delay", "--ret", "some", input=LETTER)
+    assert "notify: never stands alone" in told
+    assert "ret: 'some' is neither full nor hdrs" in told
+    told = mailqueue.fails(2, "submit", "--to", "a@example.net", "--orcpt", "", "--orcpt", "", input=LETTER)
+    assert "--orcpt is given 2 times and --to 1 times: one for each" in told
+    assert mailqueue.json("list")["items"] == []
+
+
+def test_relayed_notice_is_told_of_and_shown(mailqueue: Command) -> None:
+    with Receiver(extensions=("PIPELINING", "8BITMIME")) as receiver:
+        [message_id] = mailqueue.submit("ann@example.net", notify="success")
+        deliver(mailqueue, receiver)
+    assert "Action: relayed" in mailqueue("notice", "show", message_id, "--kind", "relayed")
+    assert [each["event"] for each in mailqueue.json("show", message_id)["events"]] == [
+        "delivered",
+        "relayed",
+    ]
+
+
 def test_strict_mode_refuses_what_lenient_mode_sends(mailqueue: Command) -> None:
     two_froms = "From: a@example.org\n" + LETTER
     assert "From" in mailqueue.fails(3, "submit", "--strict", "--sender", "a@example.org", input=two_froms)

@@ -113,12 +113,28 @@ GOOD_NEWS = draft(
     ),
     full=True,
 )
+HANDED_ON = draft(
+    report(
+        replace(
+            FAILED,
+            original_recipient=dsn.mailbox("Anna+lunch@example.com"),
+            action=dsn.Action.RELAYED,
+            status=EnhancedCode(2, 0, 0),
+            diagnostic=dsn.said("250 2.0.0 queued as 81C3F"),
+        ),
+        original_envelope_id="order 17",
+        arrival_date=MONDAY,
+    ),
+    full=True,
+    stories=(dsn.Story(attempts=1),),
+)
 NOTICES = {
     "refused": REFUSED,
     "expired": EXPIRED,
     "waiting": WAITING,
     "international": INTERNATIONAL,
     "good-news": GOOD_NEWS,
+    "handed-on": HANDED_ON,
 }
 
 
