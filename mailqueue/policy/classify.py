@@ -1,7 +1,10 @@
-"""What kind of refusal a reply is, from its code, its enhanced code and the command it answered.
+"""What a reply means, from its text, its code, its enhanced code and the command it answered.
 
-The rule: one table, read from the top, the first row that matches counts. Whether it is tried again
-is none of the table's business: the first digit of the reply's code says that (RFC 5321 4.2.1).
+The rule: the operator's own rules are asked first, then those about texts (replies.toml), then the
+table by code; each is read from the top, the first that matches counts. Whether it is tried again is
+none of the table's business: the first digit of the reply's code says that (RFC 5321 4.2.1), unless a
+rule about the text says otherwise. A 421 closes the connection and says nothing for good about the
+mail, so no rule makes it permanent.
 
 RFC 3463 and 5248 (enhanced codes), RFC 5321 4.2.3 (codes), RFC 4954 (AUTH), 3207 (STARTTLS), 7372
 (authentication), 7504 (521, 556), 7505 (null MX), 8689 (REQUIRETLS), 6531 (SMTPUTF8).
@@ -9,6 +12,7 @@ RFC 3463 and 5248 (enhanced codes), RFC 5321 4.2.3 (codes), RFC 4954 (AUTH), 320
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from functools import lru_cache
@@ -17,6 +21,9 @@ from mailqueue.mail.codes import EnhancedCode
 from mailqueue.mail.reply import Reply
 from mailqueue.mail.smtp.facts import Phase
 from mailqueue.model.attempt import Category, Scope
+from mailqueue.model.rules import ReplyRule
+from mailqueue.model.verdict import RuleKind, Verdict
+from mailqueue.policy.replies import TextRule, find_own, find_shipped
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +42,7 @@ class Row:
     status: tuple[int, int] = (0, 0)
     """Subject and detail that we give where the reply has none; (0, 0): only the class is known."""
     scope: Scope | None = None
-    """What it is charged to. None: what the phase says (see `charged_to`)."""
+    """What it is charged to. None: what the phase says."""
 
     def matches(self, code: str, enhanced: str, phase: str) -> bool:
         """Return whether the row is for such a reply."""
@@ -58,6 +65,8 @@ TABLE: tuple[Row, ...] = (
     Row("421", "*", "*", _C.SYSTEM, "closed: shutting down, overloaded or full", (3, 2)),
     #
     Row("*", "*", "starttls", _C.TLS, "it offered STARTTLS and refuses it (RFC 3207)", (7, 0)),
+    Row("4??", "*", "auth", _C.AUTH, "it cannot check the password now (RFC 4954)", (7, 0)),
+    Row("5??", "*", "auth", _C.AUTH, "user name, password or mechanism refused (RFC 4954)", (7, 8)),
     #
     # -- X.1: addresses (RFC 3463 3.2)
     Row("*", "1.2", "*", _C.DOMAIN_UNKNOWN, "the recipient's domain is not known there", scope=_R),
@@ -148,42 +157,109 @@ TABLE: tuple[Row, ...] = (
 _UNEXPECTED = Row("*", "*", "*", Category.PROTOCOL, "not an answer to this command", (5, 0))
 
 _BEFORE_MAIL = frozenset(
-    {Phase.CONNECT, Phase.GREETING, Phase.EHLO, Phase.HELO, Phase.STARTTLS, Phase.TLS, Phase.IDLE, Phase.RSET}
+    {Phase.CONNECT, Phase.GREETING, Phase.EHLO, Phase.HELO, Phase.STARTTLS, Phase.TLS, Phase.AUTH}
+    | {Phase.IDLE, Phase.RSET}
 )
 
 
-def classify(reply: Reply, phase: str) -> Row:
-    """Return the row of the table that says what a reply means.
+_ABOUT_RECIPIENTS = {Phase.RCPT, Phase.DATA, Phase.BODY, Phase.FINAL}
+"""Before RCPT, "user unknown" can only be the sender: such texts mean nothing there."""
+_RECIPIENT = {_C.MAILBOX_UNKNOWN, _C.MAILBOX_DISABLED, _C.MAILBOX_FULL, _C.DOMAIN_UNKNOWN}
+_MESSAGE = {_C.CONTENT, _C.TOO_LARGE, _C.CAPABILITY}
+_SCOPES = dict.fromkeys(_RECIPIENT, _R) | dict.fromkeys(_MESSAGE, _M)
+
+_STATUS = {
+    _C.MAILBOX_UNKNOWN: (1, 1),
+    _C.MAILBOX_DISABLED: (2, 1),
+    _C.MAILBOX_FULL: (2, 2),
+    _C.DOMAIN_UNKNOWN: (1, 2),
+    _C.GREYLISTED: (7, 1),
+    _C.RATE_LIMITED: (7, 0),
+    _C.REPUTATION: (7, 1),
+    _C.POLICY: (7, 1),
+    _C.CONTENT: (6, 0),
+    _C.TOO_LARGE: (3, 4),
+    _C.CAPABILITY: (3, 3),
+    _C.AUTH: (7, 0),
+    _C.DNS: (4, 3),
+    _C.NETWORK: (4, 2),
+    _C.TLS: (7, 10),
+    _C.SYSTEM: (3, 0),
+    _C.PROTOCOL: (5, 0),
+}
+"""Subject and detail that we give for what a text says, where the reply has none (RFC 3463 3)."""
+
+
+def classify(reply: Reply, phase: str, own: Sequence[ReplyRule] = ()) -> Verdict:
+    """Return what a reply means.
 
     Args:
-        reply: what the server said; of one that is no refusal the row says that it is out of place.
+        reply: what the server said; of one that is no refusal the verdict says that it is out of place.
         phase: what it was said to (`Phase`).
+        own: the operator's rules, in the order in which they are asked.
     """
-    detail = reply.enhanced[1:] if reply.enhanced is not None else (0, 0)
-    return _find(reply.code, detail, phase)
+    if reply.transient or reply.permanent:
+        if own and (mine := find_own(reply, own)) is not None:
+            return _verdict(reply, phase, mine, RuleKind.OWN, str(mine.id), f"by {mine.actor}")
+        text = find_shipped(reply)
+        if text is not None and (phase in _ABOUT_RECIPIENTS or text.category not in _RECIPIENT):
+            return _verdict(reply, phase, text, RuleKind.TEXT, text.name, text.source)
+    return by_code(reply, phase)
 
 
-def charged_to(code: int, row: Row, phase: str) -> Scope:
-    """Return what a refusal is charged to: the host before MAIL or where it closes, else the mail.
+def by_code(reply: Reply, phase: str) -> Verdict:
+    """Return what the table says of a reply, whatever its text; arguments as `classify`."""
+    row = row_for(reply, phase)
+    return Verdict(
+        reply=reply,
+        category=row.category,
+        scope=_charged_to(reply.code, row.scope, phase),
+        permanent=reply.permanent,
+        status=_status_of(reply, row.status, reply.permanent),
+        kind=RuleKind.CODE,
+        rule=f"{row.code} {row.enhanced} {row.phase}",
+        note=row.note,
+        source="",
+    )
 
-    Args:
-        code: of the reply.
-        row: what `classify` returned for it.
-        phase: what the reply was said to.
-    """
+
+def _verdict(
+    reply: Reply, phase: str, rule: ReplyRule | TextRule, kind: RuleKind, name: str, source: str
+) -> Verdict:
+    permanent = reply.permanent if rule.permanent is None or reply.code == 421 else rule.permanent
+    status = _STATUS.get(rule.category) or row_for(reply, phase).status
+    return Verdict(
+        reply=reply,
+        category=rule.category,
+        scope=_charged_to(reply.code, _SCOPES.get(rule.category), phase),
+        permanent=permanent,
+        status=_status_of(reply, status, permanent),
+        kind=kind,
+        rule=name,
+        note=rule.note,
+        source=source,
+    )
+
+
+def _charged_to(code: int, scope: Scope | None, phase: str) -> Scope:
+    """Return what a refusal is charged to: the host before MAIL or where it closes, else the mail."""
     if code == 421 or phase in _BEFORE_MAIL:
         return Scope.HOST
-    if row.scope is not None:
-        return row.scope
+    if scope is not None:
+        return scope
     return Scope.RECIPIENT if phase == Phase.RCPT else Scope.MESSAGE
 
 
-def status_of(reply: Reply, row: Row) -> EnhancedCode:
-    """Return the enhanced code to report: the server's, else ours; its class is the reply code's."""
-    cls = reply.code // 100
-    if reply.enhanced is not None:
-        return reply.enhanced if reply.enhanced.cls == cls else reply.enhanced.with_class(cls)
-    return EnhancedCode(cls, *row.status)
+def _status_of(reply: Reply, ours: tuple[int, int], permanent: bool) -> EnhancedCode:
+    """Return the enhanced code to report: the server's, else ours."""
+    cls = 5 if permanent else 4
+    return reply.enhanced.with_class(cls) if reply.enhanced is not None else EnhancedCode(cls, *ours)
+
+
+def row_for(reply: Reply, phase: str) -> Row:
+    """Return the row of the table for a reply."""
+    detail = reply.enhanced[1:] if reply.enhanced is not None else (0, 0)
+    return _find(reply.code, detail, phase)
 
 
 @lru_cache(maxsize=1024)

@@ -5,14 +5,15 @@ message is delivered when the server said so (RFC 5321 4.2.5), uncertain when th
 out and no answer came, and in all other cases the server does not have it.
 
 A refusal within a transaction means what its first digit says: 4 tried again, 5 not (RFC 5321
-4.2.1). What goes wrong before the transaction says nothing about the mail, so it is tried again
-whatever the digit.
+4.2.1), unless a rule about its text says otherwise (`classify`). What goes wrong before the
+transaction says nothing about the mail, so it is tried again whatever the digit.
 
 RFC 5321 4.2 and 4.5.3.1.10 (too many recipients), RFC 3463 (the codes we give where there are none).
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import assert_never
 
 from mailqueue.errors import ParseError
@@ -21,20 +22,23 @@ from mailqueue.mail.codes import EnhancedCode
 from mailqueue.mail.reply import Reply
 from mailqueue.mail.smtp.facts import Cause, Lost, Phase, TransactionResult
 from mailqueue.model.attempt import Category, Outcome, OutcomeKind, Scope
-from mailqueue.model.rules import Transport
-from mailqueue.policy.classify import charged_to, classify, status_of
+from mailqueue.model.rules import ReplyRule, Transport
+from mailqueue.policy.classify import by_code, classify
 from mailqueue.policy.explain import NO_TRANSPORT
 
 _TOO_MANY = EnhancedCode(4, 5, 3)
 _PROTOCOL = EnhancedCode(4, 5, 0)
 _TLS_FAILED = EnhancedCode(4, 7, 5)
+_AUTH_FAILED = EnhancedCode(4, 7, 0)
+_Own = Sequence[ReplyRule]
+
 _BEFORE_REPLY_TO_MAIL = frozenset({Phase.IDLE, Phase.RSET, Phase.MAIL})
 
 
 # --- transactions -----------------------------------------------------------------------------
 
 
-def outcomes(result: TransactionResult, recipients: int) -> tuple[Outcome, ...]:
+def outcomes(result: TransactionResult, recipients: int, own: _Own = ()) -> tuple[Outcome, ...]:
     """Return what a transaction came to for each of its recipients, in their order.
 
     Those that `split_off` names have one too (deferred), for when they are not sent again at once.
@@ -42,17 +46,18 @@ def outcomes(result: TransactionResult, recipients: int) -> tuple[Outcome, ...]:
     Args:
         result: the facts.
         recipients: how many there were.
+        own: the operator's rules about replies.
     """
     if result.lacks is not None:
         return (refused_locally(result.lacks),) * recipients
     if result.mail is None or not result.mail.positive:
-        return (_at_once_for_all(result),) * recipients
-    taken = _of_the_taken(result)
+        return (_at_once_for_all(result, own),) * recipients
+    taken = _of_the_taken(result, own)
     if all(reply is not None and reply.positive for reply in result.rcpt) and len(result.rcpt) == recipients:
         return (taken,) * recipients
     too_many = _too_many(result)
     padded = result.rcpt[:recipients] + (None,) * (recipients - len(result.rcpt))
-    return tuple(_of_one(reply, index in too_many, taken, result) for index, reply in enumerate(padded))
+    return tuple(_of_one(reply, index in too_many, taken, result, own) for index, reply in enumerate(padded))
 
 
 def split_off(result: TransactionResult) -> tuple[int, ...]:
@@ -85,16 +90,18 @@ def _says_too_many(reply: Reply) -> bool:
     return reply.code != codes.SERVICE_NOT_AVAILABLE and reply.enhanced[1:] == _TOO_MANY[1:]
 
 
-def _at_once_for_all(result: TransactionResult) -> Outcome:
+def _at_once_for_all(result: TransactionResult, own: _Own) -> Outcome:
     """Return what there is when the server did not take the sender."""
     if result.mail is not None:
-        return refused(result.mail, Phase.MAIL)
-    return _broken_off(result)
+        return refused(result.mail, Phase.MAIL, own)
+    return _broken_off(result, own)
 
 
-def _of_one(reply: Reply | None, too_many: bool, taken: Outcome, result: TransactionResult) -> Outcome:
+def _of_one(
+    reply: Reply | None, too_many: bool, taken: Outcome, result: TransactionResult, own: _Own
+) -> Outcome:
     if reply is None:
-        return _broken_off(result)
+        return _broken_off(result, own)
     if reply.positive:
         return taken
     if too_many:
@@ -105,22 +112,22 @@ def _of_one(reply: Reply | None, too_many: bool, taken: Outcome, result: Transac
             status=_TOO_MANY,
             reply=reply,
         )
-    return refused(reply, Phase.RCPT)
+    return refused(reply, Phase.RCPT, own)
 
 
-def _of_the_taken(result: TransactionResult) -> Outcome:
+def _of_the_taken(result: TransactionResult, own: _Own) -> Outcome:
     """Return the outcome of the recipients that the server took."""
     final, data = result.final, result.data
     if final is not None:
         if final.positive and result.final_dot_sent:
             return delivered(final)
         if final.transient or final.permanent:
-            return refused(final, Phase.FINAL)
+            return refused(final, Phase.FINAL, own)
     if result.final_dot_sent:
         return _uncertain(result)
     if data is not None and not data.intermediate:
-        return refused(data, Phase.DATA)
-    return _broken_off(result)
+        return refused(data, Phase.DATA, own)
+    return _broken_off(result, own)
 
 
 def delivered(final: Reply) -> Outcome:
@@ -128,24 +135,23 @@ def delivered(final: Reply) -> Outcome:
     return Outcome(kind=OutcomeKind.DELIVERED, category=Category.OK, status=final.enhanced, reply=final)
 
 
-def refused(reply: Reply, phase: str) -> Outcome:
+def refused(reply: Reply, phase: str, own: _Own = ()) -> Outcome:
     """Return the outcome of a command of a transaction that was refused.
 
     Args:
         reply: what the server said. One that is neither 4yz nor 5yz is out of place, and it may
             work later.
         phase: what it was said to.
+        own: the operator's rules about replies.
     """
-    row = classify(reply, phase)
-    status = status_of(reply, row)
-    kind = OutcomeKind.FAILED if reply.permanent else OutcomeKind.DEFERRED
+    verdict = classify(reply, phase, own)
     return Outcome(
-        kind=kind,
-        category=row.category,
-        scope=charged_to(reply.code, row, phase),
-        status=status if kind is OutcomeKind.FAILED else status.with_class(4),
+        kind=OutcomeKind.FAILED if verdict.permanent else OutcomeKind.DEFERRED,
+        category=verdict.category,
+        scope=verdict.scope,
+        status=verdict.status,
         reply=reply,
-        error=None if reply.transient or reply.permanent else f"{row.note} ({phase})",
+        error=None if reply.transient or reply.permanent else f"{verdict.note} ({phase})",
     )
 
 
@@ -161,7 +167,7 @@ def _uncertain(result: TransactionResult) -> Outcome:
     )
 
 
-def _broken_off(result: TransactionResult) -> Outcome:
+def _broken_off(result: TransactionResult, own: _Own) -> Outcome:
     """Return the outcome of a recipient about whom the server said nothing and whose mail it has not."""
     if result.lost is None:
         return Outcome(
@@ -171,12 +177,12 @@ def _broken_off(result: TransactionResult) -> Outcome:
             status=_PROTOCOL,
             error="the server answered the transaction in part only",
         )
-    return _lost(result.lost)
+    return _lost(result.lost, own)
 
 
-def _lost(lost: Lost) -> Outcome:
+def _lost(lost: Lost, own: _Own) -> Outcome:
     if lost.cause is Cause.CLOSING and lost.reply is not None:
-        return refused(lost.reply, lost.phase)
+        return refused(lost.reply, lost.phase, own)
     return Outcome(
         kind=OutcomeKind.DEFERRED,
         category=_lost_category(lost.cause),
@@ -190,7 +196,9 @@ def _lost(lost: Lost) -> Outcome:
 # --- before a transaction ---------------------------------------------------------------------
 
 
-def session_failed(phase: str, reply: Reply | None, error: str, cause: str | None = None) -> Outcome:
+def session_failed(
+    phase: str, reply: Reply | None, error: str, cause: str | None = None, own: _Own = ()
+) -> Outcome:
     """Return the outcome of all mail for a host where no session came to stand. It is always tried again.
 
     A refusal of 5yz before MAIL is about us and the host, not about the mail, and a relay with a
@@ -201,11 +209,13 @@ def session_failed(phase: str, reply: Reply | None, error: str, cause: str | Non
         reply: what the server said that ended it. None: nothing.
         error: our words for it, a line; the reply at its end is left out, for it is told beside it.
         cause: why (`Cause`). None: what `phase` and `reply` tell.
+        own: the operator's rules about replies.
     """
     refusal = reply is not None and (reply.transient or reply.permanent)
+    refused_us = cause == Cause.AUTH and (reply is None or reply.permanent)
     if reply is not None and refusal and cause != Cause.PROTOCOL:
-        row = classify(reply, phase)
-        category, status = row.category, status_of(reply, row).with_class(4)
+        verdict = by_code(reply, phase) if cause == Cause.AUTH else classify(reply, phase, own)
+        category, status = verdict.category, verdict.status.with_class(4)
     elif cause is not None:
         category, status = _lost_category(Cause(cause)), _lost_status(Cause(cause))
     else:
@@ -216,7 +226,7 @@ def session_failed(phase: str, reply: Reply | None, error: str, cause: str | Non
     return Outcome(
         kind=OutcomeKind.DEFERRED,
         category=category,
-        scope=Scope.HOST,
+        scope=Scope.DESTINATION if refused_us else Scope.HOST,  # another of its hosts would refuse us, too
         status=status,
         reply=reply,
         error=error.removesuffix(f": {reply}"),
@@ -247,17 +257,17 @@ def refused_locally(refusal: Reply) -> Outcome:
     Args:
         refusal: our own, from `mailqueue.mail.smtp.lacks`. It is told in our words, not as the server's.
     """
-    row = classify(refusal, Phase.MAIL)
+    verdict = by_code(refusal, Phase.MAIL)
     return Outcome(
         kind=OutcomeKind.FAILED if refusal.permanent else OutcomeKind.DEFERRED,
-        category=row.category,
+        category=verdict.category,
         scope=Scope.MESSAGE,
-        status=status_of(refusal, row),
+        status=verdict.status,
         error=refusal.text,
     )
 
 
-def refused_by_transport(transport: Transport) -> Outcome:
+def refused_by_transport(transport: Transport, own: _Own = ()) -> Outcome:
     """Return the outcome of a message whose transport is of the kind `fail`: the reply it is set to.
 
     A reply that is missing or no refusal defers: a wrong setting must not return mail.
@@ -274,7 +284,7 @@ def refused_by_transport(transport: Transport) -> Outcome:
             status=codes.BAD_CONFIGURATION,
             error=f"transport {transport.name} has no 4yz or 5yz reply to give: {transport.reply!r}",
         )
-    said = refused(reply, Phase.RCPT)
+    said = refused(reply, Phase.RCPT, own)
     return Outcome(
         kind=said.kind,
         category=said.category,
@@ -306,6 +316,8 @@ def _lost_category(cause: Cause) -> Category:
             return Category.PROTOCOL
         case Cause.TLS:
             return Category.TLS
+        case Cause.AUTH:
+            return Category.AUTH
         case Cause.WITHHELD | Cause.ABORTED:
             return Category.INTERRUPTED
         case _:
@@ -315,4 +327,6 @@ def _lost_category(cause: Cause) -> Category:
 def _lost_status(cause: Cause) -> EnhancedCode:
     if cause is Cause.PROTOCOL:
         return _PROTOCOL
+    if cause is Cause.AUTH:
+        return _AUTH_FAILED
     return _TLS_FAILED if cause is Cause.TLS else codes.BAD_CONNECTION
