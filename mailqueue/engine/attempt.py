@@ -20,7 +20,7 @@ from mailqueue.mail.domain import literal_host
 from mailqueue.mail.sasl import Credentials, Mechanism
 from mailqueue.mail.smtp import Envelope
 from mailqueue.model.message import Claimed
-from mailqueue.model.rules import Transport, TransportKind
+from mailqueue.model.rules import ReplyRule, Transport, TransportKind
 from mailqueue.net.connect import Security, SessionFailed, open_session
 from mailqueue.net.connect import Tls as SessionTls
 from mailqueue.net.hosts import ResolveFailure
@@ -41,6 +41,7 @@ class Courier:
         clock: for the history.
         content: opens the content of a message. Raises NotFound where it is gone.
         may_finish: asked right before each final dot; False: we may no longer be the ones to send.
+        own_rules: asked for each batch: the operator's rules about replies.
     """
 
     def __init__(
@@ -51,12 +52,14 @@ class Courier:
         clock: Clock,
         content: Callable[[Claimed], Content],
         may_finish: Callable[[], bool],
+        own_rules: Callable[[], Sequence[ReplyRule]] = tuple,
     ) -> None:
         self.hostname = hostname
         self.resolver = resolver
         self.clock = clock
         self.content = content
         self.may_finish = may_finish
+        self.own_rules = own_rules
         self._visits: set[Visit] = set()
 
     async def deliver(self, batch: Batch, kept: Session | None) -> tuple[Sequence[Tried], Session | None]:
@@ -69,7 +72,7 @@ class Courier:
         Returns:
             What came of each message, and the connection where it can be used again.
         """
-        visit = Visit(batch, self.clock)
+        visit = Visit(batch, self.clock, self.own_rules())
         self._visits.add(visit)
         try:
             session = await self._visit(visit, kept)
@@ -98,7 +101,7 @@ class Courier:
     async def _visit(self, visit: Visit, kept: Session | None) -> Session | None:
         transport = visit.batch.transport
         if transport.kind is TransportKind.FAIL:
-            visit.give_up(judge.refused_by_transport(transport))
+            visit.give_up(judge.refused_by_transport(transport, visit.own_rules))
             return None
         content = self.content(visit.batch.messages[0])
         if kept is not None and kept.usable:
@@ -173,7 +176,7 @@ class Courier:
             result = await session.send(_envelope(sending, visit.batch.smtputf8), content)
             visit.session = None
             again = set(judge.split_off(result)) if session.usable else set()
-            results = judge.outcomes(result, len(sending))
+            results = judge.outcomes(result, len(sending), visit.own_rules)
             facts = visit.facts(session, result)
             for index, (message, outcome) in enumerate(zip(sending, results, strict=True)):
                 if index not in again:

@@ -97,6 +97,7 @@ class Run:
             clock=self._clock,
             content=Contents(self._store),
             may_finish=self._may_finish,
+            own_rules=lambda: self._store.settings().reply_rules,
         )
         self._dispatch = Dispatch(courier, self._report, connections=options.connections, total=options.total)
         self.begun: Callable[[], object] = lambda: None

@@ -15,7 +15,7 @@ from mailqueue.mail import codes
 from mailqueue.mail.smtp import Cause, TransactionResult
 from mailqueue.model.attempt import Category, Facts, Outcome, OutcomeKind, Scope
 from mailqueue.model.message import Claimed
-from mailqueue.model.rules import TransportKind
+from mailqueue.model.rules import ReplyRule, TransportKind
 from mailqueue.net.connect import SessionFailed
 from mailqueue.net.session import Session
 from mailqueue.policy import outcome as judge
@@ -49,12 +49,14 @@ class Visit:
 
     Attributes:
         batch: the messages, and their way out.
+        own_rules: the operator's, about replies.
         tried: what is settled so far.
         session: on which a transaction runs. None: none does.
     """
 
-    def __init__(self, batch: Batch, clock: Clock) -> None:
+    def __init__(self, batch: Batch, clock: Clock, own_rules: Sequence[ReplyRule] = ()) -> None:
         self.batch = batch
+        self.own_rules = own_rules
         self.tried: list[Tried] = []
         self.session: Session | None = None
         self._clock = clock
@@ -115,7 +117,9 @@ class Visit:
         """Note that no session with a server was had."""
         lost = failed.lost
         of_transport = f"transport {self.batch.transport.name}: " if lost.cause is Cause.AUTH else ""
-        outcome = judge.session_failed(lost.phase, lost.reply, f"{of_transport}{failed}", lost.cause)
+        outcome = judge.session_failed(
+            lost.phase, lost.reply, f"{of_transport}{failed}", lost.cause, self.own_rules
+        )
         facts = self._facts(host=target.host, address=_address(target), transcript=failed.transcript)
         for message in self.waiting:
             # What a server said about the mail outweighs that the next one was not to be reached.
