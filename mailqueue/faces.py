@@ -14,7 +14,7 @@ from mailqueue.engine import settings as steering
 from mailqueue.model.account import Account, Notices, OnUncertain
 from mailqueue.model.filters import Page
 from mailqueue.model.message import Message
-from mailqueue.model.rules import HoldRule, Route, Tls, Transport, TransportKind
+from mailqueue.model.rules import AuthMechanism, HoldRule, ReplyRule, Route, Tls, Transport, TransportKind
 from mailqueue.model.schedule import Schedule
 
 if TYPE_CHECKING:
@@ -104,7 +104,11 @@ class Transports:
         kind: TransportKind | str,
         host: str | None = None,
         port: int | None = None,
-        tls: Tls | str = Tls.OPPORTUNISTIC,
+        tls: Tls | str | None = None,
+        username: str | None = None,
+        password: str | None = None,
+        auth: AuthMechanism | str | None = None,
+        ca_file: str | None = None,
         allow_private: bool = False,
         reply: str | None = None,
         default: bool = False,
@@ -113,10 +117,16 @@ class Transports:
 
         Args:
             name: what routes and the command line call it.
-            kind: `direct`, `relay` or `fail`.
-            host: of a relay: its name or address.
-            port: TCP port; None: 25.
-            tls: `opportunistic` or `none`.
+            kind: `direct`, `relay`, `submission`, `submissions` or `fail`.
+            host: of relay, submission and submissions: the name or address of the next hop.
+            port: TCP port; None: 587 of submission, 465 of submissions, else 25.
+            tls: `opportunistic`, `none`, `required` or `verified`; None: `verified` of submission,
+                submissions, and where there is a password, else `opportunistic`.
+            username: who we are to the next hop; None: that is not said.
+            password: of that user. It is kept as it is, in the database, and never shown.
+            auth: how it is proved: `SCRAM-SHA-256`, `CRAM-MD5`, `PLAIN` or `LOGIN`; None: the best
+                that both sides know. In the clear, PLAIN and LOGIN are used only where they stand here.
+            ca_file: path of the CA certificates (PEM) to trust, and no others; None: those of the system.
             allow_private: direct: also loopback and private addresses that DNS gave.
             reply: fail: what it answers, e.g. "550 5.7.1 not from here".
             default: take the mark `default` from the transport that has it.
@@ -135,6 +145,10 @@ class Transports:
             tls=tls,
             allow_private=allow_private,
             reply=reply,
+            username=username,
+            password=password,
+            auth=auth,
+            ca_file=ca_file,
             default=default,
         )
 
@@ -151,11 +165,16 @@ class Transports:
         tls: Tls | str | None = None,
         allow_private: bool | None = None,
         reply: str | None = None,
+        username: str | None = None,
+        password: str | None = None,
+        auth: AuthMechanism | str | None = None,
+        ca_file: str | None = None,
         default: bool | None = None,
     ) -> Transport:
         """Change what is given of a transport; None leaves a value as it is.
 
-        Arguments as for `add`.
+        Arguments as for `add`; an empty text takes `username` (and `password` and `auth` with it),
+        `auth` or `ca_file` away.
 
         Raises:
             NotFound: no such transport.
@@ -169,6 +188,10 @@ class Transports:
             tls=tls,
             allow_private=allow_private,
             reply=reply,
+            username=username,
+            password=password,
+            auth=auth,
+            ca_file=ca_file,
             default=default,
         )
 

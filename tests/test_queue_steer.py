@@ -219,7 +219,7 @@ def test_the_first_transport_takes_all_until_another_is_made_the_default(queue: 
     [
         ({"kind": "smtp"}, SettingError, "kind: must be one of direct, relay, subm"),
         ({"kind": "relay"}, SettingError, "host: a relay needs"),
-        ({"kind": "direct", "host": "x.example"}, SettingError, "host: only a relay"),
+        ({"kind": "direct", "host": "x.example"}, SettingError, "host: only relay, submission"),
         ({"kind": "relay", "host": "a b"}, SettingError, "is no host name"),
         ({"kind": "relay", "host": "x", "port": 0}, SettingError, "port: must be 1 to 65535"),
         ({"kind": "relay", "host": "x", "port": 65536}, SettingError, "port: must be 1 to 65535"),

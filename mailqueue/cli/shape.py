@@ -195,7 +195,7 @@ def hold_rule(rule: HoldRule, account: str | None) -> Json:
 
 
 def transport(found: Transport) -> Json:
-    """Return a transport."""
+    """Return a transport; of a password only whether there is one."""
     return {
         "id": found.id,
         "name": found.name,
@@ -216,6 +216,10 @@ def route(found: Route, account: str | None) -> Json:
         "position": found.position,
         "account": account,
         "sender_domain": found.sender_domain,
+        "username": found.username,
+        "password": found.password is not None,
+        "auth": None if found.auth is None else found.auth.value,
+        "ca_file": found.ca_file,
         "recipient_domain": found.recipient_domain,
         "min_attempts": found.min_attempts,
         "transport": found.transport,

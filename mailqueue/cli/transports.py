@@ -2,15 +2,32 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import click
 
 from mailqueue.cli import output, shape
 from mailqueue.cli.base import Face, Verbs, pass_face
-from mailqueue.cli.values import HostPort, host_port
+from mailqueue.cli.values import HostPort, host_port, secret
 from mailqueue.model.rules import Tls, Transport, TransportKind
 
 _KINDS = click.Choice([kind.value for kind in TransportKind])
 _TLS = click.Choice([tls.value for tls in Tls])
+
+_LOGIN_OPTIONS = (
+    click.option("--username", metavar="USER", help="Who we are to the next hop."),
+    click.option("--password-env", metavar="VAR", help="Environment variable that has the password."),
+    click.option("--password-file", metavar="FILE", help="File that has the password, in one line."),
+    click.option("--auth", metavar="MECHANISM", help="How it is proved; else the best both sides know."),
+    click.option("--ca-file", metavar="FILE", help="CA certificates (PEM) to trust; else the system's."),
+)
+
+
+def _login_options(verb: Callable[..., None]) -> Callable[..., None]:
+    """Give a verb the options about who we are to the next hop, and whom we trust."""
+    for option in reversed(_LOGIN_OPTIONS):
+        verb = option(verb)
+    return verb
 
 
 @click.group(cls=Verbs)
@@ -32,11 +49,16 @@ def list_(face: Face) -> None:
             output.line("no transport: mail waits until there is one; see mailqueue transport add --help")
             return
         output.table(
-            ("NAME", "KIND", "TO", "TLS", "DEFAULT"),
-            ((each.name, each.kind.value, _target(each), each.tls.value, each.is_default) for each in found),
+            ("NAME", "KIND", "TO", "TLS", "USER", "DEFAULT"),
+            map(_row, found),
         )
 
     face.answer(output.items(map(shape.transport, found)), people)
+
+
+def _row(found: Transport) -> tuple[object, ...]:
+    kind, tls = found.kind.value, found.tls.value
+    return found.name, kind, _target(found), tls, found.username or "", found.is_default
 
 
 def _target(found: Transport) -> str:
@@ -53,9 +75,10 @@ def _target(found: Transport) -> str:
 @transport.command("add")
 @click.argument("name")
 @click.option("--kind", type=_KINDS, help="How it delivers; else relay with --host, fail with --reply.")
-@click.option("--host", type=host_port, metavar="HOST[:PORT]", help="Of a relay: name or address.")
-@click.option("--port", type=int, metavar="N", help="TCP port; else 25.")
-@click.option("--tls", type=_TLS, default=Tls.OPPORTUNISTIC.value, show_default=True, help="STARTTLS or not.")
+@click.option("--host", type=host_port, metavar="HOST[:PORT]", help="Of the next hop: name or address.")
+@click.option("--port", type=int, metavar="N", help="TCP port; else 587 or 465 of submission(s), or 25.")
+@click.option("--tls", type=_TLS, help="How much; else verified of submission(s) and with a password.")
+@_login_options
 @click.option("--allow-private", is_flag=True, help="Of direct: private addresses that DNS gave, too.")
 @click.option("--reply", metavar="TEXT", help="Of fail: what it answers, such as '550 5.7.1 not from here'.")
 @click.option("--default", is_flag=True, help="It takes what no route matches.")
@@ -66,14 +89,21 @@ def add(
     kind: str | None,
     host: HostPort | None,
     port: int | None,
-    tls: str,
+    tls: str | None,
+    username: str | None,
+    password_env: str | None,
+    password_file: str | None,
+    auth: str | None,
+    ca_file: str | None,
     allow_private: bool,
     reply: str | None,
     default: bool,
 ) -> None:
     """Make a transport.
 
-    For example: transport add relay1 --kind relay --host mail.example
+    For example: transport add relay1 --kind relay --host mail.example;
+    or, by a provider: transport add out --kind submission --host smtp.example
+    --username me --password-file FILE
     """
     made = face.queue().transports.add(
         name,
@@ -81,6 +111,10 @@ def add(
         host=host.host if host else None,
         port=_port(host, port),
         tls=tls,
+        username=username,
+        password=secret(password_env, password_file),
+        auth=auth,
+        ca_file=ca_file,
         allow_private=allow_private,
         reply=reply,
         default=default,
@@ -110,9 +144,10 @@ def _tell(found: Transport) -> None:
 
 @transport.command("set")
 @click.argument("name")
-@click.option("--host", type=host_port, metavar="HOST[:PORT]", help="Of a relay: name or address.")
+@click.option("--host", type=host_port, metavar="HOST[:PORT]", help="Of the next hop: name or address.")
 @click.option("--port", type=int, metavar="N", help="TCP port.")
-@click.option("--tls", type=_TLS, help="STARTTLS or not.")
+@click.option("--tls", type=_TLS, help="How much TLS.")
+@_login_options
 @click.option("--allow-private/--refuse-private", default=None, help="Of direct: private addresses from DNS.")
 @click.option("--reply", metavar="TEXT", help="Of fail: what it answers.")
 @click.option("--default", is_flag=True, default=None, help="It takes what no route matches.")
@@ -123,16 +158,28 @@ def set_(
     host: HostPort | None,
     port: int | None,
     tls: str | None,
+    username: str | None,
+    password_env: str | None,
+    password_file: str | None,
+    auth: str | None,
+    ca_file: str | None,
     allow_private: bool | None,
     reply: str | None,
     default: bool | None,
 ) -> None:
-    """Change what is given of a transport, and leave the rest."""
+    """Change what is given of a transport, and leave the rest.
+
+    An empty --username, --auth or --ca-file takes it away.
+    """
     changed = face.queue().transports.set(
         name,
         host=host.host if host else None,
         port=_port(host, port),
         tls=tls,
+        username=username,
+        password=secret(password_env, password_file),
+        auth=auth,
+        ca_file=ca_file,
         allow_private=allow_private,
         reply=reply,
         default=default,

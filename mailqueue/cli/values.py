@@ -1,13 +1,16 @@
-"""What options take beside text and numbers: lengths of time, and HOST[:PORT].
+"""What options take beside text and numbers: lengths of time, HOST[:PORT], secrets.
 
-The rule: a value that cannot be read is a usage error that says what would be right.
+The rule: a value that cannot be read is a usage error that says what would be right; a secret is
+never written on the command line, where others could read it, and never shown.
 """
 
 from __future__ import annotations
 
+import os
 import re
 from dataclasses import dataclass
 from datetime import timedelta
+from pathlib import Path
 
 import click
 
@@ -48,3 +51,27 @@ def host_port(text: str | HostPort) -> HostPort:
         raise click.BadParameter(f"{text!r} is not HOST or HOST:PORT.")
     host = found["name"] or found["bracketed"] or found["bare"]
     return HostPort(host, int(found["port"]) if found["port"] else None)
+
+
+def secret(variable: str | None, file: str | None) -> str | None:
+    """Return a password from an environment variable or from a file of one line; None: neither is given."""
+    if variable is not None and file is not None:
+        raise click.UsageError("--password-env or --password-file, not both.")
+    if variable is not None:
+        found = os.environ.get(variable)
+        if not found:
+            raise click.UsageError(f"--password-env: {variable} is not set, or is empty.")
+        return found
+    return None if file is None else _first_line(file)
+
+
+def _first_line(file: str) -> str:
+    try:
+        text = Path(file).read_bytes().decode().removesuffix("\n").removesuffix("\r")
+    except OSError as error:
+        raise click.UsageError(f"--password-file: {file}: {error.strerror}.") from None
+    except UnicodeDecodeError:
+        raise click.UsageError(f"--password-file: {file} is not UTF-8.") from None
+    if not text or "\n" in text:
+        raise click.UsageError(f"--password-file: {file} must hold one line, the password.")
+    return text

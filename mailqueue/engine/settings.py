@@ -16,12 +16,12 @@ from typing import TypeVar
 from mailqueue.clock import to_micros
 from mailqueue.engine.manage import settings
 from mailqueue.engine.submit import find_account, find_schedule, unknown
-from mailqueue.errors import NotFound, ParseError, SettingError
+from mailqueue.engine.transports import check_ca_file, check_transport, default_port, default_tls
+from mailqueue.errors import NotFound, SettingError
 from mailqueue.mail import domain
-from mailqueue.mail.reply import Reply
 from mailqueue.model.account import Account, Notices, OnUncertain
 from mailqueue.model.duration import LONGEST, format_duration
-from mailqueue.model.rules import Route, Tls, Transport, TransportKind
+from mailqueue.model.rules import AuthMechanism, Route, Tls, Transport, TransportKind
 from mailqueue.model.schedule import Schedule, parse_delays
 from mailqueue.store.base import Store, Transaction
 
@@ -153,65 +153,41 @@ def add_transport(
     kind: TransportKind | str,
     host: str | None,
     port: int | None,
-    tls: Tls | str,
+    tls: Tls | str | None,
+    username: str | None,
+    password: str | None,
+    auth: AuthMechanism | str | None,
+    ca_file: str | None,
     allow_private: bool,
     reply: str | None,
     default: bool,
 ) -> Transport:
     """Make a transport. Raises SettingError, Conflict."""
     check_name("transport", name)
+    chosen = choice("kind", kind, TransportKind)
     wanted = Transport(
         id=0,
         name=name,
-        kind=choice("kind", kind, TransportKind),
+        kind=chosen,
         host=host,
-        port=25 if port is None else port,
-        tls=choice("tls", tls, Tls),
+        port=default_port(chosen) if port is None else port,
+        tls=default_tls(chosen, username) if tls is None else choice("tls", tls, Tls),
+        username=username,
+        password=password,
+        auth=choice("auth", auth.upper(), AuthMechanism) if auth else None,
+        ca_file=ca_file,
         allow_private=allow_private,
         reply=reply,
         is_default=default,
     )
     check_transport(wanted)
+    check_ca_file(ca_file)
     return store.run(lambda transaction: transaction.add_transport(wanted, now))
 
 
-def check_transport(transport: Transport) -> None:
-    """Raise SettingError where the values of a transport do not fit its kind."""
-    kind = transport.kind
-    if (kind is TransportKind.RELAY) != bool(transport.host):
-        raise SettingError(
-            "host: a relay needs the name or the address of its next hop"
-            if kind is TransportKind.RELAY
-            else f"host: only a relay has one, not {kind}"
-        )
-    if (kind is TransportKind.FAIL) != bool(transport.reply):
-        raise SettingError(
-            "reply: a fail transport needs the reply it answers, e.g. '550 5.7.1 not from here'"
-            if kind is TransportKind.FAIL
-            else f"reply: only a fail transport has one, not {kind}"
-        )
-    if not 1 <= transport.port <= 65535:
-        raise SettingError(f"port: must be 1 to 65535, not {transport.port}")
-    if transport.allow_private and kind is not TransportKind.DIRECT:
-        raise SettingError("allow-private: only for direct; a relay that you name may be anywhere")
-    _check_reply(transport.reply)
-    _check_host(transport.host)
-
-
-def _check_reply(text: str | None) -> None:
-    if text is None:
-        return
-    try:
-        reply = Reply.from_text(text)
-    except ParseError as error:
-        raise SettingError(f"reply: {error}; give e.g. '550 5.7.1 not from here'") from None
-    if not (reply.transient or reply.permanent):
-        raise SettingError(f"reply: must be a 4xx or 5xx reply, not {text!r}")
-
-
-def _check_host(host: str | None) -> None:
-    if host is not None and (not host.isprintable() or any(each in host for each in " /@<>")):
-        raise SettingError(f"host: {host!r} is no host name or address")
+def _given(value: str | None, old: str | None) -> str | None:
+    """Return the new value of a text that may be taken away: '' does, None leaves it."""
+    return old if value is None else value or None
 
 
 def set_transport(
@@ -221,12 +197,18 @@ def set_transport(
     host: str | None,
     port: int | None,
     tls: Tls | str | None,
+    username: str | None,
+    password: str | None,
+    auth: AuthMechanism | str | None,
+    ca_file: str | None,
     allow_private: bool | None,
     reply: str | None,
     default: bool | None,
 ) -> Transport:
     """Change what is given of a transport. Raises NotFound, SettingError."""
     chosen = None if tls is None else choice("tls", tls, Tls)
+    mechanism = choice("auth", auth.upper(), AuthMechanism) if auth else None
+    check_ca_file(ca_file or None)
 
     def job(transaction: Transaction) -> Transport:
         old = find_transport(transaction.settings().transports, name)
@@ -237,6 +219,10 @@ def set_transport(
             host=old.host if host is None else host,
             port=old.port if port is None else port,
             tls=old.tls if chosen is None else chosen,
+            username=_given(username, old.username),
+            password=None if username == "" else _given(password, old.password),
+            auth=None if username == "" or auth == "" else mechanism or old.auth,
+            ca_file=_given(ca_file, old.ca_file),
             allow_private=old.allow_private if allow_private is None else allow_private,
             reply=old.reply if reply is None else reply,
             is_default=old.is_default if default is None else default,

@@ -85,7 +85,7 @@ def test_command_takes_whatever_the_verb_takes(command: str, verb: object) -> No
         for parameter in inspect.signature(verb).parameters.values()  # type: ignore[arg-type]
         if parameter.kind is parameter.KEYWORD_ONLY
     } - {"actor", "connection"}
-    spelled = {"recipients": "to"}
+    spelled = {"recipients": "to", "password": "password_file"}
     taken = {text.lstrip("-").replace("-", "_") for text in options(COMMANDS[command])}
     assert {spelled.get(name, name) for name in wanted} <= taken
 
