@@ -110,9 +110,12 @@ def _print_message(queue: Queue, found: Message) -> None:
             ("submission", f"s{found.submission_id}"),
             ("from", found.sender or "<>"),
             ("to", found.recipient),
+            ("given as", found.orcpt.partition(";")[2] if found.orcpt else None),
             ("subject", found.subject),
             ("Message-ID", found.message_id),
             ("size", output.plural(found.size, "octet")),
+            ("envelope id", found.envid),
+            ("notices", _wished(found)),
             ("account", found.account),
             ("state", state(found)),
             *_held(found, now),
@@ -123,6 +126,15 @@ def _print_message(queue: Queue, found: Message) -> None:
             *(("happened", text) for text in _happened(queue.events(found.id), now)),
         ]
     )
+
+
+def _wished(found: Message) -> str | None:
+    """Return when the sender wishes to be told, and what comes back; None where nothing was said."""
+    if found.notify is None and found.ret is None:
+        return None
+    told = "failure or delay" if found.notify is None else found.notify.replace(",", " or ")
+    returned = {"FULL": ", with the whole message", "HDRS": ", with its header", None: ""}[found.ret]
+    return told if found.notify == "never" else f"of {told}{returned}"
 
 
 def _held(found: Message, now: int) -> Iterator[tuple[str, str]]:

@@ -41,6 +41,10 @@ def message(found: Message) -> Json:
         "message_id": found.message_id,
         "subject": found.subject,
         "size": found.size,
+        "notify": found.notify,
+        "orcpt": found.orcpt,
+        "envid": found.envid,
+        "ret": found.ret,
     }
 
 

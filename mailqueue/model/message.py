@@ -197,3 +197,11 @@ class Message:
     """Decoded, for people. None: there is none."""
     size: int
     """Octets of content."""
+    notify: str | None = None
+    """When the sender is told: `never`, or some of `success,failure,delay`. None: of failure and delay."""
+    orcpt: str | None = None
+    """What the sender called the recipient, `type;address`. None: it was not said."""
+    envid: str | None = None
+    """The sender's own name for the submission, in notices. None: there is none."""
+    ret: str | None = None
+    """What a notice of failure returns: `FULL` or `HDRS`. None: it was not said."""

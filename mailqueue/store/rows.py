@@ -218,6 +218,10 @@ def message(row: Row, holds: Iterable[Hold] = ()) -> Message:
         message_id=row[15],
         subject=row[16],
         size=row[17],
+        notify=row[18],
+        orcpt=row[19],
+        envid=row[20],
+        ret=row[21],
     )
 
 

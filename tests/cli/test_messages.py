@@ -32,6 +32,10 @@ KEYS = {
     "message_id",
     "subject",
     "size",
+    "notify",
+    "orcpt",
+    "envid",
+    "ret",
 }
 
 
@@ -116,6 +120,27 @@ def test_wishes_for_notices_go_with_the_message(mailqueue: Command, receiver: Re
         "RCPT TO:<ann@example.net> NOTIFY=SUCCESS,FAILURE",
         "RCPT TO:<b17@example.net> NOTIFY=SUCCESS,FAILURE ORCPT=rfc822;bob@example.com",
     ]
+
+
+def test_wishes_are_shown(mailqueue: Command) -> None:
+    mailqueue.submit("ann@example.net")
+    mailqueue.submit(
+        "b17@example.net", orcpt="bob@example.com", notify="delay,success", ret="full", envid="order 17"
+    )
+    mailqueue.submit("cid@example.net", notify="never", ret="hdrs")
+    assert [
+        [each[key] for key in ("notify", "orcpt", "envid", "ret")] for each in mailqueue.json("list")["items"]
+    ] == [
+        [None, None, None, None],
+        ["success,delay", "rfc822;bob@example.com", "order 17", "FULL"],
+        ["never", None, None, "HDRS"],
+    ]
+    shown = mailqueue("show", 2)
+    assert "notices       of success or delay, with the whole message\n" in shown
+    assert "given as      bob@example.com\n" in shown
+    assert "envelope id   order 17\n" in shown
+    assert "notices       never\n" in mailqueue("show", 3)
+    assert "notices" not in mailqueue("show", 1)
 
 
 def test_wishes_that_cannot_be_are_refused(mailqueue: Command) -> None:

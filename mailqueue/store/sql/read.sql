@@ -37,7 +37,7 @@ ORDER BY message.id
 SELECT message.id, message.submission_id, account.name, submission.sender, message.recipient, message.state,
     message.holds, message.attempts, submission.submitted_at, message.claimed_at, message.next_attempt_at,
     message.give_up_at, message.schedule, message.last_error, message.retired_at, submission.message_id,
-    submission.subject, content.size
+    submission.subject, content.size, message.notify, message.orcpt, submission.envid, submission.ret
 FROM mailqueue_message AS message
 CROSS JOIN mailqueue_submission AS submission ON submission.id = message.submission_id
 CROSS JOIN mailqueue_content AS content ON content.id = submission.content_id
