@@ -18,7 +18,7 @@ from weakref import WeakKeyDictionary
 from mailqueue.clock import Clock
 from mailqueue.engine.submit import MAX_SIZE, Draft, insert_all, made, store_draft, store_joined
 from mailqueue.errors import MailqueueError, StoreError
-from mailqueue.faces import Accounts, HoldRules, Retired, Routes, Schedules, Transports
+from mailqueue.faces import Accounts, HoldRules, ReplyRules, Retired, Routes, Schedules, Transports
 from mailqueue.model.account import DEFAULT_ACCOUNT
 from mailqueue.model.message import Submission
 from mailqueue.model.recipient import Recipient
@@ -81,6 +81,14 @@ class AsyncRoutes(_AsyncFace):
     add = _awaited(Routes.add)
     list = _awaited(Routes.list)
     remove = _awaited(Routes.remove)
+
+
+class AsyncReplyRules(_AsyncFace):
+    """`ReplyRules`, awaited."""
+
+    add = _awaited(ReplyRules.add)
+    list = _awaited(ReplyRules.list)
+    remove = _awaited(ReplyRules.remove)
 
 
 class AsyncSchedules(_AsyncFace):
@@ -214,6 +222,7 @@ class AsyncQueue(_AsyncFace):
         self.hold_rules = AsyncHoldRules(self.sync.hold_rules, self._readers)
         self.transports = AsyncTransports(self.sync.transports, self._readers)
         self.routes = AsyncRoutes(self.sync.routes, self._readers)
+        self.reply_rules = AsyncReplyRules(self.sync.reply_rules, self._readers)
         self.schedules = AsyncSchedules(self.sync.schedules, self._readers)
         self.accounts = AsyncAccounts(self.sync.accounts, self._readers)
         self.retired = AsyncRetired(self.sync.retired, self._readers)
@@ -279,6 +288,7 @@ class AsyncQueue(_AsyncFace):
     status = _awaited(Queue.status)
     hold = _awaited(Queue.hold)
     release = _awaited(Queue.release)
+    classify = _awaited(Queue.classify)
     check_integrity = _awaited(Queue.check_integrity)
 
     async def close(self) -> None:

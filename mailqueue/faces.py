@@ -10,6 +10,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from mailqueue.engine import manage
+from mailqueue.engine import replies as answers
 from mailqueue.engine import settings as steering
 from mailqueue.model.account import Account, Notices, OnUncertain
 from mailqueue.model.filters import Page
@@ -260,6 +261,60 @@ class Routes:
 
 
 class Schedules:
+class ReplyRules:
+    """The operator's own rules about what replies mean: `queue.reply_rules`."""
+
+    def __init__(self, queue: Queue) -> None:
+        self._queue = queue
+
+    def add(
+        self,
+        pattern: str,
+        *,
+        category: Category | str,
+        code: str | None = None,
+        permanent: bool | None = None,
+        position: int = 0,
+        note: str = "",
+        actor: str | None = None,
+    ) -> ReplyRule:
+        """Make a rule. It is asked before those that come with mailqueue; the first that matches counts.
+
+        Args:
+            pattern: a regular expression, searched for in the reply as one line with its codes, whatever
+                the case of its letters; mail addresses in the reply are cut down to '@' before.
+            category: what such a reply means.
+            code: only for such reply codes: '550', '4??', '5*'; None: all.
+            permanent: True: it is not tried again; False: it is; None: as the code says. A reply of 421,
+                and one that refuses the whole session, is tried again all the same.
+            position: lower ones are asked first, then in the order made.
+            note: why, for people.
+            actor: who makes it.
+
+        Raises:
+            SettingError: the pattern is no regular expression or could take too long, or a value cannot be.
+        """
+        return answers.add_rule(
+            self._queue.store,
+            pattern,
+            category=category,
+            code=code,
+            permanent=permanent,
+            position=position,
+            note=note,
+            actor=self._queue.actor(actor),
+            now=self._queue.clock.now(),
+        )
+
+    def list(self) -> Sequence[ReplyRule]:
+        """Return the own rules in the order in which they are asked."""
+        return manage.settings(self._queue.store).reply_rules
+
+    def remove(self, rule_id: int) -> ReplyRule:
+        """Remove a rule and return it. Raises NotFound."""
+        return answers.remove_rule(self._queue.store, rule_id)
+
+
     """Retry schedules: `queue.schedules`."""
 
     def __init__(self, queue: Queue) -> None:

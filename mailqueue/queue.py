@@ -12,10 +12,11 @@ from types import TracebackType
 from typing import Any, BinaryIO, Self
 
 from mailqueue.clock import Clock, SystemClock
-from mailqueue.engine import manage
+from mailqueue.engine import manage, replies
 from mailqueue.engine.runner import Engine, loop_factory
 from mailqueue.engine.submit import MAX_SIZE, Draft, draft, made, store_draft, store_joined
-from mailqueue.faces import Accounts, HoldRules, Retired, Routes, Schedules, Transports
+from mailqueue.faces import Accounts, HoldRules, ReplyRules, Retired, Routes, Schedules, Transports
+from mailqueue.mail.smtp.facts import Phase
 from mailqueue.model.account import DEFAULT_ACCOUNT
 from mailqueue.model.attempt import Attempt
 from mailqueue.model.events import Event, Notice
@@ -25,6 +26,7 @@ from mailqueue.model.message import Message, Submission
 from mailqueue.model.recipient import Recipient
 from mailqueue.model.settings import Settings
 from mailqueue.store import open_store
+from mailqueue.model.verdict import Verdict
 from mailqueue.store.base import Store
 
 __all__ = ["Content", "Engine", "Queue", "loop_factory"]
@@ -72,6 +74,7 @@ class Queue:
         self.transports = Transports(self)
         self.routes = Routes(self)
         self.schedules = Schedules(self)
+        self.reply_rules = ReplyRules(self)
         self.accounts = Accounts(self)
         self.retired = Retired(self)
 
@@ -253,6 +256,19 @@ class Queue:
         return manage.release(self.store, which, actor=self.actor(actor), reason=reason, now=self.clock.now())
 
     def check_integrity(self) -> Sequence[str]:
+    def classify(self, reply: str, *, phase: Phase | str = Phase.RCPT) -> Verdict:
+        """Return what a reply of a server means, and which rule says so, with the rules of this moment.
+
+        Args:
+            reply: as the server sent it: `550 5.7.1 Not here`; its lines separated by line breaks.
+            phase: what was answered: `greeting`, `mail`, `rcpt`, `data`, `final` ...
+
+        Raises:
+            ParseError: it is no reply, or one that refuses nothing.
+            SettingError: there is no such phase.
+        """
+        return replies.classify(self.store, reply, phase=phase)
+
         """Return every fault found in the database, a sentence each. Empty: clean. Reads all of it."""
         return manage.check_integrity(self.store)
 

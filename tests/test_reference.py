@@ -32,7 +32,7 @@ from mailqueue.clock import to_micros
 from mailqueue.config import FILE, FILE_VARIABLE, LOG_LEVELS, SETTINGS, Config, load
 from mailqueue.engine.liveness import this_process
 from mailqueue.engine.sweep import KEEP_KEYS
-from mailqueue.faces import Accounts, HoldRules, Routes, Schedules, Transports
+from mailqueue.faces import Accounts, HoldRules, ReplyRules, Routes, Schedules, Transports
 from mailqueue.mail.reply import Reply
 from mailqueue.mail.smtp.facts import TIMEOUTS, Phase
 from mailqueue.model.account import Account, Notices, OnUncertain
@@ -52,6 +52,7 @@ from mailqueue.model.schedule import (
     times,
 )
 from mailqueue.model.settlement import Settlement
+from mailqueue.model.verdict import RuleKind
 from mailqueue.policy.classify import classify
 
 ROOT = Path(__file__).parent.parent
@@ -178,6 +179,7 @@ WORDS = {
     OutcomeKind: ("Outcomes", 0),
     Category: ("Categories", 0),
     Scope: ("Scopes", 0),
+    RuleKind: ("Rules about replies", 0),
     GateKind: ("Gates", 0),
     NoticeKind: ("Notices", 0),
     Notices: ("Notices", 1),
@@ -260,6 +262,7 @@ VERBS = {
     "Transport": (Transports.add, {"name"}, "transport add"),
     "Route": (Routes.add, {"transport"}, "route add"),
     "Hold rule": (HoldRules.add, {"actor"}, "holdrules add"),
+    "Reply rule": (ReplyRules.add, {"actor"}, "replies add"),
     "Schedule": (Schedules.add, {"name"}, "schedule add"),
     "Settings of a submission": (Queue.submit, {"message"}, "submit"),
 }
@@ -407,7 +410,7 @@ def load_api() -> ModuleType:
 
 api = load_api()
 MARKS = re.findall(r"^<!-- (verb|class|fields|errors) ?(\S*) -->$", page("python"), re.MULTILINE)
-PARTS = ("hold_rules", "transports", "routes", "schedules", "accounts", "retired")
+PARTS = ("hold_rules", "transports", "routes", "reply_rules", "schedules", "accounts", "retired")
 
 
 def described(kind: str) -> list[object]:

@@ -16,8 +16,10 @@ from mailqueue.model.engine import EngineInfo
 from mailqueue.model.events import Event, Notice
 from mailqueue.model.explain import Explanation, Status, Steered
 from mailqueue.model.message import Message, Submission
-from mailqueue.model.rules import HoldRule, Route, Transport
+from mailqueue.model.migration import Migration
+from mailqueue.model.rules import HoldRule, ReplyRule, Route, Transport
 from mailqueue.model.schedule import Schedule, format_delays, times
+from mailqueue.model.verdict import Verdict
 
 
 def message(found: Message) -> Json:
@@ -240,6 +242,37 @@ def schedule(found: Schedule) -> Json:
         "shipped": found.shipped,
         "times": [format_duration(at) for at in times(found)],
     }
+
+def reply_rule(rule: ReplyRule) -> Json:
+    """Return an own rule about replies."""
+    return {
+        "id": rule.id,
+        "position": rule.position,
+        "pattern": rule.pattern,
+        "code": rule.code,
+        "category": rule.category.value,
+        "permanent": rule.permanent,
+        "note": rule.note,
+        "actor": rule.actor,
+        "created_at": rfc3339(rule.created_at),
+    }
+
+
+def verdict(found: Verdict) -> Json:
+    """Return what a reply means."""
+    return {
+        "reply": found.reply.to_wire(),
+        "category": found.category.value,
+        "permanent": found.permanent,
+        "overrides_code": found.overrides,
+        "scope": found.scope.value,
+        "status": str(found.status),
+        "kind": found.kind.value,
+        "rule": found.rule,
+        "note": found.note,
+        "source": found.source,
+    }
+
 
 
 def account(found: Account) -> Json:

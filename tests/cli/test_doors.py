@@ -21,6 +21,7 @@ FACES = {
     "holdrules": (faces.HoldRules, "hold_rules"),
     "transport": (faces.Transports, "transports"),
     "route": (faces.Routes, "routes"),
+    "replies": (faces.ReplyRules, "reply_rules"),
     "schedule": (faces.Schedules, "schedules"),
     "account": (faces.Accounts, "accounts"),
     "retired": (faces.Retired, "retired"),
