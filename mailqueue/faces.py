@@ -13,6 +13,7 @@ from mailqueue.engine import manage
 from mailqueue.engine import replies as answers
 from mailqueue.engine import settings as steering
 from mailqueue.model.account import Account, Notices, OnUncertain
+from mailqueue.model.attempt import Category
 from mailqueue.model.filters import Page
 from mailqueue.model.message import Message
 from mailqueue.model.rules import AuthMechanism, HoldRule, ReplyRule, Route, Tls, Transport, TransportKind
@@ -144,12 +145,12 @@ class Transports:
             host=host,
             port=port,
             tls=tls,
-            allow_private=allow_private,
-            reply=reply,
             username=username,
             password=password,
             auth=auth,
             ca_file=ca_file,
+            allow_private=allow_private,
+            reply=reply,
             default=default,
         )
 
@@ -164,12 +165,12 @@ class Transports:
         host: str | None = None,
         port: int | None = None,
         tls: Tls | str | None = None,
-        allow_private: bool | None = None,
-        reply: str | None = None,
         username: str | None = None,
         password: str | None = None,
         auth: AuthMechanism | str | None = None,
         ca_file: str | None = None,
+        allow_private: bool | None = None,
+        reply: str | None = None,
         default: bool | None = None,
     ) -> Transport:
         """Change what is given of a transport; None leaves a value as it is.
@@ -187,12 +188,12 @@ class Transports:
             host=host,
             port=port,
             tls=tls,
-            allow_private=allow_private,
-            reply=reply,
             username=username,
             password=password,
             auth=auth,
             ca_file=ca_file,
+            allow_private=allow_private,
+            reply=reply,
             default=default,
         )
 
@@ -260,7 +261,6 @@ class Routes:
         steering.remove_route(self._queue.store, route_id)
 
 
-class Schedules:
 class ReplyRules:
     """The operator's own rules about what replies mean: `queue.reply_rules`."""
 
@@ -315,6 +315,7 @@ class ReplyRules:
         return answers.remove_rule(self._queue.store, rule_id)
 
 
+class Schedules:
     """Retry schedules: `queue.schedules`."""
 
     def __init__(self, queue: Queue) -> None:

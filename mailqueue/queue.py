@@ -25,8 +25,8 @@ from mailqueue.model.filters import Page
 from mailqueue.model.message import Message, Submission
 from mailqueue.model.recipient import Recipient
 from mailqueue.model.settings import Settings
-from mailqueue.store import open_store
 from mailqueue.model.verdict import Verdict
+from mailqueue.store import open_store
 from mailqueue.store.base import Store
 
 __all__ = ["Content", "Engine", "Queue", "loop_factory"]
@@ -73,8 +73,8 @@ class Queue:
         self.hold_rules = HoldRules(self)
         self.transports = Transports(self)
         self.routes = Routes(self)
-        self.schedules = Schedules(self)
         self.reply_rules = ReplyRules(self)
+        self.schedules = Schedules(self)
         self.accounts = Accounts(self)
         self.retired = Retired(self)
 
@@ -255,7 +255,6 @@ class Queue:
         which = manage.which(self.store, ids, account=account, all=all)
         return manage.release(self.store, which, actor=self.actor(actor), reason=reason, now=self.clock.now())
 
-    def check_integrity(self) -> Sequence[str]:
     def classify(self, reply: str, *, phase: Phase | str = Phase.RCPT) -> Verdict:
         """Return what a reply of a server means, and which rule says so, with the rules of this moment.
 
@@ -269,6 +268,7 @@ class Queue:
         """
         return replies.classify(self.store, reply, phase=phase)
 
+    def check_integrity(self) -> Sequence[str]:
         """Return every fault found in the database, a sentence each. Empty: clean. Reads all of it."""
         return manage.check_integrity(self.store)
 

@@ -16,7 +16,6 @@ from mailqueue.model.engine import EngineInfo
 from mailqueue.model.events import Event, Notice
 from mailqueue.model.explain import Explanation, Status, Steered
 from mailqueue.model.message import Message, Submission
-from mailqueue.model.migration import Migration
 from mailqueue.model.rules import HoldRule, ReplyRule, Route, Transport
 from mailqueue.model.schedule import Schedule, format_delays, times
 from mailqueue.model.verdict import Verdict
@@ -209,6 +208,10 @@ def transport(found: Transport) -> Json:
         "host": found.host,
         "port": found.port,
         "tls": found.tls.value,
+        "username": found.username,
+        "password": found.password is not None,
+        "auth": None if found.auth is None else found.auth.value,
+        "ca_file": found.ca_file,
         "allow_private": found.allow_private,
         "reply": found.reply,
         "default": found.is_default,
@@ -222,26 +225,11 @@ def route(found: Route, account: str | None) -> Json:
         "position": found.position,
         "account": account,
         "sender_domain": found.sender_domain,
-        "username": found.username,
-        "password": found.password is not None,
-        "auth": None if found.auth is None else found.auth.value,
-        "ca_file": found.ca_file,
         "recipient_domain": found.recipient_domain,
         "min_attempts": found.min_attempts,
         "transport": found.transport,
     }
 
-
-def schedule(found: Schedule) -> Json:
-    """Return a schedule, with the times it means."""
-    return {
-        "name": found.name,
-        "delays": format_delays(found.delays, found.classes),
-        "lifetime": format_duration(found.lifetime),
-        "warn_after": None if found.warn_after is None else format_duration(found.warn_after),
-        "shipped": found.shipped,
-        "times": [format_duration(at) for at in times(found)],
-    }
 
 def reply_rule(rule: ReplyRule) -> Json:
     """Return an own rule about replies."""
@@ -273,6 +261,17 @@ def verdict(found: Verdict) -> Json:
         "source": found.source,
     }
 
+
+def schedule(found: Schedule) -> Json:
+    """Return a schedule, with the times it means."""
+    return {
+        "name": found.name,
+        "delays": format_delays(found.delays, found.classes),
+        "lifetime": format_duration(found.lifetime),
+        "warn_after": None if found.warn_after is None else format_duration(found.warn_after),
+        "shipped": found.shipped,
+        "times": [format_duration(at) for at in times(found)],
+    }
 
 
 def account(found: Account) -> Json:
