@@ -16,6 +16,7 @@ from mailqueue.model.engine import EngineInfo
 from mailqueue.model.events import Event, Notice
 from mailqueue.model.explain import Explanation, Status, Steered
 from mailqueue.model.message import Message, Submission
+from mailqueue.model.migration import Migration
 from mailqueue.model.rules import HoldRule, ReplyRule, Route, Transport
 from mailqueue.model.schedule import Schedule, format_delays, times
 from mailqueue.model.verdict import Verdict
@@ -181,6 +182,17 @@ def engine(found: EngineInfo) -> Json:
 def steered(done: Steered) -> Json:
     """Return what a hold or a release came to."""
     return {"changed": done.changed, "unchanged": done.unchanged, "retired": list(done.retired)}
+
+
+def migration(done: Migration) -> Json:
+    """Return what `migrate` did."""
+    return {
+        "db": done.path,
+        "migrated": done.changed,
+        "before": done.before,
+        "after": done.after,
+        "copy": done.copy,
+    }
 
 
 def hold_rule(rule: HoldRule, account: str | None) -> Json:
