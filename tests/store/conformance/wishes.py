@@ -1,4 +1,4 @@
-"""What every store promises about what senders wish to be told (RFC 3461): it comes back as it was handed in."""
+"""What every store promises about wishes for notices (RFC 3461): they come back as they were handed in."""
 
 from __future__ import annotations
 
