@@ -51,8 +51,10 @@ def test_success_comes_back_with_the_names_that_were_given(postfix: Postfix, tmp
     assert b"The body." not in notice, "only the header comes back where nothing failed"
 
 
-def test_original_recipient_beyond_ascii_comes_back(postfix: Postfix, tmp_path: Path):
-    asked = Recipient("jörg@example.org", notify="success", orcpt="jürgen@alt.example")
+@pytest.mark.parametrize("recipient", ["jörg@example.org", "alice@example.org"])
+def test_original_recipient_beyond_ascii_comes_back(postfix: Postfix, tmp_path: Path, recipient: str):
+    """With SMTPUTF8 it goes as UTF-8, without as ASCII (RFC 6533 3)."""
+    asked = Recipient(recipient, notify="success", orcpt="jürgen@alt.example")
     notice = notice_of(postfix, send(postfix, tmp_path / "queue.db", asked))
     (told,) = dsn.parse(notice).recipients
     assert told.original_recipient is not None
