@@ -22,7 +22,7 @@ from support.stored import (
 
 from mailqueue.model.events import NoticeKind
 from mailqueue.model.message import Claimed, Message
-from mailqueue.store.base import Store
+from mailqueue.store.base import StaleNotice, Store
 
 WISHED = (
     replace(recipient("b@example.net"), notify="success,delay", orcpt="utf-8;jörg@example.com"),
@@ -70,4 +70,18 @@ def test_notice_of_every_kind_is_kept(store: Store, kind: NoticeKind) -> None:
     settle(store, delivered(own), notices=[replace(failure_notice(own.id), kind=kind)])
     [notice] = store.read(lambda reader: reader.notices(own.id))
     assert notice.kind is kind
+    assert clean(store)
+
+
+def test_late_delivery_is_told_of_with_its_notice_and_only_once(store: Store) -> None:
+    """The claim went to another engine meanwhile: who delivers first tells, the second tells nothing."""
+    submit(store, "b@example.net")
+    dead = engine(store)
+    [first] = claim(store, dead)
+    store.run(lambda transaction: transaction.bury_engine(dead, at(1)))
+    relayed = replace(failure_notice(first.id), kind=NoticeKind.RELAYED)
+    assert settle(store, delivered(first, at(2)), notices=[relayed]) == {first.id}
+    with pytest.raises(StaleNotice):
+        settle(store, delivered(first, at(3)), notices=[relayed])
+    assert len(store.read(lambda reader: reader.notices(first.id))) == 1
     assert clean(store)
