@@ -8,14 +8,15 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Callable, Coroutine, Iterable
+from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from functools import wraps
+from functools import partial, wraps
 from types import TracebackType
 from typing import Any, Concatenate, ParamSpec, Self, TypeVar
 from weakref import WeakKeyDictionary
 
 from mailqueue.clock import Clock
+from mailqueue.engine.many import Progress
 from mailqueue.engine.submit import MAX_SIZE, Draft, insert_all, made, store_draft, store_joined
 from mailqueue.errors import MailqueueError, StoreError
 from mailqueue.faces import Accounts, HoldRules, ReplyRules, Retired, Routes, Schedules, Transports
@@ -269,6 +270,24 @@ class AsyncQueue(_AsyncFace):
         if new.large:
             return await self._call(lambda _: store_draft(self.sync.store, new))
         return await self._gate().pass_through(new)
+
+    @wraps(Queue.submit_many)
+    async def submit_many(
+        self,
+        messages: Iterable[Content | Mapping[str, Any]],
+        *,
+        progress: Progress | None = None,
+        connection: Any = None,  # noqa: ANN401
+        actor: str | None = None,
+    ) -> Sequence[Submission]:
+        """Put many messages in the queue, as `Queue.submit_many`; with `connection=` in this very thread.
+
+        Without it, in a thread of its own, which also reads `messages` and calls `progress`.
+        """
+        submit = partial(
+            self.sync.submit_many, messages, progress=progress, connection=connection, actor=actor
+        )
+        return submit() if connection is not None else await self._call(lambda _: submit())
 
     def _gate(self) -> _Gate:
         loop = asyncio.get_running_loop()

@@ -5,14 +5,16 @@ The rule: every verb is one call of the floor below. `asyncqueue` makes the same
 
 from __future__ import annotations
 
+import inspect
 import os
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from email.message import Message as EmailMessage
 from types import TracebackType
 from typing import Any, BinaryIO, Self
 
 from mailqueue.clock import Clock, SystemClock
-from mailqueue.engine import manage, replies
+from mailqueue.engine import manage, many, replies
+from mailqueue.engine.many import Progress
 from mailqueue.engine.runner import Engine, loop_factory
 from mailqueue.engine.submit import MAX_SIZE, Draft, draft, made, store_draft, store_joined
 from mailqueue.faces import Accounts, HoldRules, ReplyRules, Retired, Routes, Schedules, Transports
@@ -133,6 +135,44 @@ class Queue:
         if connection is not None:
             return store_joined(self.store, connection, make)
         return store_draft(self.store, made(self.store, make))
+
+    def submit_many(
+        self,
+        messages: Iterable[Content | Mapping[str, Any]],
+        *,
+        progress: Progress | None = None,
+        connection: Any = None,  # noqa: ANN401
+        actor: str | None = None,
+    ) -> Sequence[Submission]:
+        """Put many messages in the queue, in one transaction: when this returns, all are on disk, else none.
+
+        It returns what `submit` returns for each, in their order.
+
+        At most 100,000 messages at once, and 128 MiB of content, which are in memory until then. All are
+        looked at first, which nobody waits for; the transaction only writes: 10,000 small messages hold
+        up other writers for about a second. Content over 1 MiB is written before it, in steps.
+
+        Args:
+            messages: each a message as `submit` takes it, or a mapping of arguments of `submit`:
+                `{"message": ..., "recipients": [...], "idempotency_key": ...}`.
+            progress: called with how many have been looked at, every hundred, and how many there are
+                (None: `messages` does not tell); and once more when all are stored, with their number twice.
+            connection: as for `submit`: all join its transaction.
+            actor: who submits them, for the history.
+
+        Raises:
+            InvalidSubmission: some cannot be queued; `.faults` lists every reason of each, with its number.
+            Conflict: idempotency keys are known with other content; the text lists all.
+            NotInTransaction, WrongDatabase: `connection` cannot be joined.
+            StoreError: the database is in the way.
+        """
+        return many.submit_many(
+            self.store,
+            messages,
+            prepare=lambda message: self._draft(**_arguments(message), actor=actor),
+            progress=progress,
+            connection=connection,
+        )
 
     def _draft(
         self,
@@ -283,3 +323,17 @@ class Queue:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+
+_SUBMIT = inspect.signature(Queue.submit)
+_FOR_ALL = ("self", "connection", "actor")
+
+
+def _arguments(message: object) -> dict[str, Any]:
+    """Return the arguments of `submit` for one message of many. Raises TypeError for one it does not take."""
+    given = message if isinstance(message, Mapping) else {"message": message}
+    if said := [name for name in _FOR_ALL if name in given]:
+        raise TypeError(f"{said[0]!r} is not for one message: submit_many takes it for all of them")
+    bound = _SUBMIT.bind(None, **given)
+    bound.apply_defaults()
+    return {name: value for name, value in bound.arguments.items() if name not in _FOR_ALL}

@@ -10,6 +10,7 @@ from mailqueue.cli import (
     history,
     holdrules,
     look,
+    many,
     replies,
     reports,
     routes,
@@ -35,6 +36,7 @@ def cli() -> None:
 
 for _verb in (
     submit.submit,
+    many.submit_many,
     run.run,
     look.list_,
     look.status,

@@ -64,8 +64,11 @@ def whole_message(found: Message, events: Sequence[Event], notices: Sequence[Not
     }
 
 
-def submission(made: Submission, held: Container[int]) -> Json:
-    """Return what `submit` made; `held` are the ids of messages that a rule holds from the start."""
+def submission(made: Submission, held: Container[int] | None = None) -> Json:
+    """Return what `submit` made; `held` are the ids of messages that a rule holds from the start.
+
+    Without them, nothing is told about holds.
+    """
     return {
         "id": made.id,
         "message_id": made.message_id,
@@ -75,7 +78,7 @@ def submission(made: Submission, held: Container[int]) -> Json:
                 "id": each.id,
                 "recipient": each.recipient,
                 "state": each.state.value,
-                "hold": each.id in held,
+                **({} if held is None else {"hold": each.id in held}),
             }
             for each in made.messages
         ],

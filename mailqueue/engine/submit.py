@@ -210,7 +210,7 @@ def made(store: Store, make: Callable[[Settings], Draft]) -> Draft:
 
 def store_draft(store: Store, new: Draft) -> Submission:
     """Store a draft and return when it is on disk."""
-    written = _write_ahead(store, new)
+    written = write_ahead(store, new)
     return store.run(lambda transaction: insert(transaction, new, written))
 
 
@@ -220,7 +220,7 @@ def store_joined(store: Store, connection: Any, make: Callable[[Settings], Draft
         return insert(transaction, make(transaction.settings()))
 
 
-def _write_ahead(store: Store, new: Draft) -> int | None:
+def write_ahead(store: Store, new: Draft) -> int | None:
     """Write large content in steps of its own and return its id. None: it goes with the submission."""
     if not new.large:
         return None

@@ -27,6 +27,7 @@ FACES = {
     "retired": (faces.Retired, "retired"),
 }
 SAID_OTHERWISE = {
+    "submit_many": "submit-many",
     "submission": "show",  # show s12
     "events": "show",
     "notices": "notice show",
