@@ -23,7 +23,7 @@ import socket
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 import pytest
@@ -119,12 +119,14 @@ class Postfix:
 
     Args:
         settings: of main.cf, in place of the ones here.
+        services: further lines of master.cf.
     """
 
-    def __init__(self, settings: Mapping[str, str] | None = None) -> None:
+    def __init__(self, settings: Mapping[str, str] | None = None, services: Iterable[str] = ()) -> None:
         self.root = Path(tempfile.mkdtemp(prefix="pf"))
-        self.port = _free_port()
+        self.port = free_port()
         self._settings = settings or {}
+        self._services = "".join(f"{line}\n" for line in services)
         self._master: subprocess.Popen[bytes] | None = None
 
     def __enter__(self) -> Postfix:
@@ -190,7 +192,7 @@ class Postfix:
         lines = [line for line in main.splitlines() if line.partition(" =")[0] not in self._settings]
         lines += [f"{name} = {value}" for name, value in self._settings.items()]
         (etc / "main.cf").write_text("\n".join(lines) + "\n")
-        (etc / "master.cf").write_text(_MASTER.format(port=self.port))
+        (etc / "master.cf").write_text(_MASTER.format(port=self.port) + self._services)
         (etc / "transport").write_text(_TRANSPORTS)
         (etc / "users").write_text(
             "".join(f"{_quoted(user)}@example.org {_folder(user)}/\n" for user in USERS)
@@ -247,7 +249,8 @@ def _folder(user: str) -> str:
     return user.lower().encode().hex()
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """Return a port of loopback that nobody listens on."""
     with socket.create_server(("127.0.0.1", 0)) as probe:
         port: int = probe.getsockname()[1]
         return port
