@@ -309,6 +309,7 @@ class AsyncQueue(_AsyncFace):
     release = _awaited(Queue.release)
     classify = _awaited(Queue.classify)
     check_integrity = _awaited(Queue.check_integrity)
+    migrate = _awaited(Queue.migrate)
 
     async def close(self) -> None:
         """Commit what waits, for at most 10 s, and close."""

@@ -25,6 +25,7 @@ from mailqueue.model.events import Event, Notice
 from mailqueue.model.explain import Explanation, Status, Steered
 from mailqueue.model.filters import Page
 from mailqueue.model.message import Message, Submission
+from mailqueue.model.migration import Migration
 from mailqueue.model.recipient import Recipient
 from mailqueue.model.settings import Settings
 from mailqueue.model.verdict import Verdict
@@ -42,7 +43,7 @@ class Queue:
 
     Args:
         path: the database file; it is made, with its tables, where there is none.
-        migrate: bring an older schema up to date instead of refusing it.
+        migrate: bring an older schema up to date at first use instead of refusing it; no copy is made.
         busy_timeout: seconds to wait for a lock of the database.
         max_size: octets that a message may have.
         clock: tells the time.
@@ -311,6 +312,23 @@ class Queue:
     def check_integrity(self) -> Sequence[str]:
         """Return every fault found in the database, a sentence each. Empty: clean. Reads all of it."""
         return manage.check_integrity(self.store)
+
+    def migrate(self, *, copy: bool | str | os.PathLike[str] = True) -> Migration:
+        """Bring tables of an older version up to date, after a copy of the file as it is.
+
+        It is one transaction: if the process dies, the file is as it was. Nobody else can write
+        to the file meanwhile. Does nothing, and copies nothing, where the tables are up to date.
+
+        Args:
+            copy: where the copy goes; True: beside the file, as `PATH.v1-backup` (the version of its
+                tables); False: none is made. Nothing is ever overwritten.
+
+        Raises:
+            SchemaNewer: the tables are newer than this mailqueue.
+            SchemaMissing: there is no such file, or it holds no tables.
+            StoreError: an engine is at work; the copy cannot be made; the database is in the way.
+        """
+        return manage.migrate(self.store, copy, self.clock.now())
 
     def close(self) -> None:
         """Commit what waits, for at most 10 s, and close. Any later use raises StoreError."""

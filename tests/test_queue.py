@@ -49,6 +49,7 @@ PINNED = {
         hold(self, ids=None, *, account=None, all=False, reason='', actor=None)
         release(self, ids=None, *, account=None, all=False, reason='', actor=None)
         check_integrity(self)
+        migrate(self, *, copy=True)
         close(self)
     """,
     HoldRules: """
@@ -69,7 +70,8 @@ PINNED = {
     """,
     Routes: """
         __init__(self, queue)
-        add(self, transport, *, sender_domain=None, recipient_domain=None, position=0)
+        add(self, transport, *, account=None, sender_domain=None, recipient_domain=None, min_attempts=0,
+            position=0)
         list(self)
         remove(self, route_id)
     """,

@@ -56,12 +56,11 @@ class Face:
         """Return the settings of this process; `flags` are those that only one verb has."""
         return config.load({"db": self.db, **flags})
 
-    def queue(self, *, create: bool = True, migrate: bool = False) -> Queue:
+    def queue(self, *, create: bool = True) -> Queue:
         """Return the queue, which is closed when the verb ends.
 
         Args:
             create: make a new file where there is none; else that is an error.
-            migrate: bring older tables up to date.
         """
         path = self.config().db
         if path is None:
@@ -69,7 +68,7 @@ class Face:
         there = os.path.exists(path)
         if not there and not create:
             raise StoreError(f"{path}: there is no such file")
-        queue = open_queue(path, migrate=migrate)
+        queue = open_queue(path)
         if not there:
             queue.status()  # the first use makes the file
             say(f"new queue: {path}")
@@ -83,11 +82,11 @@ class Face:
             people()
 
 
-def open_queue(path: str, *, migrate: bool = False) -> Queue:
+def open_queue(path: str) -> Queue:
     """Return the queue in the file `path`; it is closed when the verb ends."""
     from mailqueue.queue import Queue  # the whole engine: not for --help and completion
 
-    queue = Queue(path, migrate=migrate, door="cli", actor_name=_user())
+    queue = Queue(path, door="cli", actor_name=_user())
     return click.get_current_context().with_resource(queue)
 
 

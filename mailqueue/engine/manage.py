@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Sequence
 from mailqueue.clock import to_datetime
 from mailqueue.engine import liveness
 from mailqueue.engine.submit import find_account
-from mailqueue.errors import NotFound, SettingError
+from mailqueue.errors import NotFound, SettingError, StoreError
 from mailqueue.mail import address, domain
 from mailqueue.model.attempt import Attempt
 from mailqueue.model.engine import EngineInfo
@@ -20,11 +20,12 @@ from mailqueue.model.explain import Explanation, Status, Steered
 from mailqueue.model.filters import Filter, Page
 from mailqueue.model.lifecycle import State
 from mailqueue.model.message import Message
+from mailqueue.model.migration import Migration
 from mailqueue.model.rules import HoldRule
 from mailqueue.model.settings import Settings
 from mailqueue.policy import route
 from mailqueue.policy.explain import explain as explained
-from mailqueue.store.base import Progress, Store, Transaction
+from mailqueue.store.base import Copy, Progress, Store, Transaction
 
 STEP = 1000
 """Messages that one step of a bulk change looks at."""
@@ -133,14 +134,29 @@ def status(store: Store, now: int) -> Status:
 
 def alive(store: Store, now: int) -> tuple[EngineInfo, ...]:
     """Return the engines at work."""
+    return _living(store.read(lambda reader: reader.engines()), now)
+
+
+def _living(engines: Sequence[EngineInfo], now: int) -> tuple[EngineInfo, ...]:
     me = liveness.this_process()
-    found = store.read(lambda reader: reader.engines())
-    return tuple(engine for engine in found if not liveness.dead(engine, me, now))
+    return tuple(engine for engine in engines if not liveness.dead(engine, me, now))
 
 
 def check_integrity(store: Store) -> Sequence[str]:
     """Return every fault found in the database."""
     return store.read(lambda reader: reader.integrity())
+
+
+def migrate(store: Store, copy: Copy, now: int) -> Migration:
+    """Bring older tables up to date. Raises StoreError, also where an engine is at work."""
+
+    def check(engines: Sequence[EngineInfo]) -> None:
+        at_work = [each.identity for each in _living(engines, now)]
+        if at_work:
+            told = ", ".join(f"pid {each.pid} on {each.host}" for each in at_work)
+            raise StoreError(f"an engine is at work ({told}): stop it, then migrate; nothing was changed")
+
+    return store.migrate(copy=copy, check=check)
 
 
 # -- hold and release -----------------------------------------------------------------------------

@@ -14,6 +14,7 @@ from collections.abc import Callable, Collection, Sequence
 from concurrent.futures import Future
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from os import PathLike
 from typing import Any, Protocol, TypeVar
 
 from mailqueue.model.account import Account
@@ -22,12 +23,17 @@ from mailqueue.model.engine import EngineInfo, Identity
 from mailqueue.model.events import Event, Notice
 from mailqueue.model.filters import Filter, Page
 from mailqueue.model.message import Claimed, Message, NewSubmission, Submission
+from mailqueue.model.migration import Migration
 from mailqueue.model.rules import HoldRule, ReplyRule, Route, Transport
 from mailqueue.model.schedule import Schedule
 from mailqueue.model.settings import Settings
 from mailqueue.model.settlement import NewNotice, Settlement
 
 T = TypeVar("T")
+Copy = bool | str | PathLike[str]
+"""Where a copy goes. True: beside the database. False: none is made."""
+Check = Callable[[Sequence[EngineInfo]], None]
+"""Looks at the engines that the database knows, and raises what speaks against going on."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -386,6 +392,18 @@ class Store(Protocol):
 
     def settings(self) -> Settings:
         """Return the settings as they were at most 50 ms ago; a change by this store shows at once."""
+        ...
+
+    def migrate(self, *, copy: Copy, check: Check) -> Migration:
+        """Bring tables of an older version up to date; does nothing where they are.
+
+        Nobody else can write meanwhile. `check` is called once that is so; what it raises ends it.
+
+        Raises:
+            SchemaMissing: there are no tables, or no file.
+            SchemaNewer: they are newer than this code.
+            StoreError: the copy cannot be made, or something is at its place; the database is in the way.
+        """
         ...
 
     def data_version(self) -> int:

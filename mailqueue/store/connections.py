@@ -15,7 +15,7 @@ from contextlib import closing, suppress
 from urllib.parse import quote
 
 from mailqueue.errors import NotWal, StoreError
-from mailqueue.store import schema
+from mailqueue.store import schema, steps
 from mailqueue.store.faults import explained, missing
 from mailqueue.store.files import make_file
 from mailqueue.store.lock import SideLock
@@ -198,13 +198,13 @@ class Connections:
         try:
             if new:
                 cursor.execute("PRAGMA journal_mode = WAL")
-            cursor.execute("BEGIN IMMEDIATE")
+            steps.begin(cursor)
             # Somebody may have been faster between the look and the lock.
             found = schema.version_of(cursor)
             if found is None:
                 schema.create_tables(cursor)
             else:
-                schema.upgrade(cursor, found, self.path)
+                steps.upgrade(cursor, found, self.path)
             cursor.execute("COMMIT")
         finally:
             lock.close()

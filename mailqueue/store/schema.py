@@ -1,26 +1,21 @@
-"""The tables: their text, their version, making them, and bringing them up to date.
+"""The tables: their text, their version, and making them.
 
 The one rule: nothing changes the tables of a file but `create_schema`, where there are none, and
-`upgrade`, when somebody asked for it.
+`steps.upgrade`, when somebody asked for it.
 """
 
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable, Mapping
 from contextlib import suppress
 from functools import cache
 from pathlib import Path
-from types import MappingProxyType
 
 from mailqueue.errors import SchemaNewer, SchemaOutdated
 from mailqueue.store.queries import query
 
 VERSION = 2
 """The version of the schema that this code reads and writes."""
-
-_STEPS: Mapping[int, Callable[[sqlite3.Cursor], None]] = MappingProxyType({})
-"""From each older version, what makes the next one of it, inside a transaction."""
 
 
 @cache
@@ -32,9 +27,14 @@ def schema_sql() -> str:
 @cache
 def statements() -> tuple[str, ...]:
     """Return the statements of the schema, one by one."""
+    return split(schema_sql())
+
+
+def split(text: str) -> tuple[str, ...]:
+    """Return the statements of a text, one by one; each ends at the end of a line."""
     found: list[str] = []
     lines: list[str] = []
-    for line in schema_sql().splitlines():
+    for line in text.splitlines():
         lines.append(line)
         if sqlite3.complete_statement("\n".join(lines)):
             found.append("\n".join(lines))
@@ -132,17 +132,7 @@ def check_version(found: int, path: str) -> None:
         )
 
 
-def upgrade(cursor: sqlite3.Cursor, found: int, path: str) -> None:
-    """Bring tables of version `found` up to date, inside the transaction that is open.
-
-    Raises:
-        SchemaOutdated: no step leads on from there.
-        SchemaNewer: they are newer than this code.
-    """
-    for version in range(found, VERSION):
-        if version not in _STEPS:
-            raise SchemaOutdated(f"{path}: no step leads from tables of version {version} to {VERSION}")
-        _STEPS[version](cursor)
-        cursor.execute(query("set_schema_version"), (version + 1,))
-        cursor.execute(query("log_version"), (f"log:{version + 1}", f"mailqueue {_release()}"))
-    check_version(VERSION if found < VERSION else found, path)
+def note_version(cursor: sqlite3.Cursor, version: int) -> None:
+    """Write down that the tables have reached `version`, when, and by which release."""
+    cursor.execute(query("set_schema_version"), (version,))
+    cursor.execute(query("log_version"), (f"log:{version}", f"mailqueue {_release()}"))

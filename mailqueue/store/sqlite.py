@@ -20,8 +20,10 @@ from contextlib import AbstractContextManager
 from typing import Any, TypeVar
 
 from mailqueue.errors import StoreError
+from mailqueue.model.migration import Migration
 from mailqueue.model.settings import Settings
-from mailqueue.store.base import Reader, Store, Transaction
+from mailqueue.store import migrate
+from mailqueue.store.base import Check, Copy, Reader, Store, Transaction
 from mailqueue.store.batch import Batch
 from mailqueue.store.connections import Connections
 from mailqueue.store.faults import cannot_be_written, concerns_all, explain, explained
@@ -194,6 +196,13 @@ class SqliteStore:
         finally:
             if connection is not None:
                 self._connections.give_back(connection, sound=sound)
+            self._connections.leave()
+
+    def migrate(self, *, copy: Copy, check: Check) -> Migration:
+        self._connections.enter()
+        try:
+            return migrate.migrate(self.path, copy=copy, busy_timeout=self.busy_timeout, check=check)
+        finally:
             self._connections.leave()
 
     def data_version(self) -> int:

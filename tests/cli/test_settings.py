@@ -216,7 +216,9 @@ def test_account_is_changed_in_part(mailqueue: Command) -> None:
 
 def test_migrate_says_that_there_is_nothing_to_do(mailqueue: Command, tmp_path: Path) -> None:
     assert "nothing to do" in mailqueue("migrate")
-    assert mailqueue.json("migrate") == {"db": str(tmp_path / "queue.db"), "migrated": False}
+    told = mailqueue.json("migrate")
+    assert (told["db"], told["migrated"], told["copy"]) == (str(tmp_path / "queue.db"), False, None)
+    assert told["before"] == told["after"]
 
 
 def test_sound_database_is_clean_and_a_broken_one_is_status_1(mailqueue: Command, tmp_path: Path) -> None:

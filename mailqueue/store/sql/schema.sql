@@ -20,3 +20,20 @@ DELETE FROM sqlite_stat1 WHERE tbl GLOB 'mailqueue_*'
 
 -- name: log_version
 INSERT INTO mailqueue_meta (key, value, note) VALUES (?, CAST(strftime('%s', 'now') AS INTEGER) * 1000000, ?)
+
+-- What a migration asks of the tables that it finds.
+
+-- name: made_for_table
+SELECT sql FROM sqlite_master WHERE tbl_name = ? AND type IN ('index', 'trigger') AND sql IS NOT NULL ORDER BY rowid
+
+-- name: columns_of_both
+SELECT name FROM pragma_table_info(?) WHERE name IN (SELECT name FROM pragma_table_info(?)) ORDER BY cid
+
+-- name: forget_last_id
+DELETE FROM sqlite_sequence WHERE name = ?
+
+-- name: keep_last_id
+INSERT INTO sqlite_sequence (name, seq) SELECT ?, seq FROM sqlite_sequence WHERE name = ?
+
+-- name: orphans_of_table
+SELECT "table", rowid, parent FROM pragma_foreign_key_check(?)

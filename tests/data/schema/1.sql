@@ -29,6 +29,7 @@ CREATE TABLE mailqueue_account (
     schedule     TEXT,             -- name of the retry schedule of its mail; NULL: standard
     retention    INTEGER NOT NULL DEFAULT 2592000000000, -- how long a retired message stays in the history (30 days)
     keep_content INTEGER NOT NULL DEFAULT 604800000000,  -- how long content stays that was not delivered to all (7 days)
+    on_uncertain TEXT    NOT NULL DEFAULT 'retry' CHECK (on_uncertain IN ('retry', 'hold', 'fail')), -- what becomes of mail that may have arrived
     strict       INTEGER NOT NULL DEFAULT 0 CHECK (strict IN (0, 1)), -- 1: refuse what standards forbid (submit's default)
     created_at   INTEGER NOT NULL
 );
