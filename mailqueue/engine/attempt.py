@@ -177,6 +177,8 @@ class Courier:
             visit.session = None
             again = set(judge.split_off(result)) if session.usable else set()
             results = judge.outcomes(result, len(sending), visit.own_rules)
+            if visit.batch.transport.kind.names_host:
+                results = tuple(map(judge.of_named_host, results))
             facts = visit.facts(session, result)
             for index, (message, outcome) in enumerate(zip(sending, results, strict=True)):
                 if index not in again:

@@ -8,12 +8,14 @@ A refusal within a transaction means what its first digit says: 4 tried again, 5
 4.2.1), unless a rule about its text says otherwise (`classify`). What goes wrong before the
 transaction says nothing about the mail, so it is tried again whatever the digit.
 
-RFC 5321 4.2 and 4.5.3.1.10 (too many recipients), RFC 3463 (the codes we give where there are none).
+RFC 5321 4.2 and 4.5.3.1.10 (too many recipients), RFC 4954 6 (AUTH), RFC 3463 (the codes we give where
+there are none).
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import assert_never
 
 from mailqueue.errors import ParseError
@@ -30,6 +32,10 @@ _TOO_MANY = EnhancedCode(4, 5, 3)
 _PROTOCOL = EnhancedCode(4, 5, 0)
 _TLS_FAILED = EnhancedCode(4, 7, 5)
 _AUTH_FAILED = EnhancedCode(4, 7, 0)
+_LOG_IN_FIRST = frozenset(
+    {codes.AUTHENTICATION_REQUIRED, 534, codes.AUTHENTICATION_REFUSED, codes.ENCRYPTION_REQUIRED}
+)
+"""Codes of RFC 4954 6 for those who are not logged in as the server wants."""
 _Own = Sequence[ReplyRule]
 
 _BEFORE_REPLY_TO_MAIL = frozenset({Phase.IDLE, Phase.RSET, Phase.MAIL})
@@ -58,6 +64,19 @@ def outcomes(result: TransactionResult, recipients: int, own: _Own = ()) -> tupl
     too_many = _too_many(result)
     padded = result.rcpt[:recipients] + (None,) * (recipients - len(result.rcpt))
     return tuple(_of_one(reply, index in too_many, taken, result, own) for index, reply in enumerate(padded))
+
+
+def of_named_host(outcome: Outcome) -> Outcome:
+    """Return what an outcome is worth at a next hop that somebody named.
+
+    That it wants us to log in first, or differently, is about our settings: a transport without its
+    password must not return everybody's mail. An MX host that says so takes no mail from strangers.
+    """
+    reply = outcome.reply
+    if outcome.kind is not OutcomeKind.FAILED or reply is None or reply.code not in _LOG_IN_FIRST:
+        return outcome
+    status = (outcome.status or _AUTH_FAILED).with_class(4)
+    return replace(outcome, kind=OutcomeKind.DEFERRED, scope=Scope.DESTINATION, status=status)
 
 
 def split_off(result: TransactionResult) -> tuple[int, ...]:

@@ -240,6 +240,44 @@ def test_mail_waits_when_no_session_comes_to_stand(phase, said, cause, category,
     assert found.error == "it broke"
 
 
+AUTH_FAILURES = [
+    ("535 5.7.8 bad", "4.7.8", Scope.DESTINATION, "the password is wrong, at every host of the next hop"),
+    ("535 no such user here", "4.7.8", Scope.DESTINATION, "without its code; the words are about no mailbox"),
+    ("534 5.7.9 weak", "4.7.9", Scope.DESTINATION, "the mechanism is too weak"),
+    ("500 what", "4.7.8", Scope.DESTINATION, "offered and not known"),
+    ("454 4.7.0 later", "4.7.0", Scope.HOST, "this host cannot check it now"),
+    (None, "4.7.0", Scope.DESTINATION, "we found no way, or the server no proof"),
+]
+
+
+@pytest.mark.parametrize(("said", "status", "scope", "why"), AUTH_FAILURES)
+def test_mail_waits_where_we_cannot_log_in(said, status, scope, why):
+    found = outcome.session_failed(Phase.AUTH, reply(said) if said else None, "no way in", Cause.AUTH)
+    assert (found.kind, found.category, str(found.status)) == (D, "auth", status), why
+    assert found.scope is scope, why
+
+
+@pytest.mark.parametrize(
+    "said", ["530 5.7.0 log in", "534 weak", "535 5.7.8 no", "538 5.7.11 not in the clear"]
+)
+def test_named_host_that_wants_a_login_returns_nobodys_mail(said):
+    refused = outcome.refused(reply(said), Phase.MAIL)
+    assert refused.kind is F  # an MX host that wants one takes no mail of ours
+    found = outcome.of_named_host(refused)
+    assert (found.kind, found.category, found.scope) == (D, refused.category, Scope.DESTINATION)
+    assert found.category in ("auth", "tls")
+    assert found.status == refused.status.with_class(4)
+    assert found.reply == refused.reply
+
+
+@pytest.mark.parametrize("said", ["550 5.1.1 nobody", "250 ok", "451 4.7.1 grey", "554 5.7.1 no"])
+def test_other_answers_of_a_named_host_stay_what_they_are(said):
+    answered = (
+        outcome.delivered(reply(said)) if said.startswith("2") else outcome.refused(reply(said), Phase.RCPT)
+    )
+    assert outcome.of_named_host(answered) is answered
+
+
 def test_a_reply_is_told_once():
     refusal = reply("554 5.7.1 blocked")
     found = outcome.session_failed("greeting", refusal, f"mx: refused (at greeting): {refusal}", "refused")
