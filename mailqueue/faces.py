@@ -175,8 +175,9 @@ class Transports:
     ) -> Transport:
         """Change what is given of a transport; None leaves a value as it is.
 
-        Arguments as for `add`; an empty text takes `username` (and `password` and `auth` with it),
-        `auth` or `ca_file` away.
+        Arguments as for `add`.
+
+        An empty text takes `username` (and `password` and `auth` with it), `auth` or `ca_file` away.
 
         Raises:
             NotFound: no such transport.
