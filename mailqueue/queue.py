@@ -15,6 +15,7 @@ from typing import Any, BinaryIO, Self
 from mailqueue.clock import Clock, SystemClock
 from mailqueue.engine import manage, many, replies
 from mailqueue.engine.many import Progress
+from mailqueue.engine.replies import classify_alone
 from mailqueue.engine.runner import Engine, loop_factory
 from mailqueue.engine.submit import MAX_SIZE, Draft, draft, made, store_draft, store_joined
 from mailqueue.faces import Accounts, HoldRules, ReplyRules, Retired, Routes, Schedules, Transports
@@ -32,7 +33,7 @@ from mailqueue.model.verdict import Verdict
 from mailqueue.store import open_store
 from mailqueue.store.base import Store
 
-__all__ = ["Content", "Engine", "Queue", "loop_factory"]
+__all__ = ["Content", "Engine", "Queue", "classify_alone", "loop_factory"]
 
 Content = EmailMessage | bytes | BinaryIO
 """What can be submitted: an e-mail object, its octets, or a binary file of them."""

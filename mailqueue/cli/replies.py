@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 
 import click
@@ -31,9 +32,16 @@ def classify(face: Face, reply: str, phase: str) -> None:
     """Say what a reply of a server means, and which rule says so.
 
     REPLY is as the server sent it, with its codes: '550 5.7.1 Not here'; - reads it from standard input.
+    Where there is no database, only the rules that come with mailqueue are asked.
     """
     text = sys.stdin.read().strip() if reply == "-" else reply
-    found = face.queue().classify(text, phase=phase)
+    db = face.config().db
+    if db is not None and os.path.exists(db):
+        found = face.queue().classify(text, phase=phase)
+    else:
+        from mailqueue.queue import classify_alone
+
+        found = classify_alone(text, phase=phase)
     face.answer(shape.verdict(found), lambda: _tell(found))
 
 

@@ -7,6 +7,7 @@ made dear by what strangers send, is refused with its name.
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 
 from mailqueue.clock import to_datetime
 from mailqueue.engine.manage import settings
@@ -26,10 +27,19 @@ _CODE = re.compile(r"[45][0-9?]{2}|[45][0-9?]?\*")
 
 def classify(store: Store, text: str, *, phase: Phase | str) -> Verdict:
     """Return what a reply means, with the rules of this moment. Raises ParseError, SettingError."""
+    return _judged(text, phase, settings(store).reply_rules)
+
+
+def classify_alone(text: str, *, phase: Phase | str) -> Verdict:
+    """Return what a reply means by the rules that come with mailqueue. Raises ParseError, SettingError."""
+    return _judged(text, phase, ())
+
+
+def _judged(text: str, phase: Phase | str, own: Sequence[ReplyRule]) -> Verdict:
     reply = Reply.from_text(text)
     if not (reply.transient or reply.permanent):
         raise ParseError(f"no refusal: {text[:200]!r}; a reply that means trouble begins with 4 or 5")
-    return policy.classify(reply, choice("phase", phase, Phase), settings(store).reply_rules)
+    return policy.classify(reply, choice("phase", phase, Phase), own)
 
 
 def add_rule(

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 from support.command import Command
+
+from mailqueue.cli.root import cli
 
 
 def test_classify_says_what_a_reply_means_and_which_rule_says_so(mailqueue: Command) -> None:
@@ -109,3 +113,12 @@ def test_rule_that_cannot_be_is_refused_with_its_name_and_not_stored(
 ) -> None:
     assert told in mailqueue.fails(3, "replies", "add", *args, "--category", "policy")
     assert json.loads(mailqueue("replies", "list", "--json"))["items"] == []
+
+
+def test_classify_needs_no_database_and_makes_none(tmp_path: Path) -> None:
+    alone = Command(tmp_path / "none.db")
+    assert alone.json("classify", "450 Greylisted")["category"] == "greylisted"
+    assert not alone.db.exists()
+    done = CliRunner().invoke(cli, ["classify", "550 5.1.1 no"])
+    assert done.exit_code == 0
+    assert "mailbox_unknown" in done.stdout
