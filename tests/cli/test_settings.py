@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 from support.command import LETTER, Command
+
+from mailqueue.store.schema import VERSION
 
 
 def test_hold_rule_holds_new_mail_and_mail_in_the_queue(mailqueue: Command) -> None:
@@ -219,6 +222,26 @@ def test_migrate_says_that_there_is_nothing_to_do(mailqueue: Command, tmp_path: 
     told = mailqueue.json("migrate")
     assert (told["db"], told["migrated"], told["copy"]) == (str(tmp_path / "queue.db"), False, None)
     assert told["before"] == told["after"]
+
+
+def test_migrate_tells_the_versions_and_where_the_copy_is(tmp_path: Path) -> None:
+    old, copy = tmp_path / "old.db", tmp_path / "copy.db"
+    schemas = Path(__file__).parent.parent / "data/schema"
+    with closing(sqlite3.connect(old)) as connection:
+        connection.execute("PRAGMA journal_mode = WAL")
+        connection.executescript((schemas / "1.sql").read_text())
+    mailqueue = Command(old)
+    assert "mailqueue migrate" in mailqueue.fails(5, "list")
+    mailqueue.fails(2, "migrate", "--copy", str(copy), "--no-copy")
+    copy.write_text("precious")
+    assert "is there already" in mailqueue.fails(5, "migrate", "--copy", str(copy))
+    assert copy.read_text() == "precious"
+    told = mailqueue("migrate")
+    assert f"copy of version 1: {old}.v1-backup" in told
+    assert f"{old}: the tables were of version 1, and are of version {VERSION}" in told
+    done = Command(Path(f"{old}.v1-backup")).json("migrate", "--no-copy")
+    assert (done["migrated"], done["before"], done["after"], done["copy"]) == (True, 1, VERSION, None)
+    assert mailqueue.json("list")["items"] == []
 
 
 def test_sound_database_is_clean_and_a_broken_one_is_status_1(mailqueue: Command, tmp_path: Path) -> None:

@@ -23,11 +23,12 @@ from support.stored import (
     submit,
 )
 
-from mailqueue.clock import DAY, HOUR
+from mailqueue.clock import DAY, HOUR, to_datetime
 from mailqueue.errors import Conflict, NotFound
 from mailqueue.model.account import Notices, OnUncertain
+from mailqueue.model.attempt import Category
 from mailqueue.model.filters import Filter
-from mailqueue.model.rules import Route, Tls, Transport, TransportKind
+from mailqueue.model.rules import AuthMechanism, ReplyRule, Route, Tls, Transport, TransportKind
 from mailqueue.model.schedule import SHIPPED, Delays, Schedule
 from mailqueue.model.settings import Settings
 from mailqueue.store.base import Store
@@ -239,6 +240,30 @@ def test_first_transport_becomes_the_default_and_another_may_take_that_over(stor
     assert not now.transports["relay"].is_default
 
 
+def test_transport_that_logs_in_is_read_back_as_it_was_made_and_shows_no_password(store: Store) -> None:
+    wanted = Transport(
+        id=0,
+        name="provider",
+        kind=TransportKind.SUBMISSIONS,
+        host="smtp.example.org",
+        port=465,
+        tls=Tls.VERIFIED,
+        username="anna",
+        password="Gr\N{LATIN SMALL LETTER U WITH DIAERESIS}n' OR 1",
+        auth=AuthMechanism.SCRAM_SHA_256,
+        ca_file="/etc/ssl/own.pem",
+    )
+    made = store.run(lambda transaction: transaction.add_transport(wanted, NOON))
+    assert replace(made, id=0, is_default=False) == wanted
+    assert str(wanted.password) not in repr(settings(store))
+    changed = replace(made, username="ben", password="other", auth=None, ca_file=None, tls=Tls.REQUIRED)
+    store.run(lambda transaction: transaction.set_transport(changed))
+    assert settings(store).transports["provider"] == changed
+    bare = replace(changed, kind=TransportKind.SUBMISSION, username=None, password=None)
+    store.run(lambda transaction: transaction.set_transport(bare))
+    assert settings(store).transports["provider"] == bare
+
+
 def test_transport_names_are_taken_once(store: Store) -> None:
     relay = store.run(lambda transaction: transaction.add_transport(RELAY, NOON))
     direct = store.run(lambda transaction: transaction.add_transport(DIRECT, NOON))
@@ -265,6 +290,52 @@ def test_transport_that_something_needs_is_not_removed(store: Store) -> None:
     assert settings(store).transports == {}
     with pytest.raises(NotFound, match="relay"):
         store.run(lambda transaction: transaction.remove_transport("relay"))
+
+
+def test_routes_of_accounts_come_first_then_those_of_domains_whatever_their_position(store: Store) -> None:
+    store.run(lambda transaction: transaction.add_transport(RELAY, NOON))
+    plain = Route(id=0, position=0, sender_domain=None, recipient_domain=None, transport="relay")
+    for route in (
+        plain,
+        replace(plain, position=3, recipient_domain="a.example", min_attempts=2),
+        replace(plain, position=2, sender_domain="b.example"),
+        replace(plain, position=9, account_id=1, min_attempts=7),
+    ):
+        made = store.run(lambda transaction, each=route: transaction.add_route(each, NOON))
+        assert replace(made, id=0) == route
+        assert made in settings(store).routes
+    assert [each.id for each in settings(store).routes] == [4, 3, 2, 1]
+
+
+def test_rules_about_replies_are_asked_by_position_and_change_the_version_of_the_settings(
+    store: Store,
+) -> None:
+    first = ReplyRule(
+        id=0,
+        position=5,
+        pattern=r"come back (later|in \d+)",
+        code="4??",
+        category=Category.GREYLISTED,
+        permanent=False,
+        note="a house of its own",
+        actor="cli:op",
+        created_at=to_datetime(NOON),
+    )
+    second = replace(first, position=1, code=None, permanent=None, category=Category.POLICY, note="")
+    before = settings(store).version
+    made = [
+        store.run(lambda transaction, each=rule: transaction.add_reply_rule(each, NOON))
+        for rule in (first, second, replace(first, permanent=True))
+    ]
+    now = settings(store)
+    assert [replace(each, id=0) for each in made[:2]] == [first, second]
+    assert now.reply_rules == (made[1], made[0], made[2])
+    assert now.version > before
+    assert store.run(lambda transaction: transaction.remove_reply_rule(made[0].id)) == made[0]
+    assert settings(store).reply_rules == (made[1], made[2])
+    assert settings(store).version > now.version
+    with pytest.raises(NotFound, match="no reply rule"):
+        store.run(lambda transaction: transaction.remove_reply_rule(made[0].id))
 
 
 def test_routes_are_in_the_order_of_position_then_of_making(store: Store) -> None:
