@@ -217,6 +217,8 @@ async def _begin(wire: Wire, host: str, security: Security) -> Lost | None:
 
 
 async def _make_tls(wire: Wire, host: str, security: Security) -> None:
+    if wire.client.ended:  # the server spoke first where TLS comes first
+        return
     try:
         context = security.context()
     except ContextFault as fault:

@@ -4,6 +4,8 @@ import itertools
 from base64 import b64encode
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from support.smtp_play import PIPELINING, Play, hello
 
 from mailqueue.mail.sasl import Credentials, Mechanism
@@ -254,6 +256,44 @@ def test_replies_that_run_ahead_of_auth_end_the_session():
     play.says("334 VXNlcm5hbWU6", "334 UGFzc3dvcmQ6", "235 in")
     assert play.lost.cause is Cause.PROTOCOL
     assert SECRET not in play.sent.decode()
+    assert_nothing_shown(play)
+
+
+REPLIES = (
+    "220 go on",
+    "250 fine",
+    "250-server.example\r\n250-STARTTLS\r\n250 AUTH PLAIN LOGIN",
+    "250-server.example\r\n250 AUTH PLAIN LOGIN CRAM-MD5",
+    "334 ",
+    "334 UGFzc3dvcmQ6",
+    "235 welcome",
+    "354 go on",
+    "454 not now",
+    "500 what",
+    "535 no",
+)
+
+
+@given(
+    st.lists(st.sampled_from(REPLIES), max_size=8), st.sampled_from(["PLAIN", "LOGIN", None]), st.booleans()
+)
+def test_whatever_a_server_says_the_password_is_not_told_before_tls(replies, mechanism, must):
+    play = Play()
+    play.client = Client("client.example", starttls=True, must_encrypt=must, login=login(mechanism))
+    for reply in replies:
+        play.says(reply)
+    told = play.sent.decode()
+    assert PLAIN not in told
+    assert b64encode(SECRET.encode()).decode() not in told
+    assert not (must and play.is_ready)
+
+
+@given(st.lists(st.sampled_from([*REPLIES, f"334 {CHALLENGE}", "334 cj0xLHM9MSxpPTE="]), max_size=6))
+def test_whatever_a_server_says_it_gets_no_mail_without_its_proof_where_scram_was_taken(replies):
+    play = under_tls("AUTH SCRAM-SHA-256")
+    for reply in replies:
+        play.says(reply)
+    assert not play.is_ready
     assert_nothing_shown(play)
 
 
