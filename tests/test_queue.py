@@ -27,7 +27,7 @@ from mailqueue.errors import (
     SettingError,
     StoreError,
 )
-from mailqueue.faces import Accounts, HoldRules, Retired, Routes, Schedules, Transports
+from mailqueue.faces import Accounts, HoldRules, ReplyRules, Retired, Routes, Schedules, Transports
 
 # --- names that stay -----------------------------------------------------------------------------
 PINNED = {
@@ -37,6 +37,7 @@ PINNED = {
         actor(self, name=None)
         submit(self, message, *, sender=None, recipients=None, account='default', connection=None,
             idempotency_key=None, schedule=None, strict=None, notify=None, ret=None, envid=None, actor=None)
+        submit_many(self, messages, *, progress=None, connection=None, actor=None)
         list(self, *, limit=50, after=None, account=None)
         show(self, message_id)
         submission(self, submission_id)
@@ -48,6 +49,7 @@ PINNED = {
         status(self)
         hold(self, ids=None, *, account=None, all=False, reason='', actor=None)
         release(self, ids=None, *, account=None, all=False, reason='', actor=None)
+        classify(self, reply, *, phase='rcpt')
         check_integrity(self)
         migrate(self, *, copy=True)
         close(self)
@@ -62,10 +64,11 @@ PINNED = {
     """,
     Transports: """
         __init__(self, queue)
-        add(self, name, *, kind, host=None, port=None, tls='opportunistic', allow_private=False, reply=None,
-            default=False)
+        add(self, name, *, kind, host=None, port=None, tls=None, username=None, password=None, auth=None,
+            ca_file=None, allow_private=False, reply=None, default=False)
         list(self)
-        set(self, name, *, host=None, port=None, tls=None, allow_private=None, reply=None, default=None)
+        set(self, name, *, host=None, port=None, tls=None, username=None, password=None, auth=None,
+            ca_file=None, allow_private=None, reply=None, default=None)
         remove(self, name)
     """,
     Routes: """
@@ -74,6 +77,12 @@ PINNED = {
             position=0)
         list(self)
         remove(self, route_id)
+    """,
+    ReplyRules: """
+        __init__(self, queue)
+        add(self, pattern, *, category, code=None, permanent=None, position=0, note='', actor=None)
+        list(self)
+        remove(self, rule_id)
     """,
     Schedules: """
         __init__(self, queue)
@@ -103,7 +112,7 @@ PINNED = {
         stop(self)
     """,
 }
-FACES = ("accounts", "hold_rules", "retired", "routes", "schedules", "transports")
+FACES = ("accounts", "hold_rules", "reply_rules", "retired", "routes", "schedules", "transports")
 
 
 def signature(function: Any) -> str:
