@@ -75,11 +75,11 @@ def _replace(cursor: sqlite3.Cursor, table: str) -> None:
     new = f"{table}_new"
     made_for = [sql for (sql,) in cursor.execute(query("made_for_table"), (table,)).fetchall()]
     columns = ", ".join(name for (name,) in cursor.execute(query("columns_of_both"), (table, new)).fetchall())
-    cursor.execute(f"INSERT INTO {new} ({columns}) SELECT {columns} FROM {table} ORDER BY rowid")
+    cursor.execute(query("fill_new_table").format(table=table, columns=columns))
     cursor.execute(query("forget_last_id"), (new,))
     cursor.execute(query("keep_last_id"), (new, table))
-    cursor.execute(f"DROP TABLE {table}")
-    cursor.execute(f"ALTER TABLE {new} RENAME TO {table}")
+    cursor.execute(query("drop_old_table").format(table=table))
+    cursor.execute(query("put_new_table_in_place").format(table=table))
     for sql in made_for:
         cursor.execute(sql)
 

@@ -35,5 +35,15 @@ DELETE FROM sqlite_sequence WHERE name = ?
 -- name: keep_last_id
 INSERT INTO sqlite_sequence (name, seq) SELECT ?, seq FROM sqlite_sequence WHERE name = ?
 
+-- (In braces: names of a table and its columns, from the text of a step.)
+-- name: fill_new_table
+INSERT INTO {table}_new ({columns}) SELECT {columns} FROM {table} ORDER BY rowid
+
+-- name: drop_old_table
+DROP TABLE {table}
+
+-- name: put_new_table_in_place
+ALTER TABLE {table}_new RENAME TO {table}
+
 -- name: orphans_of_table
 SELECT "table", rowid, parent FROM pragma_foreign_key_check(?)
