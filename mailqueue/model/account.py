@@ -48,5 +48,6 @@ class Account:
     keep_content: int
     """Microseconds that content stays which was not delivered to all."""
     on_uncertain: OnUncertain
+    """What becomes of mail that may have arrived."""
     strict: bool
     """Refuse at submit what standards forbid, unless the call says otherwise."""
