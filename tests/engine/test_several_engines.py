@@ -14,6 +14,7 @@ from support.engine_process import EngineProcess
 from support.receiver import Receiver
 
 from mailqueue import Engine, Queue
+from mailqueue.errors import DatabaseBusy
 
 SHORT = {"heartbeat": 0.2, "dot_guard": 0.5, "dead_after": 1.0}
 
@@ -98,7 +99,7 @@ def test_an_engine_that_slept_past_its_heartbeat_sends_no_final_dot(queue: Queue
         first, *others = submit(queue, 20)
         receiver.wait(1)
         wait_until(lambda: queue.status().claimed == 20)
-        sleeper.signal(signal.SIGSTOP)
+        put_to_sleep(sleeper, queue)
         receiver.final_delay = 0
         time.sleep(SHORT["dead_after"] + 0.2)
         engine = Engine(queue, relay=f"127.0.0.1:{receiver.port}", **SHORT)
@@ -118,6 +119,21 @@ def test_an_engine_that_slept_past_its_heartbeat_sends_no_final_dot(queue: Queue
     assert "interrupted" in outcomes(queue, first)
     assert {queue.show(each).state.value for each in (first, *others, late)} == {"delivered"}
     assert queue.check_integrity() == []
+
+
+def put_to_sleep(sleeper: EngineProcess, queue: Queue) -> None:
+    """Stop a process, but not inside a write transaction: there it would block every writer (decision 17)."""
+    for number in range(100):
+        sleeper.signal(signal.SIGSTOP)
+        try:
+            with Queue(queue.path, busy_timeout=0.3) as probe:
+                probe.accounts.add(f"probe-{number}")
+        except DatabaseBusy:
+            sleeper.signal(signal.SIGCONT)
+            time.sleep(0.05)
+        else:
+            return
+    raise TimeoutError("the engine was writing whenever it was stopped")
 
 
 def submit_late(queue: Queue) -> list[int]:
