@@ -10,10 +10,11 @@ import asyncio
 import os
 from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
 from functools import partial, wraps
 from types import TracebackType
 from typing import Any, Concatenate, ParamSpec, Self, TypeVar
-from weakref import WeakKeyDictionary
+from weakref import WeakKeyDictionary, WeakSet
 
 from mailqueue.clock import Clock
 from mailqueue.engine.many import Progress
@@ -152,18 +153,21 @@ class _Gate:
             _fail(group, error)
             self._next()
             return
-        written.add_done_callback(
-            lambda future: self._loop.call_soon_threadsafe(self._written, group, future)
-        )
+        written.add_done_callback(partial(self._back, group))
+
+    def _back(self, group: _Group, written: Future[list[Submission | MailqueueError]]) -> None:
+        """Bring what the writer's thread has done back into the loop, if that is still there."""
+        with suppress(RuntimeError):
+            self._loop.call_soon_threadsafe(self._written, group, written)
 
     def _written(self, group: _Group, written: Future[list[Submission | MailqueueError]]) -> None:
         error = written.exception()
         if error is None:
             for (_, done), result in zip(group, written.result(), strict=True):
                 _tell(done, result)
-        elif len(group) == 1 or isinstance(error, StoreError):
+        elif len(group) == 1 or (isinstance(error, StoreError) and type(error) is not StoreError):
             _fail(group, error)
-        else:  # one of them is more than the database takes: each by itself
+        else:  # one of them may be more than the database takes: each by itself
             for each in group:
                 self._hand_over([each])
             return
@@ -227,6 +231,7 @@ class AsyncQueue(_AsyncFace):
         self.schedules = AsyncSchedules(self.sync.schedules, self._readers)
         self.accounts = AsyncAccounts(self.sync.accounts, self._readers)
         self.retired = AsyncRetired(self.sync.retired, self._readers)
+        _queues.add(self)
 
     @property
     def store(self) -> Store:
@@ -237,6 +242,10 @@ class AsyncQueue(_AsyncFace):
     def clock(self) -> Clock:
         """Tells the time."""
         return self.sync.clock
+
+    def _forget(self) -> None:
+        self._threads = None
+        self._gates = WeakKeyDictionary()
 
     def _readers(self) -> ThreadPoolExecutor:
         if self._threads is None:
@@ -325,3 +334,14 @@ class AsyncQueue(_AsyncFace):
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         await self.close()
+
+
+_queues: WeakSet[AsyncQueue] = WeakSet()
+
+
+def _after_fork_in_child() -> None:
+    for queue in list(_queues):
+        queue._forget()  # its threads are the parent's
+
+
+os.register_at_fork(after_in_child=_after_fork_in_child)

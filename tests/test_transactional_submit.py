@@ -244,3 +244,28 @@ async def commit_and_roll_back(path: Path) -> int:
 
 def test_the_asynchronous_queue_joins_a_transaction_as_well(path: Path) -> None:
     assert asyncio.run(commit_and_roll_back(path)) == 1
+
+
+@pytest.mark.parametrize("begin", ["BEGIN", "SAVEPOINT mine"])
+def test_a_transaction_that_begins_with_mail_outlives_commits_of_others(
+    path: Path, queue: Queue, begin: str
+) -> None:
+    """What `submit` reads first must not be a snapshot that others make too old to write to."""
+    queue.submit(MESSAGE)
+    stop = threading.Event()
+
+    def others() -> None:
+        while not stop.is_set():
+            queue.submit(MESSAGE)
+
+    thread = threading.Thread(target=others)
+    thread.start()
+    try:
+        with closing(sqlite3.connect(path, timeout=30, isolation_level=None)) as app:
+            for _ in range(150):
+                app.execute(begin)
+                queue.submit(MESSAGE, connection=app)
+                app.execute("COMMIT")
+    finally:
+        stop.set()
+        thread.join()

@@ -67,6 +67,8 @@ def joined(
 
 
 def _tables(cursor: sqlite3.Cursor, path: str) -> None:
+    # Before anything is read: once others have committed, nothing can be written to what was read before.
+    schema.begin_to_write(cursor)
     check_mode(cursor, path)
     found = schema.version_of(cursor)
     if found is None:

@@ -7,7 +7,8 @@ The one rule: nothing changes the tables of a file but `create_schema`, where th
 from __future__ import annotations
 
 import sqlite3
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from functools import cache
 from pathlib import Path
 
@@ -92,13 +93,25 @@ def _release() -> str:
 
 def version_of(cursor: sqlite3.Cursor) -> int | None:
     """Return the version of the tables. None: there are none."""
-    try:
+    with _tables_may_be_missing():
         row = cursor.execute(query("schema_version")).fetchone()
+        return int(row[0]) if row is not None else 0
+    return None
+
+
+def begin_to_write(cursor: sqlite3.Cursor) -> None:
+    """Take the lock of writers, in a transaction that may have begun without; nothing without tables."""
+    with _tables_may_be_missing():
+        cursor.execute(query("begin_to_write"))
+
+
+@contextmanager
+def _tables_may_be_missing() -> Iterator[None]:
+    try:
+        yield
     except sqlite3.OperationalError as error:
-        if "no such table" in str(error):
-            return None
-        raise
-    return int(row[0]) if row is not None else 0
+        if "no such table" not in str(error):
+            raise
 
 
 def forget_statistics(cursor: sqlite3.Cursor) -> None:

@@ -246,6 +246,7 @@ class _Session(asyncio.Protocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         self.transport = transport
         self.server._sessions.add(self)
+        self.left = False
         self.server.connections += 1
         self.server.open += 1
         self.server.most_open = max(self.server.most_open, self.server.open)
@@ -255,7 +256,13 @@ class _Session(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         self.waiting = True
         self.server._sessions.discard(self)
-        self.server.open -= 1
+        self._leave()
+
+    def _leave(self) -> None:
+        """Count the connection as closed; once, and before the other side can see that it is."""
+        if not self.left:
+            self.left = True
+            self.server.open -= 1
 
     def data_received(self, data: bytes) -> None:
         self.buffer += data
@@ -349,6 +356,7 @@ class _Session(asyncio.Protocol):
         self.out.append("250 2.0.0 Ok")
 
     def do_QUIT(self, rest: bytes) -> None:
+        self._leave()
         self.reply("221 2.0.0 Bye")
 
     def do_MAIL(self, rest: bytes) -> None:

@@ -3,6 +3,10 @@
 -- name: schema_version
 SELECT value FROM mailqueue_meta WHERE key = 'schema'
 
+-- Changes nothing, and takes the lock of writers.
+-- name: begin_to_write
+UPDATE mailqueue_meta SET value = value WHERE key = ''
+
 -- name: set_schema_version
 UPDATE mailqueue_meta SET value = ? WHERE key = 'schema'
 
