@@ -1,7 +1,7 @@
 """See what others commit to the file: another process, or the application in its own transaction.
 
-The rule: one look costs microseconds, so that an idle engine may look forty times a second (decision
-12). What moves the wake counter is worth a claim; other commits are not.
+The rule: one look costs microseconds, so that an idle engine may look twenty-five times a second (docs/decisions
+0010). What moves the wake counter is worth a claim; other commits are not.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from mailqueue.store.base import Store
 
 logger = logging.getLogger("mailqueue.engine")
 
-_BUSY, _IDLE = 0.005, 0.025  # seconds from look to look
+_BUSY, _IDLE = 0.005, 0.04  # seconds from look to look
 _QUIET_AFTER = 1.0  # seconds without a commit
 
 
