@@ -1,7 +1,7 @@
 """See what others commit to the file: another process, or the application in its own transaction.
 
-The rule: one look costs microseconds, so that an idle engine may look twenty-five times a second (docs/decisions
-0010). What moves the wake counter is worth a claim; other commits are not.
+The rule: one look costs microseconds, so that an idle engine may look twenty-five times a second
+(docs/decisions 0010). What moves the wake counter is worth a claim; other commits are not.
 """
 
 from __future__ import annotations
