@@ -26,7 +26,6 @@ from mailqueue.mail.smtp.facts import Cause, Lost, Phase, TransactionResult
 from mailqueue.model.attempt import Category, Outcome, OutcomeKind, Scope
 from mailqueue.model.rules import ReplyRule, Transport
 from mailqueue.policy.classify import by_code, classify
-from mailqueue.policy.explain import NO_TRANSPORT
 
 _TOO_MANY = EnhancedCode(4, 5, 3)
 _PROTOCOL = EnhancedCode(4, 5, 0)
@@ -311,17 +310,6 @@ def refused_by_transport(transport: Transport, own: _Own = ()) -> Outcome:
         status=said.status,
         reply=reply,
         error=f"transport {transport.name} refuses",
-    )
-
-
-def no_transport() -> Outcome:
-    """Return the outcome of a message for which no way out is set; it waits."""
-    return Outcome(
-        kind=OutcomeKind.DEFERRED,
-        category=Category.OTHER,
-        scope=Scope.DESTINATION,
-        status=codes.ROUTING,
-        error=f"no transport: {NO_TRANSPORT}",
     )
 
 

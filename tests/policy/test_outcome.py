@@ -338,12 +338,6 @@ def test_a_transport_that_fails_without_a_refusal_returns_nobodys_mail(said):
     assert (found.kind, str(found.status), found.reply) == (D, "4.3.5", None)
 
 
-def test_mail_without_a_transport_says_how_to_add_one():
-    found = outcome.no_transport()
-    assert found.kind is D
-    assert "mailqueue transport add" in found.summary()
-
-
 # --- the table --------------------------------------------------------------------------------
 
 REPLIES = [
