@@ -93,6 +93,27 @@ class Courier:
             kept.abort()
         return visit.tried, session
 
+    def no_way(self, batch: Batch, failure: ResolveFailure) -> Sequence[Tried]:
+        """Return what a batch comes to for which there is no host."""
+        visit = Visit(batch, self.clock, self.own_rules())
+        visit.give_up(judge.resolve_failed(failure.permanent, failure.enhanced, failure.text))
+        return visit.tried
+
+    def not_tried(
+        self, messages: Sequence[Claimed], transport: Transport, destination: str, error: str
+    ) -> Sequence[Tried]:
+        """Return what messages come to whose destination is not tried, as it is in trouble."""
+        batch = Batch(
+            transport=transport,
+            route_id=None,
+            destination=destination,
+            smtputf8=False,
+            messages=tuple(messages),
+        )
+        visit = Visit(batch, self.clock)
+        visit.give_up(judge.not_tried(destination, error))
+        return visit.tried
+
     def break_off(self) -> None:
         """End every attempt that is under way: what was not answered by now is lost."""
         for visit in list(self._visits):
