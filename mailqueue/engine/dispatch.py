@@ -15,6 +15,7 @@ from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
 from mailqueue.engine.attempt import Courier, Tried
+from mailqueue.model.lane import Lane
 from mailqueue.model.message import Claimed
 from mailqueue.model.rules import Transport
 from mailqueue.model.settings import Settings
@@ -57,7 +58,7 @@ class Dispatch:
         self._idle: dict[asyncio.Future[None], None] = {}
         self._wanting = 0
         self._lanes: dict[_Key, _Lane] = {}
-        self._by_domain: Counter[str] = Counter()
+        self._by_lane: Counter[Lane] = Counter()
         self._in_flight = 0
 
     @property
@@ -72,7 +73,7 @@ class Dispatch:
         found, stranded = batches(claimed, settings, override)
         for batch in found:
             self._in_flight += len(batch.messages)
-            self._by_domain.update(message.domain for message in batch.messages)
+            self._by_lane.update(message.lane for message in batch.messages)
             key = (batch.transport, batch.destination)
             lane = self._lanes.get(key)
             if lane is None:
@@ -83,13 +84,13 @@ class Dispatch:
     def done(self, message: Claimed) -> None:
         """Forget a message: it has been settled."""
         self._in_flight -= 1
-        self._by_domain[message.domain] -= 1
-        if self._by_domain[message.domain] <= 0:
-            del self._by_domain[message.domain]
+        self._by_lane[message.lane] -= 1
+        if self._by_lane[message.lane] <= 0:
+            del self._by_lane[message.lane]
 
-    def crowded(self, limit: int) -> list[str]:
-        """Return the domains with `limit` messages or more on their way."""
-        return [domain for domain, count in self._by_domain.items() if count >= limit]
+    def on_their_way(self, lane: Lane) -> int:
+        """Return how many messages of a lane were added and are not yet done. Any thread may ask."""
+        return self._by_lane.get(lane, 0)
 
     @asynccontextmanager
     async def slot(self) -> AsyncIterator[None]:

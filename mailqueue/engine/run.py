@@ -25,6 +25,7 @@ from mailqueue.engine.settle import Settler, Work
 from mailqueue.engine.timer import SystemTimer, Timer
 from mailqueue.engine.watch import Watch
 from mailqueue.errors import StoreError
+from mailqueue.model.lane import Lane, Room
 from mailqueue.model.message import Claimed
 from mailqueue.model.rules import Transport
 from mailqueue.model.settings import Settings
@@ -59,7 +60,7 @@ class Options:
     connections: int
     total: int
     window: int
-    per_domain: int
+    per_lane: int
     heartbeat: float
     dead_after: float
     dot_guard: float
@@ -82,6 +83,8 @@ class Run:
         self._finished: list[Tried] = []
         self._unwanted: list[Claimed] = []
         self._look = True
+        self._passed_over = False
+        self._last_account = 0
         self._kick = asyncio.Event()
         self._stopping = asyncio.Event()
         self._ending = False
@@ -248,15 +251,24 @@ class Run:
         room = min(self._options.window - self._dispatch.in_flight + settled, _CLAIM)
         if not self._look or self._stopping.is_set() or room <= 0 or not self._has_transport():
             return None
-        self._look = False
-        per_domain = self._options.per_domain
+        self._look = self._passed_over = False
+        per_lane = self._options.per_lane
         return ClaimRequest(
             engine_id=self._id,
             now=self._clock.now(),
             limit=room,
-            per_domain=min(room, per_domain // 4 or 1),
-            skip=self._dispatch.crowded(per_domain),
+            per_lane=min(room, per_lane // 4 or 1),
+            room=(room, room, room),
+            after_account=self._last_account,
+            wants=self._wants,
         )
+
+    def _wants(self, lane: Lane) -> Room:
+        """Say how much is wanted from a lane; called while a claim is made, in the writer's thread."""
+        room = self._options.per_lane - self._dispatch.on_their_way(lane)
+        if room <= 0:
+            self._passed_over = True
+        return Room(max(0, room))
 
     def _has_transport(self) -> bool:
         if self._options.override is not None:
@@ -279,11 +291,13 @@ class Run:
             await self._put_back()
         if self._stopping.is_set():
             return
-        per_domain = Counter(message.domain for message in claimed)
-        if len(claimed) >= request.limit or request.per_domain in per_domain.values():
+        if claimed:
+            self._last_account = claimed[-1].account_id
+        per_lane = Counter(message.lane for message in claimed)
+        if len(claimed) >= request.limit or request.per_lane in per_lane.values():
             self._wake()  # there is more
-        elif request.skip:
-            self._look = True  # crowded domains have more: look when something is finished
+        elif self._passed_over:
+            self._look = True  # crowded lanes have more: look when something is finished
         else:
             self._arm()
 

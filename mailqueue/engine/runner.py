@@ -53,7 +53,7 @@ class Engine:
         connections: at once to one destination.
         total_connections: at once in all; None: half of what the process may open, 500 at most.
         window: messages on their way at once.
-        per_domain: messages on their way to one domain at once.
+        per_lane: messages of one account and priority on their way to one domain at once.
         heartbeat: seconds between signs of life.
         dead_after: seconds without one after which another engine counts as dead.
         dot_guard: seconds without one after which this engine sends no final dot (decision 17).
@@ -72,7 +72,7 @@ class Engine:
         connections: int = 10,
         total_connections: int | None = None,
         window: int = 2000,
-        per_domain: int = 400,
+        per_lane: int = 400,
         heartbeat: float = 10.0,
         dead_after: float = 60.0,
         dot_guard: float = 45.0,
@@ -91,7 +91,7 @@ class Engine:
             connections=connections,
             total=total_connections or _half_of_the_files(),
             window=window,
-            per_domain=per_domain,
+            per_lane=per_lane,
             heartbeat=heartbeat,
             dead_after=dead_after,
             dot_guard=dot_guard,

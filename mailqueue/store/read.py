@@ -13,6 +13,7 @@ from typing import Any
 from mailqueue.clock import from_datetime, to_datetime
 from mailqueue.errors import NotFound
 from mailqueue.model.attempt import Attempt
+from mailqueue.model.destination import Destination
 from mailqueue.model.engine import EngineInfo
 from mailqueue.model.events import Event, Notice
 from mailqueue.model.filters import Filter, Page
@@ -58,6 +59,12 @@ class SqliteReader:
 
     def engines(self) -> list[EngineInfo]:
         return [rows.engine(row) for row in self._all("all_engines")]
+
+    def destinations(self) -> list[Destination]:
+        return [rows.destination(row) for row in self._all("troubled_destinations")]
+
+    def destination(self, name: str) -> Destination | None:
+        return next((rows.destination(row) for row in self._all("one_destination", name)), None)
 
     def owed_warnings(self, now: int, limit: int) -> list[Claimed]:
         found: list[Claimed] = []
