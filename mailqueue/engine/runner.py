@@ -50,7 +50,7 @@ class Engine:
         relay: `HOST:PORT` that takes all mail of this engine, whatever transports the database has.
         hostname: our name in EHLO and in notices; None: the machine's.
         listener: called with each Settlement after its commit, in the engine's loop.
-        connections: at once to one destination.
+        connections: at once to one destination, at most: it begins with two, and one more with each success.
         total_connections: at once in all; None: half of what the process may open, 500 at most.
         window: messages on their way at once.
         per_lane: messages of one account and priority on their way to one domain at once.
@@ -69,7 +69,7 @@ class Engine:
         relay: str | None = None,
         hostname: str | None = None,
         listener: Listener | None = None,
-        connections: int = 10,
+        connections: int = 20,
         total_connections: int | None = None,
         window: int = 2000,
         per_lane: int = 400,
