@@ -409,6 +409,10 @@ class Reader(Protocol):
         """Return content whole. Raises NotFound, saying when it was purged."""
         ...
 
+    def contents(self, content_ids: Sequence[int]) -> dict[int, bytes]:
+        """Return contents that stand in one row each, by their ids; larger and purged ones are left out."""
+        ...
+
     def content_chunk(self, content_id: int, number: int) -> bytes | None:
         """Return piece `number` (from 0) of content, at most 256 KiB. None: there are no more.
 
