@@ -168,22 +168,17 @@ class Dispatch:
             return
         finally:
             del self._looking_up[transport, domain]
-        if isinstance(found, ResolveFailure):
-            self._no_way(transport, domain, found, waiting)
+        if isinstance(found, ResolveFailure) and found.permanent:
+            while waiting:
+                self.report(self.courier.no_way(waiting.pop(), found), None)
             return
-        hop = self.traffic.learn(transport, domain, found.key, tuple(host.name for host in found.hosts))
+        if isinstance(found, ResolveFailure):
+            hop = self.traffic.unknown_hop(transport, domain)
+        else:
+            hosts = tuple(host.name for host in found.hosts)
+            hop = self.traffic.learn(transport, domain, found.key, hosts)
         while waiting:
             self._give(waiting.pop(), hop, settings)
-
-    def _no_way(self, transport: Transport, domain: str, failure: ResolveFailure, waiting: Waiting) -> None:
-        """Settle what cannot be sent; a domain of which DNS says nothing is itself in trouble."""
-        tally = None
-        if not failure.permanent:
-            hop = self.traffic.learn(transport, domain, domain, ())
-            tally = Tally(hop.name, True, failure.text)
-        while waiting:
-            self.report(self.courier.no_way(waiting.pop(), failure), tally)
-            tally = None
 
     def changed(self, destinations: Sequence[Destination]) -> None:
         """Act on what has become known of destinations."""

@@ -20,7 +20,7 @@ from mailqueue.engine.attempt import Courier, Tried
 from mailqueue.engine.slots import Slots
 from mailqueue.engine.traffic import Tally, Traffic
 from mailqueue.engine.waiting import Waiting
-from mailqueue.model.attempt import OutcomeKind, Scope
+from mailqueue.model.attempt import Category, Scope
 from mailqueue.model.lane import Priority
 from mailqueue.model.message import Claimed
 from mailqueue.model.rules import ShapingRule, Transport, TransportKind
@@ -40,6 +40,7 @@ KEEP_MESSAGES = 100
 KEEP_FOR = 300.0
 """Seconds after which a connection is closed (row D5)."""
 _AFTER_A_FAULT = 60 * SECOND
+_AFTER_TROUBLE_OF_OURS = SECOND
 
 Key = tuple[Transport, str, int, bool]
 """What has connections in common: transport (one whose settings changed is another), destination, shaping
@@ -91,7 +92,7 @@ class Pool:
         self._probing = False
         self._limit = 1 if office.traffic.troubled(name) else min(START, self._most())
         self._slowed_at = 0.0
-        self._streak = 0
+        self._told = 0
 
     def _most(self) -> int:
         return self._office.connections
@@ -190,7 +191,11 @@ class Pool:
                             return
 
     async def _probe(self) -> bool:
-        """Send the one message that tells whether the destination is well again."""
+        """Send the one message that tells whether the destination is well again.
+
+        Returns whether the worker goes on. Where the canary told something, `reconsider` does, once that is
+        noted.
+        """
         if self._probing:
             return False
         self._settle_overdue()
@@ -198,14 +203,21 @@ class Pool:
             return False
         self._probing = True
         try:
-            if not await self._office.traffic.canary(self.name):
+            granted = await self._office.traffic.canary(self.name)
+            if granted is None:
+                self._send_back(self._office.clock.now() + _AFTER_TROUBLE_OF_OURS)
+            if not granted:
                 return True  # the gate says what to do
+            told = self._told
             async with self._office.slots.one(self._waiting.top, troubled=True):
                 if self._waiting:
                     await self._use_connection(most=1)
+            if self._told > told:
+                return False
+            await self._office.traffic.recall(self.name)
+            return True
         finally:
             self._probing = False
-        return False  # once it is settled, `reconsider` goes on
 
     async def _use_connection(self, most: int | None = None) -> bool:
         """Send what waits, over one connection; `most` messages. Returns whether the worker goes on."""
@@ -220,7 +232,9 @@ class Pool:
                 batch = await self._next(most)
                 if batch is None:
                     return False
-                session = await self._one(batch, session)
+                session, well = await self._one(batch, session)
+                if not well:
+                    return False  # once that is noted, `reconsider` goes on
                 if most is not None or session is None or not self._worth_keeping(session):
                     return True
         finally:
@@ -246,13 +260,16 @@ class Pool:
             batch = replace(batch, messages=batch.messages[:may_go])
         return batch
 
-    async def _one(self, batch: Batch, session: Session | None) -> Session | None:
+    async def _one(self, batch: Batch, session: Session | None) -> tuple[Session | None, bool]:
+        """Try a batch; return the connection where it is of use, and whether the destination is well."""
         began = asyncio.get_running_loop().time()
         tried, kept = await self._office.courier.deliver(batch, session)
         self._forget(batch.messages)
         self.moved_at = asyncio.get_running_loop().time()
-        self._office.report(tried, self._judge(batch, tried, began))
-        return kept
+        tally = self._judge(batch, tried, began)
+        self._told += tally is not None
+        self._office.report(tried, tally)
+        return kept, tally is None or not tally.failed
 
     def _worth_keeping(self, session: Session) -> bool:
         age = asyncio.get_running_loop().time() - session.opened_at
@@ -277,11 +294,13 @@ class Pool:
             return None
         outcomes = [each.outcome for each in tried]
         failed = breaker.is_trouble(outcomes)
+        if not failed and all(_tells_nothing(each) for each in tried):
+            return None
         if failed or any(each.scope is Scope.SESSION for each in outcomes):
             self._slow_down(began)
         else:
             self._speed_up()
-        limited = batch.transport.kind is TransportKind.DIRECT and self._often_limited(tried)
+        limited = batch.transport.kind is TransportKind.DIRECT and self._limited(tried)
         if failed or limited:
             return Tally(self.name, True, outcomes[0].summary(), at_once=limited)
         return Tally(self.name, False) if self._office.traffic.troubled(self.name) else None
@@ -296,16 +315,15 @@ class Pool:
             self._limit = min(self._limit + 1, self._most())
             self._hire(Priority.NORMAL)
 
-    def _often_limited(self, tried: Sequence[Tried]) -> bool:
-        for each in tried:
-            if each.outcome.kind is OutcomeKind.DELIVERED:
-                self._streak = 0
-            else:
-                self._streak += breaker.is_limited(each.outcome)
-        if self._streak < breaker.LIMITED_AFTER:
-            return False
-        self._streak = 0
-        return True
+    def _limited(self, tried: Sequence[Tried]) -> bool:
+        """Return whether it wants less of us: it told the canary so, or several messages in a row."""
+        often = self._office.traffic.often_limited(self.name, tried)
+        return often or (self._probing and all(breaker.is_limited(each.outcome) for each in tried))
+
+
+def _tells_nothing(tried: Tried) -> bool:
+    """Return whether no server was heard, as we failed ourselves, or broke it off."""
+    return tried.facts.address is None or tried.outcome.category is Category.INTERRUPTED
 
 
 def _all(message: Claimed) -> bool:

@@ -15,7 +15,9 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from mailqueue.clock import SECOND, Clock
+from mailqueue.engine.visit import Tried
 from mailqueue.errors import StoreError
+from mailqueue.model.attempt import OutcomeKind
 from mailqueue.model.destination import Destination, Grant
 from mailqueue.model.lane import Lane, Room
 from mailqueue.model.rules import ShapingRule, Transport, TransportKind
@@ -28,6 +30,7 @@ from mailqueue.store.base import Store, Transaction
 
 logger = logging.getLogger("mailqueue.engine")
 T = TypeVar("T")
+U = TypeVar("U")
 
 CANARIES = 20
 """Messages claimed from a lane when its block ends: one goes, and those are settled whose time is over."""
@@ -82,6 +85,7 @@ class Traffic:
         self._known: dict[str, Destination] = {}
         self._hops: OrderedDict[tuple[str, str], Hop] = OrderedDict()
         self._paced: dict[int, int] = {}
+        self._limited: dict[str, set[int]] = {}
         self._version = -1
         self._leads: dict[Lane, Transport | None] = {}
         self.seen = 0
@@ -123,9 +127,14 @@ class Traffic:
             at = destination_of(transport, domain)
             return Hop(f"{transport.name} {at}".rstrip(), (transport.host or "",), 0)
         found = self._hops.get((transport.name, domain))
-        if found is None or not 0 <= self._clock.now() - found.learned_at < _HOPS_FOR:
-            return None
-        return found
+        if found is not None and 0 <= self._clock.now() - found.learned_at < _HOPS_FOR:
+            return found
+        unknown = self.unknown_hop(transport, domain)
+        return unknown if self.troubled(unknown.name) else None
+
+    def unknown_hop(self, transport: Transport, domain: str) -> Hop:
+        """Return where mail goes for a domain of which DNS says nothing: it is itself in trouble."""
+        return Hop(f"{transport.name} {domain}", (), 0)
 
     def learn(self, transport: Transport, domain: str, key: str, hosts: tuple[str, ...]) -> Hop:
         """Take note of where mail for `domain` goes: `key` names the set of its hosts."""
@@ -200,9 +209,26 @@ class Traffic:
                     well.add(tally.name)
         return frozenset(name for name in well if transaction.unblock(name, now, _UNBLOCKED) == _UNBLOCKED)
 
+    def often_limited(self, name: str, tried: Iterable[Tried]) -> bool:
+        """Return whether a destination has told several messages in a row that it wants less of us."""
+        told = self._limited.pop(name, set())
+        for each in tried:
+            if each.outcome.kind is OutcomeKind.DELIVERED:
+                told.clear()
+            elif breaker.is_limited(each.outcome):
+                told.add(each.message.id)
+        if len(told) >= breaker.LIMITED_AFTER:
+            return True
+        if told:
+            self._limited[name] = told
+        return False
+
     # -- what engines share ------------------------------------------------------------------------
-    async def canary(self, name: str) -> bool:
-        """Ask for the right to send the one message that tells whether a destination is well again."""
+    async def canary(self, name: str) -> bool | None:
+        """Ask for the right to send the one message that tells whether a destination is well again.
+
+        None: the database has no answer.
+        """
         now = self._clock.now()
 
         def job(transaction: Transaction) -> tuple[Destination | None, bool]:
@@ -212,11 +238,27 @@ class Traffic:
                 return known, found is Gate.OPEN
             return transaction.put_destination(breaker.with_canary(known, now)), True
 
-        nothing: tuple[Destination | None, bool] = (None, False)
-        known, granted = await self._write(job, nothing)
+        answer = await self._write(job, None)
+        if answer is None:
+            return None
+        known, granted = answer
         if known is not None:
             self.know([known])
         return granted
+
+    async def recall(self, name: str) -> None:
+        """Take back a canary of ours that told nothing: another message may be it."""
+        ours = self._known.get(name)
+
+        def job(transaction: Transaction) -> Destination | None:
+            known = transaction.destination(name)
+            if known is None or ours is None or known.canary_at != ours.canary_at:
+                return known
+            return transaction.put_destination(breaker.without_canary(known))
+
+        known = await self._write(job, None)
+        if known is not None:
+            self.know([known])
 
     async def pace(self, rule: ShapingRule, wanted: int) -> Grant:
         """Ask how many of `wanted` messages may go now by a rule that limits them."""
@@ -252,7 +294,7 @@ class Traffic:
         """Return when to ask again for a connection of which there is none, microseconds UTC."""
         return self._clock.now() + _OTHERS_HAVE_THEM
 
-    async def _write(self, job: Callable[[Transaction], T], otherwise: T) -> T:
+    async def _write(self, job: Callable[[Transaction], T], otherwise: U) -> T | U:
         try:
             return await asyncio.wrap_future(self._store.enqueue(job))
         except StoreError as error:

@@ -51,6 +51,7 @@ TROUBLES = [
     ([MAIL], False, "it answered, and did not like the mail"),
     ([deferred(Scope.RECIPIENT)], False, "it answered about the recipient"),
     ([deferred(Scope.SESSION)], False, "lost in the midst of a transaction: the mail's, not the host's"),
+    ([deferred(Scope.HOST, Category.INTERRUPTED)], False, "we broke it off ourselves, as we were to stop"),
     ([DELIVERED], False, "it went well"),
     (
         [Outcome(kind=OutcomeKind.FAILED, category=Category.DOMAIN_UNKNOWN, scope=Scope.DESTINATION)],
@@ -107,6 +108,11 @@ ASK_AGAIN = [
 @pytest.mark.parametrize(("before", "after", "why"), ASK_AGAIN)
 def test_a_shut_gate_says_when_to_ask_again(before, after, why):
     assert breaker.shut_until(before, NOW) - NOW == after, why
+
+
+def test_a_canary_that_told_nothing_makes_room_for_another():
+    before = known(until=-MINUTE, canary=0)
+    assert breaker.gate(breaker.without_canary(before), NOW) is Gate.CANARY
 
 
 # --- failures and successes ----------------------------------------------------------------------
