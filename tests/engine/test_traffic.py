@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import sqlite3
 from collections import Counter
 from datetime import timedelta
 
@@ -14,7 +15,9 @@ from support.receiver import SILENCE, Receiver
 from support.stage import MAIL, AtWork, Stage, wait_until
 
 from mailqueue.clock import MINUTE, SECOND, from_datetime
+from mailqueue.model.engine import Identity
 from mailqueue.net.resolver import Resolver
+from mailqueue.store.base import Transaction
 
 DOWN = "421 4.3.2 We are down for a moment"
 UP = "220 receiver.example ESMTP"
@@ -483,3 +486,286 @@ def test_a_server_that_closes_with_421_three_times_is_left_alone(stage, receiver
     stage.deliver()
     assert stage.destination().failures == 3
     assert attempts(stage, ids) == {0: 17, 1: 3}
+
+
+# --- stopping ------------------------------------------------------------------------------------
+def test_an_engine_that_stops_while_its_destination_is_blocked_leaves_all_as_it_was(stage, receiver):
+    stage.relay(receiver.port)
+    ids = block(stage, receiver, 40)
+    with AtWork(stage) as work:
+        more = submit_many(stage, 20, domains=9)
+        work.after(SECOND)
+        wait_until(lambda: all(stage.show(each).blocked_until for each in more))
+    assert attempts(stage, ids + more) == {0: 57, 1: 3}
+    assert states(stage, ids + more) == {"queued": 60}
+    receiver.greeting = UP
+    end_of_block(stage)
+    stage.deliver()
+    assert states(stage, ids + more)["delivered"] >= 50
+
+
+def test_an_engine_that_stops_while_mail_is_paced_leaves_all_as_it_was(stage, receiver):
+    stage.relay(receiver.port)
+    stage.shape(transport="relay", per_minute=60)
+    ids = submit_many(stage, 30)
+    with AtWork(stage) as work:
+        for _ in range(3):
+            receiver.wait(len(receiver.messages) + 1)
+            work.after(SECOND)
+    done = states(stage, ids)["delivered"]
+    assert 3 <= done <= 4
+    assert attempts(stage, ids) == {0: 30 - done, 1: done}
+    assert states(stage, ids) == {"delivered": done, "queued": 30 - done}
+
+
+def test_an_engine_that_stops_while_domains_are_looked_up_leaves_all_as_it_was(stage):
+    net = Net(stage, {}, ONE)
+    net.dns.delay = 0.5
+    stage.resolver = {"timeout": 0.2}
+    with net.servers:
+        ids = submit_many(stage, 30, domains=30)
+        with AtWork(stage, drain=0.05):
+            wait_until(lambda: len(net.dns.queries) >= 30)
+    assert attempts(stage, ids) == {0: 30}
+    assert states(stage, ids) == {"queued": 30}
+
+
+def test_an_engine_that_stops_while_a_destination_hangs_counts_what_it_tried_only(stage, receiver):
+    stage.relay(receiver.port)
+    receiver.greeting = SILENCE
+    ids = submit_many(stage, 30)
+    with AtWork(stage, drain=0.05):
+        wait_until(lambda: receiver.connections == 2)
+    assert attempts(stage, ids) == {0: 28, 1: 2}
+    assert stage.destinations() == {}, "it was us who broke it off"
+
+
+# --- holds ---------------------------------------------------------------------------------------
+def test_a_hold_rule_reaches_messages_that_wait_in_an_engine_and_have_not_begun(stage, receiver):
+    stage.relay(receiver.port)
+    receiver.final_delay = 0.3
+    ids = submit_many(stage, 30, domains=1)
+    with AtWork(stage, connections=1):
+        receiver.wait(1)
+        wait_until(lambda: stage.queue.status().claimed > 20)
+        stage.queue.hold_rules.add(recipient_domain="d0.example", reason="looks odd")
+        wait_until(lambda: stage.queue.status().claimed == 0)
+        assert stage.queue.status().held >= 27
+    held = [each for each in ids if stage.show(each).hold]
+    assert attempts(stage, held) == {0: len(held)}
+    assert states(stage, [each for each in ids if each not in held]) == {"delivered": 30 - len(held)}
+
+
+# --- shaping: connections ------------------------------------------------------------------------
+def test_two_engines_share_the_connections_that_a_rule_allows(stage, receiver):
+    stage.relay(receiver.port)
+    stage.shape(connections=3)
+    receiver.final_delay = 0.01
+    ids = submit_many(stage, 120, domains=20)
+    with AtWork(stage) as one, AtWork(stage) as two:
+        while states(stage, ids) != {"delivered": 120}:
+            for work in (one, two):
+                work.after(SECOND)
+            wait_until(lambda: idle(one) and idle(two))
+    assert receiver.most_open == 3
+    assert len(receiver.messages) == 120
+
+
+def test_connections_of_a_dead_engine_come_back_when_it_is_buried(stage, receiver):
+    stage.relay(receiver.port)
+    rule = stage.shape(connections=2)
+    dead = take_all_slots(stage, rule.id)
+    ids = submit_many(stage, 10)
+    stage.deliver()
+    assert attempts(stage, ids) == {0: 10}
+    assert receiver.connections == 0
+    stage.queue.store.run(lambda tx: tx.bury_engine(dead, stage.clock.now()))
+    stage.deliver(timedelta(seconds=2))
+    assert states(stage, ids) == {"delivered": 10}
+    stage.deliver()
+    assert slots_taken(stage) == 0
+
+
+def take_all_slots(stage: Stage, rule_id: int) -> int:
+    """Have an engine that does nothing take both connections of a rule; return its id."""
+    me = Identity(host="elsewhere", pid=1, process_start="", boot_id="", pid_namespace="")
+
+    def job(tx: Transaction) -> int:
+        engine = tx.register_engine(me, stage.clock.now())
+        assert [tx.take_slot(rule_id, engine, 2) for _ in range(3)] == [True, True, False]
+        return engine
+
+    return stage.queue.store.run(job)
+
+
+def slots_taken(stage: Stage) -> int:
+    connection = sqlite3.connect(stage.queue.path)
+    [(taken,)] = connection.execute("SELECT coalesce(sum(taken), 0) FROM mailqueue_slot")
+    connection.close()
+    return taken
+
+
+def test_destinations_that_share_a_rule_share_its_connections_fairly(stage):
+    """One has very much mail, the other a little: the little one does not wait for the end of the other."""
+    with Receiver() as busy, Receiver() as quiet:
+        for name, receiver in (("busy", busy), ("quiet", quiet)):
+            stage.queue.transports.add(name, kind="relay", host=ONE, port=receiver.port)
+            stage.queue.routes.add(name, recipient_domain=f"{name}.example")
+        stage.shape(connections=1)
+        for n in range(400):
+            stage.submit(f"r{n}@busy.example")
+        few = [stage.submit(f"r{n}@quiet.example")[0] for n in range(3)]
+        with AtWork(stage) as work:
+            while states(stage, few) != {"delivered": 3}:
+                work.after(SECOND)
+                wait_until(lambda: idle(work))
+        assert len(busy.messages) < 350
+
+
+def test_a_connection_carries_no_more_messages_than_a_rule_allows(stage, receiver):
+    stage.relay(receiver.port)
+    stage.shape(domain=".d1.example", per_connection=3)
+    for n in range(7):
+        stage.submit(f"r{n}@d1.example")
+    for n in range(7):
+        stage.submit(f"r{n}@d2.example")
+    stage.deliver(connections=1)
+    carried: dict[int, list[str]] = {}
+    for message in receiver.messages:
+        carried.setdefault(message.connection, []).append(message.recipients[0].partition("@")[2])
+    assert sorted(map(len, carried.values())) == [1, 3, 3, 7]
+    assert all(len(set(each)) == 1 for each in carried.values()), "a rule has connections of its own"
+
+
+# --- shaping: messages a minute ------------------------------------------------------------------
+def test_two_engines_together_send_no_more_messages_a_minute_than_a_rule_allows(stage, receiver):
+    stage.relay(receiver.port)
+    stage.shape(transport="relay", per_minute=30)
+    ids = submit_many(stage, 100, domains=10)
+    went: list[int] = []
+    with AtWork(stage) as one, AtWork(stage) as two:
+        while len(went) < 100:
+            for work in (one, two):
+                work.after(SECOND // 2)
+                wait_until(lambda: idle(one) and idle(two) and settled(stage))
+                went += [stage.clock.now()] * (states(stage, ids)["delivered"] - len(went))
+    for first, moment in enumerate(went):
+        assert sum(moment <= other < moment + MINUTE for other in went[first:]) <= 30
+    assert went[-1] - went[0] <= 100 / 30 * MINUTE * 1.4, "and it is used to a good part"
+    assert attempts(stage, ids) == {1: 100}
+
+
+def settled(stage: Stage) -> bool:
+    return stage.queue.status().claimed == 0
+
+
+def test_accounts_and_domains_take_turns_where_messages_are_counted(stage, receiver):
+    """Two accounts, one with very much mail for a domain that comes first in every order."""
+    stage.relay(receiver.port)
+    stage.queue.accounts.add("loud")
+    stage.queue.accounts.add("soft")
+    stage.shape(per_minute=60)
+    for n in range(100):
+        stage.submit(f"r{n}@a.example", account="loud")
+    for n in range(3):
+        stage.submit(f"r{n}@b.example", account="loud")
+        stage.submit(f"r{n}@a.example", account="soft")
+        stage.submit(f"r{n}@c.example", account="soft")
+    with AtWork(stage) as work:
+        for _ in range(40):
+            work.after(SECOND)
+            wait_until(lambda: idle(work) and settled(stage))
+    got = Counter(
+        (stage.show(each.id).account, each.recipient.partition("@")[2])
+        for each in stage.queue.retired.list(limit=500).items
+    )
+    assert got["loud", "b.example"] == 3
+    assert got["soft", "a.example"] == 3
+    assert got["soft", "c.example"] == 3
+    assert got["loud", "a.example"] >= 25
+
+
+# --- shaping: which mail -------------------------------------------------------------------------
+def test_a_rule_for_hosts_counts_for_all_domains_that_lead_there(stage):
+    zone = {f"d{n}.example": {"MX": ["10 mx.big.example."]} for n in range(10)}
+    zone |= {"mx.big.example": {"A": [ONE]}, "other.example": {"A": [TWO]}}
+    net = Net(stage, zone, ONE, TWO)
+    with net.servers:
+        big, other = net.receives(ONE, final_delay=0.01), net.receives(TWO, final_delay=0.01)
+        stage.shape(mx=".big.example", connections=1)
+        for n in range(30):
+            stage.submit(f"r{n}@d{n % 10}.example")
+            stage.submit(f"r{n}@other.example")
+        stage.deliver()
+        assert (len(big.messages), len(other.messages)) == (30, 30)
+        assert big.most_open == 1
+        assert big.connections == 1, "ten domains, one connection"
+        assert other.most_open > 1
+
+
+def test_a_rule_for_a_transport_counts_for_its_mail_only(stage, receiver):
+    stage.relay(receiver.port)
+    receiver.final_delay = 0.01
+    with Receiver(final_delay=0.01) as other:
+        stage.queue.transports.add("other", kind="relay", host=ONE, port=other.port)
+        stage.queue.routes.add("other", recipient_domain=".other.example")
+        stage.shape(transport="other", connections=1)
+        for n in range(30):
+            stage.submit(f"r{n}@other.example")
+            stage.submit(f"r{n}@d{n}.example")
+        stage.deliver()
+        assert (len(other.messages), len(receiver.messages)) == (30, 30)
+        assert other.most_open == 1
+        assert receiver.most_open > 1
+
+
+def test_a_rule_that_is_made_while_mail_flows_acts_at_the_next_claim(stage, receiver):
+    stage.relay(receiver.port)
+    receiver.final_delay = 0.05
+    with AtWork(stage, connections=4) as work:
+        submit_many(stage, 40, domains=4)
+        receiver.wait(10)
+        rule = stage.shape(per_minute=60)
+        ids = submit_many(stage, 10, domains=4)
+        receiver.wait(41)
+        wait_until(lambda: idle(work) and settled(stage))
+        assert len(receiver.messages) <= 42
+        stage.queue.store.run(lambda tx: tx.remove_shaping_rule(rule.id))
+        wait_until(lambda: states(stage, ids) == {"delivered": 10})
+
+
+# --- interactive mail ----------------------------------------------------------------------------
+def test_an_interactive_message_goes_before_all_bulk_that_has_not_begun(stage, receiver):
+    stage.relay(receiver.port)
+    receiver.final_delay = 0.3
+    for n in range(10):
+        stage.submit(*(f"r{n}.{m}@d{m % 5}.example" for m in range(100)), priority="bulk")
+    with AtWork(stage, connections=2):
+        receiver.wait(1)
+        begun = receiver.connections
+        stage.submit("code@d1.example", priority="interactive")
+        wait_until(lambda: any("code" in each.recipients[0] for each in receiver.messages))
+        order = ["code" in each.recipients[0] for each in receiver.messages]
+        assert order.index(True) <= begun + 1
+    assert receiver.most_open <= 3, "it may have one connection more"
+
+
+def test_bulk_for_a_destination_that_hangs_delays_no_other_mail(stage, receiver):
+    with Receiver(greeting=SILENCE) as hangs:
+        stage.queue.transports.add("hangs", kind="relay", host=ONE, port=hangs.port)
+        stage.queue.transports.add("fine", kind="relay", host=ONE, port=receiver.port)
+        stage.queue.routes.add("fine", recipient_domain="fine.example")
+        stage.queue.accounts.add("other")
+        settings = {"window": 40, "per_lane": 20, "connections": 4, "drain": 0.05}
+        for n in range(300):
+            stage.submit(f"r{n}@d{n % 30}.example", priority="bulk")
+        with AtWork(stage, **settings) as work:
+            wait_until(lambda: hangs.connections == 2)
+            wait_until(lambda: idle(work))
+            ids = [
+                *stage.submit("code@fine.example", priority="interactive"),
+                *stage.submit("mail@fine.example", account="other"),
+                *stage.submit("news@fine.example", account="other", priority="bulk"),
+                *stage.submit("more@fine.example", priority="bulk"),
+            ]
+            wait_until(lambda: states(stage, ids) == {"delivered": 4})
