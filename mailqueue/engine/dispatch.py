@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 
 from mailqueue.clock import SECOND, Clock
 from mailqueue.engine.attempt import Courier, Tried
@@ -180,11 +180,11 @@ class Dispatch:
         while waiting:
             self._give(waiting.pop(), hop, settings)
 
-    def changed(self, destinations: Sequence[Destination]) -> None:
-        """Act on what has become known of destinations."""
-        for destination in destinations:
-            for pool in self._by_name.get(destination.name, ()):
-                pool.reconsider()
+    def heed(self, changed: Iterable[Destination], noted: Collection[Tally]) -> None:
+        """Act on what has become known of destinations, and was noted of them."""
+        for name in {each.name for each in changed} | {each.name for each in noted}:
+            for pool in self._by_name.get(name, ()):
+                pool.reconsider(noted)
 
     def drop(self, pool: Pool) -> None:
         """Forget a pool that has neither work nor workers."""

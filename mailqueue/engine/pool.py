@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Protocol
 
@@ -92,7 +92,9 @@ class Pool:
         self._probing = False
         self._limit = 1 if office.traffic.troubled(name) else min(START, self._most())
         self._slowed_at = 0.0
-        self._told = 0
+        self._told = 0  # how often a try told something of the destination
+        self._unnoted: list[Tally] = []  # what was told, may move the gate, and has not been noted
+        self._refused = False  # whether others have all connections of the rule
 
     def _most(self) -> int:
         return self._office.connections
@@ -112,8 +114,9 @@ class Pool:
         self._forget(taken)
         return taken
 
-    def reconsider(self) -> None:
-        """Act on what has become known of the destination."""
+    def reconsider(self, noted: Collection[Tally]) -> None:
+        """Act on what has become known of the destination, and was noted of it."""
+        self._unnoted = [each for each in self._unnoted if each not in noted]
         match self._office.traffic.gate(self.name):
             case Gate.OPEN | Gate.CANARY:
                 self._hire(Priority.NORMAL)
@@ -157,24 +160,31 @@ class Pool:
     def _hire(self, priority: int) -> None:
         """Have one more connection, where there may be one; interactive mail may have one more."""
         room = self._limit + (priority == Priority.INTERACTIVE)
-        if self._waiting and len(self.workers) < room and not self._closing:
+        if self._waiting and len(self.workers) < room and not (self._unnoted or self._closing):
             worker = asyncio.get_running_loop().create_task(self._work())
             self.workers.add(worker)
             worker.add_done_callback(self._gone)
 
     def _gone(self, worker: asyncio.Task[None]) -> None:
         self.workers.discard(worker)
-        if not worker.cancelled() and worker.exception() is not None:
+        faulty = not worker.cancelled() and worker.exception() is not None
+        if faulty:
             logger.error("a delivery worker ended by a fault of ours", exc_info=worker.exception())
-            self._probing = False
-            if not self.workers:
-                self._send_back(self._office.clock.now() + _AFTER_A_FAULT)
-        if not self.workers and not self._waiting:
+        if self.workers:
+            return
+        if faulty:
+            self._send_back(self._office.clock.now() + _AFTER_A_FAULT)
+        elif self._refused:
+            self._send_back(self._office.traffic.when_others_have_all())
+        self._refused = False
+        if not self._waiting:
             self._office.drop(self)
+        else:
+            self._hire(Priority.NORMAL)
 
     async def _work(self) -> None:
         traffic = self._office.traffic
-        while self._waiting:
+        while self._waiting and not self._unnoted:  # else `reconsider` goes on
             match traffic.gate(self.name):
                 case Gate.SHUT:
                     if not self._probing:
@@ -184,17 +194,13 @@ class Pool:
                     if not await self._probe():
                         return
                 case Gate.OPEN:
-                    async with self._office.slots.one(
-                        self._waiting.top, troubled=traffic.troubled(self.name)
-                    ):
-                        if not await self._use_connection():
-                            return
+                    if not await self._use_connection():
+                        return
 
     async def _probe(self) -> bool:
         """Send the one message that tells whether the destination is well again.
 
-        Returns whether the worker goes on. Where the canary told something, `reconsider` does, once that is
-        noted.
+        Returns whether the worker goes on.
         """
         if self._probing:
             return False
@@ -209,39 +215,44 @@ class Pool:
             if not granted:
                 return True  # the gate says what to do
             told = self._told
-            async with self._office.slots.one(self._waiting.top, troubled=True):
-                if self._waiting:
-                    await self._use_connection(most=1)
-            if self._told > told:
-                return False
-            await self._office.traffic.recall(self.name)
-            return True
+            goes_on = await self._use_connection(most=1)
+            if self._told == told:
+                await self._office.traffic.recall(self.name)
+            return goes_on
         finally:
             self._probing = False
 
     async def _use_connection(self, most: int | None = None) -> bool:
         """Send what waits, over one connection; `most` messages. Returns whether the worker goes on."""
         rule, traffic = self._rule, self._office.traffic
-        if rule is not None and not await traffic.slot(rule):
-            if len(self.workers) == 1:
-                self._send_back(traffic.when_others_have_all())
+        if not self._waiting:
+            return True
+        if rule is not None and not await traffic.slot(rule, self._waiting.top):
+            self._refused = True
             return False
+        self._refused = False
+        try:
+            if not self._waiting:
+                return True
+            async with self._office.slots.one(self._waiting.top, troubled=traffic.troubled(self.name)):
+                return await self._send(most)
+        finally:
+            if rule is not None:
+                await traffic.give_back(rule)
+
+    async def _send(self, most: int | None) -> bool:
         session: Session | None = None
         try:
             while await self._more(session):
                 batch = await self._next(most)
                 if batch is None:
                     return False
-                session, well = await self._one(batch, session)
-                if not well:
-                    return False  # once that is noted, `reconsider` goes on
-                if most is not None or session is None or not self._worth_keeping(session):
-                    return True
+                session = await self._one(batch, session)
+                if most is not None or self._unnoted or not self._worth_keeping(session):
+                    break
         finally:
             if session is not None:
                 await session.quit()
-            if rule is not None:
-                await traffic.give_back(rule)
         return True
 
     async def _next(self, most: int | None) -> Batch | None:
@@ -260,18 +271,22 @@ class Pool:
             batch = replace(batch, messages=batch.messages[:may_go])
         return batch
 
-    async def _one(self, batch: Batch, session: Session | None) -> tuple[Session | None, bool]:
-        """Try a batch; return the connection where it is of use, and whether the destination is well."""
+    async def _one(self, batch: Batch, session: Session | None) -> Session | None:
         began = asyncio.get_running_loop().time()
         tried, kept = await self._office.courier.deliver(batch, session)
         self._forget(batch.messages)
         self.moved_at = asyncio.get_running_loop().time()
         tally = self._judge(batch, tried, began)
-        self._told += tally is not None
+        if tally is not None:
+            self._told += 1
+            if tally.failed or self._probing:
+                self._unnoted.append(tally)
         self._office.report(tried, tally)
-        return kept, tally is None or not tally.failed
+        return kept
 
-    def _worth_keeping(self, session: Session) -> bool:
+    def _worth_keeping(self, session: Session | None) -> bool:
+        if session is None:
+            return False
         age = asyncio.get_running_loop().time() - session.opened_at
         limit = None if self._rule is None else self._rule.per_connection
         most = KEEP_MESSAGES if limit is None else min(limit, KEEP_MESSAGES)
@@ -279,7 +294,9 @@ class Pool:
 
     async def _more(self, session: Session | None) -> bool:
         """Return whether there is a batch, waiting for one as long as the connection is kept."""
-        if not self._waiting and session is not None and session.usable and not self._closing:
+        rule = self._rule
+        wanted = rule is not None and self._office.traffic.wanted(rule)
+        if not (self._waiting or wanted or self._closing) and session is not None and session.usable:
             sleeper = asyncio.get_running_loop().create_future()
             self._idle.append(sleeper)
             await self._office.idle(sleeper)

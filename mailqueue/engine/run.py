@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import random
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -233,15 +234,15 @@ class Run:
         for back in sent_back:
             for message in back.messages:
                 self._dispatch.done(message)
-        self._heed(written)
+        self._heed(written, tallies)
         self._tell(turn.work)
         return written
 
-    def _heed(self, written: Written) -> None:
+    def _heed(self, written: Written, tallies: Sequence[Tally]) -> None:
         """Act on what others have changed: destinations, and rules that hold what has not begun."""
         self._traffic.seen = max((each.changed for each in written.changed), default=self._traffic.seen)
         self._traffic.unblocking = written.still_blocked
-        self._dispatch.changed(written.changed)
+        self._dispatch.heed(written.changed, tallies)
         if written.still_blocked:
             self._kick.set()
         rules = [rule for rule in written.settings.hold_rules if rule.id > self._newest_rule]
@@ -345,8 +346,9 @@ class Run:
             await self._put_back()
         if self._stopping.is_set():
             return
-        if claimed:
-            self._last_account = claimed[-1].account_id
+        if claimed:  # where all had a turn, the next claim begins with any of them: they may share a limit
+            last = claimed[-1] if len(claimed) >= request.limit else random.choice(claimed)
+            self._last_account = last.account_id
         if _filled(request, claimed):
             self._wake()  # there may be more
         elif self._passed_over and self._dispatch.in_flight:

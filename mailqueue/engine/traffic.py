@@ -10,8 +10,10 @@ import asyncio
 import logging
 import random
 from collections import OrderedDict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from operator import itemgetter
 from typing import TypeVar
 
 from mailqueue.clock import SECOND, Clock
@@ -19,7 +21,7 @@ from mailqueue.engine.visit import Tried
 from mailqueue.errors import StoreError
 from mailqueue.model.attempt import OutcomeKind
 from mailqueue.model.destination import Destination, Grant
-from mailqueue.model.lane import Lane, Room
+from mailqueue.model.lane import Lane, Priority, Room
 from mailqueue.model.rules import ShapingRule, Transport, TransportKind
 from mailqueue.model.settings import Settings
 from mailqueue.policy import breaker, shape
@@ -40,7 +42,7 @@ _HOPS_FOR = 300 * SECOND
 _OTHERS_HAVE_THEM = 2 * SECOND
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Tally:
     """What one try came to for its destination."""
 
@@ -62,6 +64,39 @@ class Hop:
     """Names of its hosts."""
     learned_at: int
     """Microseconds UTC."""
+
+
+class Share:
+    """The connections of a rule that this engine has, and who waits for one: interactive mail goes first."""
+
+    def __init__(self) -> None:
+        self.taken = 0
+        self._line: list[tuple[Priority, asyncio.Future[None]]] = []
+
+    @property
+    def wanted(self) -> bool:
+        """Whether somebody waits for a connection."""
+        return bool(self._line)
+
+    @contextmanager
+    def waiting(self, priority: Priority) -> Iterator[asyncio.Future[None]]:
+        """Stand in line; the future is done when one has been handed on."""
+        entry = (priority, asyncio.get_running_loop().create_future())
+        self._line.append(entry)
+        try:
+            yield entry[1]
+        finally:
+            if entry in self._line:
+                self._line.remove(entry)
+
+    def hand_on(self) -> bool:
+        """Hand a connection to the next in line. False: nobody waits."""
+        if not self._line:
+            return False
+        first = min(self._line, key=itemgetter(0))
+        self._line.remove(first)
+        first[1].set_result(None)
+        return True
 
 
 class Traffic:
@@ -86,6 +121,7 @@ class Traffic:
         self._hops: OrderedDict[tuple[str, str], Hop] = OrderedDict()
         self._paced: dict[int, int] = {}
         self._limited: dict[str, set[int]] = {}
+        self._shares: dict[int, Share] = {}
         self._version = -1
         self._leads: dict[Lane, Transport | None] = {}
         self.seen = 0
@@ -277,18 +313,40 @@ class Traffic:
             self._paced[rule.id] = grant.until
         return grant
 
-    async def slot(self, rule: ShapingRule) -> bool:
-        """Ask for one of the connections of a rule that limits them."""
+    async def slot(self, rule: ShapingRule, priority: Priority) -> bool:
+        """Ask for one of the connections of a rule that limits them; wait for one that this engine has.
+
+        False: other engines have them all.
+        """
         limit, engine_id = rule.connections, self._engine_id()
         if limit is None:
             return True
-        return await self._write(lambda tx: tx.take_slot(rule.id, engine_id, limit), False)
+        share = self._shares.setdefault(rule.id, Share())
+        with share.waiting(priority) as mine:
+            if await self._write(lambda tx: tx.take_slot(rule.id, engine_id, limit), False):
+                share.taken += 1
+                if not share.hand_on():  # ours has come from another meanwhile
+                    await self._free(rule, share)
+            if share.taken:
+                await mine
+            return mine.done()
 
     async def give_back(self, rule: ShapingRule) -> None:
-        """Give a connection of a rule back."""
-        engine_id = self._engine_id()
+        """Give a connection of a rule to who waits for it here, or back."""
         if rule.connections is not None:
-            await self._write(lambda tx: tx.free_slot(rule.id, engine_id), None)
+            share = self._shares[rule.id]
+            if not share.hand_on():
+                await self._free(rule, share)
+
+    async def _free(self, rule: ShapingRule, share: Share) -> None:
+        engine_id = self._engine_id()
+        share.taken -= 1
+        await self._write(lambda tx: tx.free_slot(rule.id, engine_id), None)
+
+    def wanted(self, rule: ShapingRule) -> bool:
+        """Return whether somebody waits for a connection of a rule."""
+        share = self._shares.get(rule.id)
+        return share is not None and share.wanted
 
     def when_others_have_all(self) -> int:
         """Return when to ask again for a connection of which there is none, microseconds UTC."""

@@ -28,6 +28,7 @@ from support.smtp_server import Script, SmtpServer
 
 from mailqueue import Engine, Queue
 from mailqueue.clock import to_datetime
+from mailqueue.engine.run import Run
 from mailqueue.model.attempt import Attempt
 from mailqueue.model.destination import Destination
 from mailqueue.model.message import Message
@@ -141,11 +142,23 @@ class AtWork:
         self.engine.stop()
 
     def after(self, length: timedelta | int) -> None:
-        """Let the time pass (a timedelta or microseconds), and have the engine look at what is due then."""
+        """Let the time pass (a timedelta or microseconds), and the engine look at what is due then.
+
+        What is claimed by that may still be on its way.
+        """
         self._clock.advance(length)
         running = self.engine._running
         assert running is not None
-        running._loop.call_soon_threadsafe(self._timer.ring)
+        asyncio.run_coroutine_threadsafe(self._looked(running), running._loop).result(20)
+
+    async def _looked(self, running: Run) -> None:
+        self._timer.ring()
+        while running._kick.is_set() or running._finished or running._sent_back:
+            for _ in range(5):
+                await asyncio.sleep(0)  # so that what it writes is on its way to the writer
+            await asyncio.wrap_future(running._store.enqueue(lambda transaction: None))
+            for _ in range(5):
+                await asyncio.sleep(0)
 
 
 class ServerAt(SmtpServer):
