@@ -120,7 +120,7 @@ class Pool:
         match self._office.traffic.gate(self.name):
             case Gate.OPEN | Gate.CANARY:
                 self._hire(Priority.NORMAL)
-            case Gate.SHUT if not self._probing:
+            case Gate.SHUT if not (self._probing or self._unnoted):
                 self._send_back(self._office.traffic.shut_until(self.name))
 
     def close(self) -> None:

@@ -198,7 +198,8 @@ class Run:
 
     @property
     def _idle(self) -> bool:
-        return not self._finished and not self._sent_back and self._dispatch.in_flight == 0
+        nothing_to_write = not (self._finished or self._sent_back or self._kick.is_set())
+        return nothing_to_write and self._dispatch.in_flight == 0
 
     async def _turn(self) -> int:
         """Settle what is finished and claim what there is room for, in one transaction."""

@@ -265,9 +265,9 @@ class Traffic:
 
         None: the database has no answer.
         """
-        now = self._clock.now()
 
         def job(transaction: Transaction) -> tuple[Destination | None, bool]:
+            now = self._clock.now()
             known = transaction.destination(name)
             found = breaker.gate(known, now)
             if known is None or found is not Gate.CANARY:
@@ -298,17 +298,18 @@ class Traffic:
 
     async def pace(self, rule: ShapingRule, wanted: int) -> Grant:
         """Ask how many of `wanted` messages may go now by a rule that limits them."""
-        now, limit = self._clock.now(), rule.per_minute
+        limit = rule.per_minute
         if limit is None:
-            return Grant(wanted, now)
+            return Grant(wanted, 0)
 
         def job(transaction: Transaction) -> Grant:
+            now = self._clock.now()  # in the writer's line, and not when this was asked for
             grant, next_at = shape.take(transaction.pace(rule.id), limit, wanted, now)
             if grant.messages:
                 transaction.set_pace(rule.id, next_at)
             return grant
 
-        grant = await self._write(job, Grant(0, now + SECOND))
+        grant = await self._write(job, Grant(0, self._clock.now() + SECOND))
         if grant.messages < wanted:
             self._paced[rule.id] = grant.until
         return grant
