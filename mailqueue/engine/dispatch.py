@@ -55,7 +55,6 @@ class Dispatch:
             its name.
         connections: at once to one destination.
         total: connections at once in all.
-        crowd: messages on their way to one destination at once, above which no more are wanted.
     """
 
     def __init__(
@@ -68,7 +67,6 @@ class Dispatch:
         send_back: SendBack,
         connections: int,
         total: int,
-        crowd: int,
     ) -> None:
         self.courier = courier
         self.clock = clock
@@ -78,7 +76,6 @@ class Dispatch:
         self.connections = connections
         self.slots = Slots(total, self._wake_idle)
         self._loop = asyncio.get_running_loop()
-        self._crowd = crowd
         self._idle: dict[asyncio.Future[None], None] = {}
         self._pools: dict[Key, Pool] = {}
         self._by_name: dict[str, tuple[Pool, ...]] = {}
@@ -124,13 +121,20 @@ class Dispatch:
         """Return how many messages of a lane were added and are not yet done. Any thread may ask."""
         return self._by_lane.get(lane, 0)
 
-    def crowded(self, name: str, priority: int) -> Room | None:
+    def crowded(self, name: str, priority: int, free: int) -> Room | None:
         """Return what to do with a lane that leads where enough is on its way. None: it is not so.
 
-        Where nothing moves there, it is not looked at for a while. Any thread may ask.
+        Enough is as much as there is free: so one destination has half of the window at most, and however
+        many take nothing, there is room for another. Where nothing moves, it is not looked at for a while.
+        Any thread may ask.
+
+        Args:
+            name: of the destination.
+            priority: of the lane.
+            free: room for messages of that priority, to all destinations.
         """
         pools = self._by_name.get(name, ())
-        if sum(sum(pool.on_their_way[: priority + 1]) for pool in pools) < self._crowd:
+        if not pools or sum(sum(pool.on_their_way[: priority + 1]) for pool in pools) < free:
             return None
         if self._loop.time() - max(pool.moved_at for pool in pools) < _STANDS_STILL:
             return Room(0)

@@ -90,6 +90,7 @@ class Run:
         self._newest_rule = 0
         self._look = True
         self._passed_over = False
+        self._free: Sequence[int] = ()
         self._last_account = 0
         self._kick = asyncio.Event()
         self._stopping = asyncio.Event()
@@ -118,7 +119,6 @@ class Run:
             send_back=lambda messages, until, by: self._return(SentBack(messages, until, by)),
             connections=options.connections,
             total=options.total,
-            crowd=max(1, options.window // 2),
         )
         self.begun: Callable[[], object] = lambda: None
 
@@ -292,13 +292,14 @@ class Run:
 
     def _request(self, finished: Sequence[Tried]) -> ClaimRequest | None:
         settled = Counter(tried.message.priority for tried in finished)
-        room, done = [], 0
+        free, done = [], 0
         for priority in Priority:
             done += settled[priority]
-            room.append(max(0, self._options.window - self._dispatch.in_flight_of(priority) + done))
+            free.append(max(0, self._options.window - self._dispatch.in_flight_of(priority) + done))
+        room = [-(-each // 2) for each in free]  # the other half when it is seen where these lead
         if not self._look or self._stopping.is_set() or max(room) == 0 or not self._has_transport():
             return None
-        self._look, self._passed_over = False, min(room) == 0
+        self._look, self._passed_over, self._free = False, min(room) == 0, free
         limit = min(max(room), _CLAIM)
         return ClaimRequest(
             engine_id=self._id,
@@ -318,7 +319,7 @@ class Run:
         room, name = self._traffic.room(lane, settings)
         if room is not None and room.messages == 0:
             return room
-        crowded = self._dispatch.crowded(name, lane.priority) if name else None
+        crowded = self._dispatch.crowded(name, lane.priority, self._free[lane.priority]) if name else None
         if crowded is not None:
             self._passed_over |= not crowded.until
             return crowded
@@ -350,9 +351,9 @@ class Run:
         if claimed:  # where all had a turn, the next claim begins with any of them: they may share a limit
             last = claimed[-1] if len(claimed) >= request.limit else random.choice(claimed)
             self._last_account = last.account_id
-        if _filled(request, claimed):
+        if _filled(request, claimed) or (self._passed_over and not self._dispatch.in_flight):
             self._wake()  # there may be more
-        elif self._passed_over and self._dispatch.in_flight:
+        elif self._passed_over:
             self._look = True  # there may be more where enough is on its way: look when something is finished
         else:
             self._arm()
