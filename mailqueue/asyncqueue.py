@@ -18,7 +18,7 @@ from weakref import WeakKeyDictionary, WeakSet
 
 from mailqueue.clock import Clock
 from mailqueue.engine.many import Progress
-from mailqueue.engine.submit import MAX_SIZE, Draft, insert_all, made, store_draft, store_joined
+from mailqueue.engine.submit import MAX_SIZE, Draft, insert_all, made, store_draft, store_joined, told
 from mailqueue.errors import MailqueueError, StoreError
 from mailqueue.faces import Accounts, HoldRules, ReplyRules, Retired, Routes, Schedules, Transports
 from mailqueue.model.account import DEFAULT_ACCOUNT
@@ -181,7 +181,7 @@ def _tell(done: asyncio.Future[Submission], result: Submission | BaseException) 
     if done.done():  # cancelled meanwhile
         return
     if isinstance(result, Submission):
-        done.set_result(result)
+        done.set_result(told(result))
     else:
         done.set_exception(result)
 

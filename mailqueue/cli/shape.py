@@ -73,6 +73,7 @@ def submission(made: Submission, held: Container[int] | None = None) -> Json:
         "id": made.id,
         "message_id": made.message_id,
         "replayed": made.replayed,
+        "repairs": list(made.repairs),
         "messages": [
             {
                 "id": each.id,

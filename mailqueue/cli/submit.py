@@ -94,6 +94,8 @@ def _tell(made: Submission, held: Container[int], status: Status) -> None:
     output.line(f"submission s{made.id}  {made.message_id}{again}")
     for each in made.messages:
         output.line(f"  message {each.id}  {each.recipient}  {'on hold' if each.id in held else each.state}")
+    for repair in made.repairs:
+        output.line(f"  repaired: {repair}")
     for line in (*standing.no_transport(status), standing.engine(status)):
         output.line(line)
 

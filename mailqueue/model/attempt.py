@@ -109,6 +109,8 @@ class Facts:
     """Octets of content sent. None: none were."""
     dsn: bool = False
     """The server offers DSN: it tells the sender of a delivery where that is wished for (RFC 3461)."""
+    converted: bool = False
+    """The content was made 7-bit, because the server does not offer 8BITMIME."""
     transcript: str | None = None
     """The dialogue, for failures only."""
 

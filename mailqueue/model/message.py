@@ -33,6 +33,9 @@ class Submission:
     """One per recipient, in the order given."""
     replayed: bool = False
     """True: the idempotency key was known, and this is the first submission again."""
+    repairs: tuple[str, ...] = ()
+    """What was changed in the message that strict mode refuses, a sentence each. (): nothing, as in nearly
+    all mail."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -96,6 +99,8 @@ class NewSubmission:
     """ENVID (RFC 3461 4.4), decoded. None: none."""
     ret: str | None = None
     """RET (RFC 3461 4.3), 'FULL' or 'HDRS'. None: not said."""
+    repairs: tuple[str, ...] = ()
+    """For `Submission.repairs`."""
     not_before: int | None = None
     """Microseconds UTC: no attempt before. None: at once."""
     warn_after: int | None = None

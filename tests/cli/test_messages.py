@@ -169,6 +169,15 @@ def test_strict_mode_refuses_what_lenient_mode_sends(mailqueue: Command) -> None
     mailqueue("submit", "--lenient", "--sender", "a@example.org", input=two_froms)
 
 
+def test_repairs_of_a_message_are_told(mailqueue: Command) -> None:
+    broken = LETTER + "x" * 999 + "\n"
+    repair = "body: lines of over 998 octets, so text/plain became quoted-printable"
+    assert f"  repaired: {repair}\n" in mailqueue("submit", input=broken)
+    assert mailqueue.json("submit", input=broken)["repairs"] == [repair]
+    assert mailqueue.json("submit", input=LETTER)["repairs"] == []
+    assert "body line 2: 999 octets" in mailqueue.fails(3, "submit", "--strict", input=broken)
+
+
 def test_list_gives_pages_of_messages_with_all_their_keys(mailqueue: Command) -> None:
     mailqueue.submit("ann@example.net", "bob@example.net", "cid@example.net")
     first = mailqueue.json("list", "--limit", 2)
