@@ -116,7 +116,7 @@ class Queue:
                 transaction, and exists if and only if that is committed.
             idempotency_key: the same key with the same message returns the first submission again.
             schedule: name of a retry schedule; None: the account's, else `standard`.
-            strict: refuse what standards forbid; None: as the account says.
+            strict: refuse what standards forbid, or else repair what can be; None: as the account says.
             notify: when the sender is told (RFC 3461 4.1): `never`, or some of `success`, `failure`,
                 `delay`, in a list or with commas between; None: of failure and delay.
             ret: what a notice of failure returns: `full`, the message up to 50 KiB, or `hdrs`, its header;

@@ -159,7 +159,7 @@ def test_line_of_an_attempt_has_the_fields_that_are_described(tmp_path: Path) ->
         assert names == [name for name in described if name in names]
         assert {"event": event}.items() <= vars(record).items()
         assert all(str(vars(record)[name]) in record.getMessage() for name in names)
-    assert {*described} - {name for record in kept.records for name in vars(record)} == {"tls"}
+    assert {*described} - {name for record in kept.records for name in vars(record)} == {"tls", "converted"}
     assert lines["delivered"].levelno == logging.INFO
     assert lines["deferred"].levelno == logging.WARNING
     assert not any("Secret" in record.getMessage() for record in kept.records)

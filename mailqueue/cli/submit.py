@@ -28,7 +28,9 @@ if TYPE_CHECKING:
 @click.option("--account", default=DEFAULT_ACCOUNT, metavar="NAME", help="Who sends.")
 @click.option("--schedule", metavar="NAME", help="Retry schedule; else the account's.")
 @click.option(
-    "--strict/--lenient", default=None, help="Refuse what standards forbid; else as the account says."
+    "--strict/--lenient",
+    default=None,
+    help="Refuse what standards forbid, or repair it; else as the account says.",
 )
 @click.option(
     "--idempotency-key", metavar="KEY", help="The same key and message again: the first submission."

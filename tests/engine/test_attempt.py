@@ -15,9 +15,7 @@ from support.receiver import EXTENSIONS, OK_DATA, Receiver
 from support.smtp_server import PIPELINING, Peer, Script, certificate_context, taking
 from support.stage import MAIL, ServerAt, Stage, free_port
 
-from mailqueue.engine import convert
 from mailqueue.errors import SettingError
-from mailqueue.mail.rewrite import seven_bit
 
 ONE, TWO, SIX = "127.0.0.1", "127.0.0.2", "::1"
 ZONE: Zone = {
@@ -456,18 +454,6 @@ def test_8_bit_content_goes_as_7_bit_to_a_server_without_8bitmime(stage, receive
     assert decoded(got.content) == decoded(content)
     assert got.sender_options.split() == [f"SIZE={len(got.content)}"]
     assert stage.attempt(message).size == len(got.content) > stage.show(message).size
-
-
-def test_same_content_is_converted_once_for_all_its_recipients(stage, receiver, monkeypatch):
-    receiver.extensions = without("8BITMIME")
-    receiver.max_recipients = 1
-    stage.relay(receiver.port)
-    converted = []
-    monkeypatch.setattr(convert, "seven_bit", lambda octets: converted.append(1) or seven_bit(octets))
-    stage.submit(*(f"user{number}@example.com" for number in range(5)), content=EIGHT_BIT)
-    stage.deliver()
-    assert len(receiver.messages) == 5
-    assert converted == [1]
 
 
 def test_converted_size_is_what_the_limit_of_the_server_is_about(stage, receiver):
