@@ -38,22 +38,18 @@ def fold(name: str, raw: bytes) -> bytes | None:
     Returns:
         None where there is no white space to fold at.
     """
+    if name.removeprefix("resent-") in ADDRESSES:
+        raw = _COMMA.sub(lambda found: b", " if found[0] == b"," else found[0], raw)
+    elif name in _IDENTIFIERS:
+        raw = raw.replace(b"><", b"> <")
     lines = raw.split(b"\r\n")
-    lines = [each for line in lines for each in (_cut(name, line) if len(line) > MAX_LINE else (line,))]
+    lines = [each for line in lines for each in (_lines(line) if len(line) > MAX_LINE else (line,))]
     return None if any(len(line) > MAX_LINE for line in lines) else b"\r\n".join(lines)
 
 
 def refold(raw: bytes) -> bytes:
     """Return an unfolded field with its lines cut at 78 octets, where white space allows it."""
-    return b"\r\n".join(_lines(_words(raw)))
-
-
-def _cut(name: str, line: bytes) -> Iterable[bytes]:
-    if name.removeprefix("resent-") in ADDRESSES:
-        line = _COMMA.sub(lambda found: b", " if found[0] == b"," else found[0], line)
-    elif name in _IDENTIFIERS:
-        line = line.replace(b"><", b"> <")
-    return _lines(_words(line))
+    return b"\r\n".join(_lines(raw))
 
 
 def _words(line: bytes) -> list[bytes]:
@@ -64,10 +60,11 @@ def _words(line: bytes) -> list[bytes]:
     return words or [line]
 
 
-def _lines(words: list[bytes]) -> Iterable[bytes]:
+def _lines(whole: bytes) -> Iterable[bytes]:
+    words = _words(whole)
     line = words[0]
     for word in words[1:]:
-        limit = MAX_LINE if line.endswith(b":") and line is words[0] else _WIDTH
+        limit = MAX_LINE if line is words[0] and line.endswith(b":") else _WIDTH
         if len(line) + len(word) <= limit:
             line += word
         else:

@@ -146,10 +146,12 @@ class _Fields:
             self._too_long(place, f"and to fold it would break the {self._seal}")
             return field.raw
         made = fold(field.name, field.raw) if field.name else None
-        if made is None and field.name in _TEXT:
+        if made is None and field.name and not field.raw.isascii():
+            made = asciify(field.name, field.raw, self._charset)
+        elif made is None and field.name in _TEXT:
             words = encoded_words(field.value, self._charset)
             made = words and refold(field.raw.partition(b":")[0] + b": " + words)
-        if made is None:
+        if made is None or longest(made) > MAX_LINE:
             self._too_long(place, "and there is no white space to fold it at")
             return field.raw
         self.notes.append(f"{place}: {field.title} was folded, as it had lines of over {MAX_LINE} octets")

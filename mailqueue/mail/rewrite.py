@@ -213,29 +213,30 @@ class Rewrite:
 
     # -- leaves ----------------------------------------------------------------------------------
     def _leaf(self, entity: Entity, place: _Place) -> tuple[bytes, bytes]:
-        if self._fits(entity.body):
-            return entity.block_with({"Content-Transfer-Encoding": "7bit"}), entity.body
-        if entity.encoding in IDENTITY:
-            return self._encoded(entity, place)
-        made = None
-        if entity.encoding == "quoted-printable":
-            made = transfer.mend_quoted_printable(entity.body)
-        elif entity.encoding == "base64" and entity.body.isascii():
-            made = transfer.mend_base64(entity.body)
-        if made is None:
-            self._keep(place, entity.body, f" in what calls itself {entity.encoding}")
-            return entity.block, entity.body
-        self.notes.append(f"{place.name}: {self._trouble} in {entity.encoding} were broken")
-        return entity.block, made
-
-    def _encoded(self, entity: Entity, place: _Place) -> tuple[bytes, bytes]:
         main, _, _ = entity.type.partition("/")
+        if self._fits(entity.body):
+            labelled = entity.encoding in ("8bit", "binary")
+            return entity.block_with({"Content-Transfer-Encoding": "7bit"} if labelled else {}), entity.body
         if main == "multipart" or (main == "message" and entity.type not in _MAY_BE_ENCODED):
             self._keep(place, entity.body, f" in what calls itself {entity.type}, which may not be encoded")
             return entity.block, entity.body
-        encoding, body = transfer.encode(entity.body, text=main == "text")
-        self.notes.append(f"{place.name}: {self._trouble}, so {entity.type} became {encoding}")
-        return entity.block_with({"Content-Transfer-Encoding": encoding}), body
+        if entity.encoding in IDENTITY:
+            encoding, body = transfer.encode(entity.body, text=main == "text")
+            self.notes.append(f"{place.name}: {self._trouble}, so {entity.type} became {encoding}")
+            return entity.block_with({"Content-Transfer-Encoding": encoding}), body
+        return entity.block, self._mended(entity, place)
+
+    def _mended(self, entity: Entity, place: _Place) -> bytes:
+        made = None
+        if entity.encoding == "quoted-printable":
+            made = transfer.mend_quoted_printable(entity.body)
+        elif entity.encoding == "base64":
+            made = transfer.mend_base64(entity.body)
+        if made is None:
+            self._keep(place, entity.body, f" in what calls itself {entity.encoding}")
+            return entity.body
+        self.notes.append(f"{place.name}: {self._trouble} in {entity.encoding} were broken")
+        return made
 
 
 def _untouchable(entity: Entity, place: _Place) -> str | None:

@@ -15,7 +15,6 @@ MAX_ENCODED = 76
 
 _PLAIN = bytes(octet for octet in range(32, 127) if octet != ord("=")) + b"\t"
 _LINE_ENDS = b"\r\n"
-_OVER = re.compile(rb"^([^\n]{74,75})(=(?:20|09))$", re.MULTILINE)
 _EIGHT_BIT = re.compile(rb"[\x80-\xff]")
 _LONG = re.compile(rb"[^\r\n]{77,}")
 _NO_ESCAPE = re.compile(rb"=(?![0-9A-Fa-f]{2}|[ \t]*(?:\r\n|\Z))")
@@ -40,11 +39,9 @@ def encode(octets: bytes, *, text: bool) -> tuple[str, bytes]:
 def _quoted_printable(octets: bytes, *, text: bool) -> bytes:
     if text:
         octets = octets.replace(b"\r\n", b"\n")
-    encoded = binascii.b2a_qp(octets, istext=text).replace(b"\r\n", b"\n")
-    encoded = _OVER.sub(
-        rb"\1=\n\2", encoded
-    )  # where binascii encodes a blank at the end, the line may have 78
-    return encoded.replace(b"\n", b"\r\n")
+    encoded = binascii.b2a_qp(octets, istext=text).replace(b"\r\n", b"\n").replace(b"\n", b"\r\n")
+    encoded = encoded.replace(b"=\r\n--", b"=\r\n=2D-")  # a soft break must not make a delimiter
+    return _LONG.sub(_in_pieces, encoded)  # binascii leaves 78 characters where the last one was a blank
 
 
 def _base64(octets: bytes) -> bytes:
@@ -53,7 +50,10 @@ def _base64(octets: bytes) -> bytes:
 
 
 def _base64_lines(octets: bytes) -> bytes:
-    letters = binascii.b2a_base64(octets, newline=False)
+    return _in_lines(binascii.b2a_base64(octets, newline=False))
+
+
+def _in_lines(letters: bytes) -> bytes:
     return b"\r\n".join(letters[at : at + MAX_ENCODED] for at in range(0, len(letters), MAX_ENCODED))
 
 
@@ -68,25 +68,28 @@ def mend_quoted_printable(encoded: bytes) -> bytes | None:
     if _NO_ESCAPE.search(encoded):
         return None
     ascii_only = _EIGHT_BIT.sub(lambda found: b"=%02X" % ord(found[0]), encoded)
-    return _LONG.sub(lambda found: b"=\r\n".join(_soft_pieces(found[0])), ascii_only)
+    return _LONG.sub(_in_pieces, ascii_only)
 
 
-def _soft_pieces(line: bytes) -> list[bytes]:
-    pieces, start = [], 0
-    while len(line) - start > MAX_ENCODED:
-        end = start + MAX_ENCODED - 1
-        escape = line.find(b"=", end - 2, end)
+def _in_pieces(line: re.Match[bytes]) -> bytes:
+    """Put soft breaks into a line; no new line begins with two hyphens, as delimiters do."""
+    octets, pieces, head, start = line[0], [], b"", 0
+    while len(head) + len(octets) - start > MAX_ENCODED:
+        end = start + MAX_ENCODED - 1 - len(head)
+        escape = octets.find(b"=", end - 2, end)
         end = escape if escape >= 0 else end
-        pieces.append(line[start:end])
-        start = end
-    return [*pieces, line[start:]]
+        pieces.append(head + octets[start:end])
+        hyphens = octets.startswith(b"--", end)
+        head, start = (b"=2D", end + 1) if hyphens else (b"", end)
+    return b"=\r\n".join([*pieces, head + octets[start:]])
 
 
-def mend_base64(encoded: bytes) -> bytes:
-    """Return what calls itself base64 with lines of at most 76 characters; they decode to the same."""
-    return _LONG.sub(
-        lambda found: b"\r\n".join(
-            found[0][at : at + MAX_ENCODED] for at in range(0, len(found[0]), MAX_ENCODED)
-        ),
-        encoded,
-    )
+def mend_base64(encoded: bytes) -> bytes | None:
+    """Return what calls itself base64 with lines of at most 76 characters; they decode to the same.
+
+    Returns:
+        None where there are octets over 127, or hyphens, in it: that is no base64.
+    """
+    if not encoded.isascii() or b"-" in encoded:
+        return None
+    return _LONG.sub(lambda found: _in_lines(found[0]), encoded)

@@ -173,6 +173,9 @@ def test_signed_part_stays_as_it_is_beside_one_that_is_repaired():
         (b"Cc: " + b'"a,b"<c@d>,' * 120 + b"e@f.example", b'"a,b"<c@d>,\r\n "a,b"<c@d>'),
         (b"References: " + b"<a@b.example>" * 90, b"<a@b.example>\r\n <a@b.example>"),
         (b"Subject: " + b"y" * 1200, b"Subject: =?us-ascii?q?yyy"),
+        (b"Subject: " + "件".encode() * 400, b"Subject: =?utf-8?b?"),
+        (b"X: " + "件".encode() * 400, b"X: =?utf-8?b?"),
+        (b'Cc: "a,\r\n b,c" <a@b.example>,' + b"d@e.example," * 90 + b"f@g.example", b'"a,\r\n b,c" <a@b'),
     ],
 )
 def test_long_line_of_the_header_is_folded(field, expected):

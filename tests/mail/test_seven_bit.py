@@ -252,3 +252,21 @@ def test_hostile_content_is_converted_in_a_time_that_grows_with_its_length(body)
     """Each would take minutes if the time grew with the square; the suite's time limit is the bound."""
     octets, reason = seven_bit(TOP + b"Content-Type: multipart/mixed; boundary=b\r\n\r\n--b\r\n\r\n" + body)
     assert (octets is None) == (reason != "")
+
+
+@pytest.mark.parametrize("before", range(60, 80))
+@pytest.mark.parametrize("kind", ["text/plain", "application/octet-stream"])
+def test_a_line_that_is_broken_does_not_become_a_delimiter(before, kind):
+    body = b"\xfc" + b"x" * before + b"--=_1\r\n" + b"-" * 300
+    for label in ("8bit", "quoted-printable"):
+        text = body if label == "8bit" else body.replace(b"=", b"=3D")
+        message = TOP + multipart([leaf(b"", kind, label) + text], 1, "mixed", "8bit", b"")
+        made = converted(message)
+        assert leaves(made) == leaves(message)
+        assert max(map(len, encoded_lines(made))) <= 76
+
+
+def test_text_that_talks_of_8bit_is_no_label():
+    text = b"\r\nContent-Transfer-Encoding: 8bit\r\n"
+    made = converted(TOP + multipart([text, leaf(TEXT, "", "8bit")], 1, "mixed", "8bit", b""))
+    assert b"--=_1\r\n" + text + b"\r\n--=_1" in made
