@@ -170,13 +170,13 @@ def apart(script: str, **work: object) -> Any:
 
 
 def memory() -> float:
-    """Return the megabytes (of 10^6 octets) that this process has in memory now."""
-    return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE") / 1e6
+    """Return the mebibytes that this process has in memory now."""
+    return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE") / 2**20
 
 
 def peak_memory() -> float:
-    """Return the most megabytes that this process had in memory, since it began or since `forget_peak`."""
-    return int(Path("/proc/self/status").read_text().partition("VmHWM:")[2].split()[0]) * 1024 / 1e6
+    """Return the most mebibytes that this process had in memory, since it began or since `forget_peak`."""
+    return int(Path("/proc/self/status").read_text().partition("VmHWM:")[2].split()[0]) / 1024
 
 
 def forget_peak() -> None:

@@ -1,6 +1,6 @@
 """V10: TLS to every destination, connections kept, from submit to retired; V1 in turn.
 
-    python benchmarks/v10_tls.py [--quick] [--rounds 5] [--destinations 100]
+    python benchmarks/v10_tls.py [--quick] [--rounds 5] [--destinations 100] [--messages N]
 
 As V1, but mail goes directly to 100 domains, at one remote that wants STARTTLS (smtp-sink has none). In turn
 with it run V1 itself, and the same as here with a remote that offers no TLS, to tell TLS from the rest.
@@ -67,12 +67,13 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--destinations", type=int, default=100)
+    parser.add_argument("--messages", type=int, default=SIZE)
     parser.add_argument("--work", type=json.loads, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.work:
         child(options.work)
         return
-    size, destinations = (QUICK_SIZE, 10) if options.quick else (SIZE, options.destinations)
+    size, destinations = (QUICK_SIZE, 10) if options.quick else (options.messages, options.destinations)
     loops = ("asyncio", "uvloop")
     runs: dict[tuple[str, str], list[Run]] = {
         (loop, kind): [] for loop in loops for kind in ("TLS", "clear", "V1")
@@ -93,7 +94,7 @@ def main() -> None:
             f"{line(tls)}; {spread(ratios(tls, first), '.2f')} x V1, "
             f"{spread(ratios(tls, clear), '.2f')} x the same in the clear; {spread(connections)} connections"
         )
-        report(f"V10 with {loop}", text, quick=options.quick)
+        report(f"V10 with {loop}", text, quick=size < SIZE)
 
 
 if __name__ == "__main__":

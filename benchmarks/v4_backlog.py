@@ -49,18 +49,18 @@ class Gauge(Retirement):
     def __init__(self, size: int) -> None:
         super().__init__()
         self.every = max(1, size // 100)
-        self.megabytes: list[float] = []
+        self.mebibytes: list[float] = []
 
     def listen(self, settlement: object) -> None:
         super().listen(settlement)
         if self.count % self.every == 0:
-            self.megabytes.append(memory())
+            self.mebibytes.append(memory())
 
     @property
     def growth(self) -> float:
-        """Megabytes that the last tenth of the way has more than the second."""
-        tenth = len(self.megabytes) // 10
-        last, second = self.megabytes[-tenth:], self.megabytes[tenth : 2 * tenth]
+        """Mebibytes that the last tenth of the way has more than the second."""
+        tenth = len(self.mebibytes) // 10
+        last, second = self.mebibytes[-tenth:], self.mebibytes[tenth : 2 * tenth]
         return statistics.median(last) - statistics.median(second)
 
 
@@ -98,7 +98,7 @@ async def check(database: Path, ids: set[int]) -> None:
 
 
 def measure(loop: str, size: int) -> tuple[Run, float, float]:
-    """Make a backlog and drain it. Returns the run, the peak of memory and its growth, in megabytes."""
+    """Make a backlog and drain it. Returns the run, the peak of memory and its growth, in mebibytes."""
     with sink() as remote, folder("v4") as home:
         database = home / "queue.db"
         with Queue(database) as queue:
@@ -141,8 +141,8 @@ def main() -> None:
         ratios = [run.rate / peer.rate for run, peer in zip(runs, peers, strict=True)]
         text = (
             f"{line(runs)}; {spread(ratios, '.1f')} x Postfix; "
-            f"memory at most {spread([peak for _, peak, _ in taken])} MB, "
-            f"its growth on the way {spread([growth for _, _, growth in taken], '.1f')} MB"
+            f"memory at most {spread([peak for _, peak, _ in taken])} MiB, "
+            f"its growth on the way {spread([growth for _, _, growth in taken], '.1f')} MiB"
         )
         report(f"V4 with {loop}", text, quick=size < SIZE)
 

@@ -192,7 +192,7 @@ def main() -> None:
         text = f"{spread(asked[name][size], '.1f')} ms, {spread(asked[name][FEW], '.1f')} ms with {FEW:,}"
         report(f"V7 {title} with {size:,} waiting", text, quick=quick)
     peaks = {count: [each["peak"] for each in runs] for count, runs in found.items()}
-    text = f"{spread(peaks[size])} MB, {spread(peaks[FEW])} MB with {FEW:,}"
+    text = f"{spread(peaks[size])} MiB, {spread(peaks[FEW])} MiB with {FEW:,}"
     report(f"V7 the engine's memory with {size:,} waiting", text, quick=quick)
 
 

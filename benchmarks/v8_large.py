@@ -173,9 +173,8 @@ def main() -> None:
     runs = [measure(size) for _ in range(1 if options.quick else options.rounds)]
     growth = {name: [run[name]["growth"] for run in runs] for name in PHASES}
     taken = {name: [each for run in runs for each in run[name]["taken"]] for name in PHASES}
-    text = (
-        f"{spread(growth['delivered'], '.1f')} MB, {spread(growth['alone'], '.1f')} MB with small mail alone"
-    )
+    alone = f"{spread(growth['alone'], '.1f')} MiB with small mail alone"
+    text = f"{spread(growth['delivered'], '.1f')} MiB; {alone}"
     report("V8 growth of the engine's memory", text, quick=options.quick)
     print(f"small mail alone: {latency(taken['alone'])}")
     for name in ("submitted", "delivered"):
