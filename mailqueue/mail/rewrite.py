@@ -22,6 +22,7 @@ from mailqueue.mail.lines import MAX_LINE, longest
 from mailqueue.mail.mime import IDENTITY, Entity, Piece
 
 _MAX_DEPTH = 20
+_TOLD = 3  # faults of a refusal
 _SEALED = frozenset({"multipart/signed", "multipart/encrypted"})
 _MESSAGE = "message/rfc822"
 _MAY_BE_ENCODED = frozenset(  # RFC 6532 3.7, RFC 6533 6
@@ -52,7 +53,10 @@ def seven_bit(message: bytes) -> Converted:
     """
     work = Rewrite(seven_bit=True)
     block, body = work.message(*cut(message))
-    return Converted(None, "; ".join(work.faults)) if work.faults else Converted(block + b"\r\n" + body, "")
+    if work.faults:
+        more = len(work.faults) - _TOLD
+        return Converted(None, "; ".join(work.faults[:_TOLD]) + (f"; and {more} more" if more > 0 else ""))
+    return Converted(block + b"\r\n" + body, "")
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,7 +199,7 @@ class Rewrite:
         made = None
         if field.name:
             made = asciify(field.name, field.raw, charset) if self._seven_bit else fold(field.name, field.raw)
-        if made is None:
+        if made is None or longest(made) > MAX_LINE:
             self._keep(place, field.raw, f" in its header, in {field.title or 'a line that is no field'}")
             return field.raw
         if not self._seven_bit:

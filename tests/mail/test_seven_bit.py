@@ -270,3 +270,11 @@ def test_text_that_talks_of_8bit_is_no_label():
     text = b"\r\nContent-Transfer-Encoding: 8bit\r\n"
     made = converted(TOP + multipart([text, leaf(TEXT, "", "8bit")], 1, "mixed", "8bit", b""))
     assert b"--=_1\r\n" + text + b"\r\n--=_1" in made
+
+
+def test_many_reasons_are_not_all_told():
+    part = leaf(TEXT, "", "x-uuencode")
+    octets, reason = seven_bit(TOP + multipart([part] * 1000, 1, "mixed", "", b""))
+    assert octets is None
+    assert reason.count("x-uuencode") == 3
+    assert reason.endswith("; and 997 more")
