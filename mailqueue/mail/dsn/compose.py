@@ -16,11 +16,11 @@ import re
 from collections.abc import Iterator
 from email.header import Header
 
-from mailqueue.mail.dsn.dates import header_date
+from mailqueue.mail.dates import header_date
 from mailqueue.mail.dsn.describe import describe, headline
 from mailqueue.mail.dsn.draft import LONGEST_LINE, Draft, Returned
-from mailqueue.mail.dsn.fields import clean, fold
 from mailqueue.mail.dsn.writing import write
+from mailqueue.mail.fields import clean, fold
 from mailqueue.mail.header import cut
 from mailqueue.mail.lines import longest, to_crlf
 

@@ -15,8 +15,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from mailqueue.mail.codes import EnhancedCode
-from mailqueue.mail.dsn.dates import rfc3339, whole_seconds
-from mailqueue.mail.dsn.fields import clean, clean_reply
+from mailqueue.mail.dates import rfc3339, whole_seconds
+from mailqueue.mail.fields import clean, clean_reply
 
 MESSAGE_FIELDS = (
     "Original-Envelope-Id",

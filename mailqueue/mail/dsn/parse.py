@@ -14,10 +14,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from mailqueue.errors import ParseError
-from mailqueue.mail.dsn.fields import read_groups, unfold
-from mailqueue.mail.dsn.mime import MAX_HEADER, Part, leaves, read_part
 from mailqueue.mail.dsn.model import Report
 from mailqueue.mail.dsn.reading import read as read_status
+from mailqueue.mail.fields import read_groups, unfold
+from mailqueue.mail.mime import MAX_HEADER, Part, leaves, read_part
 
 MAX_STATUS = 1024 * 1024
 """Octets of a delivery-status part that are read."""

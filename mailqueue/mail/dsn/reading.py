@@ -13,8 +13,7 @@ from collections.abc import Sequence
 
 from mailqueue.errors import ParseError
 from mailqueue.mail.codes import EnhancedCode
-from mailqueue.mail.dsn.dates import read_date
-from mailqueue.mail.dsn.fields import Field, clean, read_groups, unfold, unfold_reply
+from mailqueue.mail.dates import read_date
 from mailqueue.mail.dsn.model import (
     MESSAGE_FIELDS,
     RECIPIENT_FIELDS,
@@ -24,6 +23,7 @@ from mailqueue.mail.dsn.model import (
     Report,
     Typed,
 )
+from mailqueue.mail.fields import Field, clean, read_groups, unfold, unfold_reply
 from mailqueue.mail.xtext import decode_utf8
 
 _MESSAGE_NAMES = frozenset(name.lower() for name in MESSAGE_FIELDS)

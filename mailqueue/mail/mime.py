@@ -15,7 +15,7 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-from mailqueue.mail.dsn.fields import Field, read_groups, unfold
+from mailqueue.mail.fields import Field, read_groups, unfold
 
 MAX_HEADER = 256 * 1024
 """Octets of the header block of a message."""
