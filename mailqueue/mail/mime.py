@@ -13,7 +13,7 @@ from __future__ import annotations
 import binascii
 import codecs
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 
 from mailqueue.mail.fields import Field, read_groups, unfold
@@ -172,6 +172,16 @@ def children(part: Part) -> Iterator[Part]:
         begin, ended = after, closes
     if begin is not None and not ended:
         yield _child(part, begin, part.end)
+
+
+def swallowed(part: Part, names: Collection[str]) -> str:
+    """Return those fields of a part's header that belong in its body: an empty line before them is missing.
+
+    Args:
+        part: the part.
+        names: of the fields that its body has, in lower case.
+    """
+    return "".join(f"{field.name}:{field.raw}\n" for field in part.fields if field.name.lower() in names)
 
 
 def _delimiter(part: Part) -> bytes:

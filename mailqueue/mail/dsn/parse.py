@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from mailqueue.errors import ParseError
 from mailqueue.mail.dsn.model import MESSAGE_FIELDS, RECIPIENT_FIELDS, Report
 from mailqueue.mail.dsn.reading import read as read_status
-from mailqueue.mail.mime import MAX_HEADER, Part, leaves, read_head, read_message
+from mailqueue.mail.mime import MAX_HEADER, Part, leaves, read_head, read_message, swallowed
 from mailqueue.mail.origin import is_notice
 from mailqueue.mail.original import Original, find_original
 from mailqueue.mail.scan import addresses
@@ -136,17 +136,12 @@ def _status(parts: Sequence[Part]) -> tuple[str | None, bool]:
     where they stand in another part that is no returned message.
     """
     typed = [part for part in parts if _STATUS_TYPE.fullmatch(part.type)]
-    status = "\n\n".join(_swallowed(part) + part.text(MAX_STATUS) for part in typed)
+    status = "\n\n".join(swallowed(part, _NAMES) + part.text(MAX_STATUS) for part in typed)
     if _ANY_LINE.search(status):
         cut = len(status) > MAX_STATUS or any(part.end - part.start > MAX_STATUS for part in typed)
         return status[:MAX_STATUS], cut
     others = (part.text(MAX_STATUS) for part in parts if _MAY_HOLD_STATUS.match(part.type))
     return next((found for found in map(_fields_in, others) if found), status if typed else None), False
-
-
-def _swallowed(part: Part) -> str:
-    """Return the fields that stand in the header of their part, for want of an empty line before them."""
-    return "".join(f"{field.name}:{field.raw}\n" for field in part.fields if field.name.lower() in _NAMES)
 
 
 def _fields_in(text: str) -> str:

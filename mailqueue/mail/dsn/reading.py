@@ -23,7 +23,7 @@ from mailqueue.mail.dsn.model import (
     Report,
     Typed,
 )
-from mailqueue.mail.fields import Field, clean, read_groups, unfold, unfold_reply
+from mailqueue.mail.fields import Field, clean, is_of_mime, read_groups, unfold, unfold_reply
 from mailqueue.mail.xtext import decode_utf8
 
 _MESSAGE_NAMES = frozenset(name.lower() for name in MESSAGE_FIELDS)
@@ -289,7 +289,7 @@ def _extensions(fields: list[Field]) -> Extensions:
     return tuple(
         (field.name, unfold(field.raw))
         for field in fields
-        if not field.name.lower().startswith("content-")
+        if not is_of_mime(field.name)
         and field.name.lower() not in _NAMES
         and _EXTENSION.fullmatch(field.name)
     )
