@@ -62,6 +62,10 @@ class Part:
         """Return the unfolded value of the first field called `name` (in lower case)."""
         return next((unfold(field.raw) for field in self.fields if field.name.lower() == name), None)
 
+    def values(self, name: str) -> list[str]:
+        """Return the unfolded values of all fields called `name` (in lower case), in their order."""
+        return [unfold(field.raw) for field in self.fields if field.name.lower() == name]
+
     def body(self, limit: int) -> bytes:
         """Return at most `limit` octets of the body, its transfer encoding undone."""
         raw = self.data[self.start : min(self.end, self.start + limit)]

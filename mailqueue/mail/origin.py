@@ -28,13 +28,16 @@ _SUBJECTS = (
     r"(?:fail|error|problem|delay|unable|could ?n[o']t|can ?n?[o']t|unsuccessful).{0,30}deliver",
     r"(?:mail|message).{0,30}(?:fail|return|reject|error|bounce|delayed)",
     r"(?:fail|reject|delay)(?:ure|ed).{0,10}(?:notice|mail|message)|^(?:failed|bounce[ds]?|dsn|ndr|rejected|delayed):",
-    r"warning: (?:could not|message)|(?:user|recipient|address) (?:unknown|not found)|unknown (?:user|recipient|address)",
+    r"warning: (?:could not|message)|(?:user|recipient|address) (?:unknown|not found)",
+    r"unknown (?:user|recipient|address)",
     # German, Dutch, the Scandinavian languages
-    r"unzustellbar|nicht zu(?:ge)?stell|zustell(?:ung|fehler|bericht)|fehlgeschlagen|onbestelbaar|niet (?:be|af|ge)",
-    r"olevererbar|kunde inte levereras|kunne ikke leveres|ikke leveret",
+    r"unzustellbar|nicht zu(?:ge)?stell|zustell(?:ung|fehler|bericht)|fehlgeschlagen",
+    r"onbestelbaar|niet (?:be|af|ge)|olevererbar|kunde inte levereras|kunne ikke leveres|ikke leveret",
     # French, Spanish, Portuguese, Italian
-    r"non[- ]remis|non[- ]distribu|n'a pas pu|échec d|no se (?:puede|pudo)|no entreg|error de entrega|devuelto",
-    r"não (?:foi|pôde|entreg)|falha na entrega|devolvid|mancat[ao].{0,15}(?:consegna|recapito)|impossibile|non recapit",
+    r"non[- ]remis|non[- ]distribu|n'a pas pu|échec d",
+    r"no se (?:puede|pudo)|no entreg|error de entrega|devuelto",
+    r"não (?:foi|pôde|entreg)|falha na entrega|devolvid",
+    r"mancat[ao].{0,15}(?:consegna|recapito)|impossibile|non recapit",
     # Polish, Russian, Japanese, Chinese
     r"niedostarczon|nie dostarczon|недостав|не достав|невозможн|не удал|возврат",
     r"送信.{0,6}(?:失敗|エラー|でき)|配[信達送].{0,6}(?:失敗|不能|エラー|でき)|退信|退回|投递|無法|无法",

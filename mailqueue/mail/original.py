@@ -51,11 +51,15 @@ def read_message_id(value: str) -> str | None:
     return f"<{word[0]}>" if word else None
 
 
+def is_returned(part: Part) -> bool:
+    """Return whether a part has the type of a returned message, or of its header."""
+    return part.type in _FULL_TYPES or part.type in _HEADER_TYPES
+
+
 def find_original(parts: Sequence[Part]) -> Original:
     """Return the original among the parts of a report: by its type, else because it begins as mail does."""
-    found = next((part for part in parts if part.type in _FULL_TYPES | _HEADER_TYPES), None)
-    if found is not None:
-        return Original(headers=read_header(found.text(MAX_HEADER)), full=found.type in _FULL_TYPES)
+    for part in filter(is_returned, parts):
+        return Original(headers=read_header(part.text(MAX_HEADER)), full=part.type in _FULL_TYPES)
     for part in parts[1:]:
         headers = read_header(part.text(MAX_HEADER))
         if looks_like_mail([name for name, _ in headers]):

@@ -99,7 +99,7 @@ def text_part(text: str) -> bytes:
 
 
 def original_part(body: bytes, *, whole: bool, name: str) -> bytes:
-    """Return the part that returns the original, or its header, as `whole_original` and `original_header` give it.
+    """Return the part for an original, as `whole_original` or `original_header` gives it.
 
     message/rfc822 may only be 7bit or 8bit (RFC 2046 5.2.1), so only what `fits` may be returned whole;
     headers may be quoted-printable (RFC 6522 4, RFC 6533 6.3).

@@ -8,9 +8,12 @@ from __future__ import annotations
 
 import re
 
-_LOCAL = r"A-Za-z0-9!#$%&'*+/=?^_`{|}~.\-\u00a1-\uffef"
-_DOMAIN = r"[A-Za-z0-9_\u00a1-\uffef](?:[A-Za-z0-9_.\-\u00a1-\uffef]{0,252}[A-Za-z0-9_\u00a1-\uffef])?"
-ADDRESS = rf'(?:(?<![{_LOCAL}"])[{_LOCAL}]{{1,128}}+|"[^"\\\n]{{1,64}}+")@(?:{_DOMAIN}|\[[0-9A-Fa-f.:IPv]{{3,50}}\])'
+_LETTERS = r"\u00c0-\u2fff\u3040-\ufdff\uff66-\uffdc"  # those beyond ASCII, no signs among them
+_LOCAL = rf"A-Za-z0-9!#$%&'*+/=?^_`{{|}}~.\-{_LETTERS}"
+_DOMAIN = rf"[A-Za-z0-9_{_LETTERS}](?:[A-Za-z0-9_.\-{_LETTERS}]{{0,252}}[A-Za-z0-9_{_LETTERS}])?"
+ADDRESS = (
+    rf'(?:(?<![{_LOCAL}])[{_LOCAL}]{{1,128}}+|"[^"\\\n]{{1,64}}+")@(?:{_DOMAIN}|\[[0-9A-Fa-f.:IPv]{{3,50}}\])'
+)
 """A pattern for what looks like an address: it matches whole ones only."""
 _ADDRESS = re.compile(ADDRESS)
 _AROUND = "'`*=|/"

@@ -76,18 +76,11 @@ OLD_NAMES = {
 }
 """Fields of the drafts before RFC 5965, and what reporters write in place of it; read only."""
 _KNOWN = frozenset(name.lower() for name in (*FIELDS, *OLD_NAMES))
-_TEXTS = (
-    *("user_agent", "version", "original_envelope_id", "reporting_mta", "source_ip", "auth_failure"),
-    *(
-        "delivery_result",
-        "identity_alignment",
-        "dkim_domain",
-        "dkim_identity",
-        "dkim_selector",
-        "dkim_adsp_dns",
-    ),
-)
 _LISTS = ("authentication_results", "reported_domains", "reported_uris", "spf_dns")
+_OTHERS = frozenset(
+    {*_LISTS, "type", "original_mail_from", "original_rcpt_to", "arrival_date", "source_port", "incidents"}
+)
+_TEXTS = tuple(attribute for attribute in FIELDS.values() if attribute not in _OTHERS)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -95,8 +88,8 @@ class Report:
     """What a feedback report says of a message (RFC 5965 3).
 
     Raises:
-        ValueError: `type` is no word, a number is negative or over `MOST`, a date is outside the years 1900 to
-            9999, or an extension has no proper name, or that of a field with its own attribute.
+        ValueError: `type` is no word, a number is negative or over `MOST`, a date is outside the years
+            1900 to 9999, or an extension has no proper name, or that of a field with its own attribute.
     """
 
     type: str
@@ -110,7 +103,8 @@ class Report:
     original_mail_from: str | None = None
     """The return path of the message, without brackets; '' is the null one (3.2)."""
     original_rcpt_to: tuple[str, ...] = ()
-    """Its recipients, without brackets (3.3). Many reporters put something else in place of the local part."""
+    """Its recipients, without brackets (3.3). Many reporters put something else in place of the local
+    part."""
     arrival_date: int | None = None
     """When it came to the reporter, in microseconds UTC (3.2); older ones call it Received-Date."""
     reporting_mta: str | None = None

@@ -12,7 +12,7 @@ import re
 from collections.abc import Sequence
 
 from mailqueue.errors import ParseError
-from mailqueue.mail.codes import EnhancedCode
+from mailqueue.mail.codes import ENHANCED_IN_TEXT, EnhancedCode, find_enhanced
 from mailqueue.mail.dates import read_date
 from mailqueue.mail.dsn.model import (
     MESSAGE_FIELDS,
@@ -32,7 +32,6 @@ _NAMES = _MESSAGE_NAMES | _RECIPIENT_NAMES
 _ADDRESS_NAMES = frozenset({"original-recipient", "final-recipient"})
 _OPENERS = frozenset({"original-recipient", "final-recipient", "action", "status"})
 _TYPED = re.compile(r"\s*([A-Za-z0-9!#$%&'*+/=?^_`{|}~.-]{1,64})\s*;(.*)", re.DOTALL)
-_STATUS = re.compile(r"(?<![0-9.])([245])\.([0-9]{1,3})\.([0-9]{1,3})(?![0-9]|\.[0-9])")
 _LOOSE_STATUS = re.compile(r"\W*([245])(?:[.,] ?([0-9]{1,3}))?(?:[.,] ?[0-9]{1,3})?(?![0-9])")
 _REPLY = re.compile(r"([245])[0-9]{2}(?![0-9])")
 _WORD = re.compile(r"[a-z]+")
@@ -181,7 +180,7 @@ def _verdict(
 ) -> tuple[Action | None, EnhancedCode | None]:
     """Return action and status; one that is missing is taken from the other, or from the diagnostic."""
     action = _action(known)
-    status = _code(known.get("status", "")) or _loose_code(known.get("status", ""))
+    status = find_enhanced(known.get("status", "")) or _loose_code(known.get("status", ""))
     if status is None:
         faults.append(f"{place}: Status is missing or is no code (RFC 3464 2.3.4)")
         status = _code_of(diagnostic) or (_BY_ACTION.get(action, EnhancedCode(2, 0, 0)) if action else None)
@@ -194,11 +193,6 @@ def _verdict(
 def _action(known: dict[str, str]) -> Action | None:
     word = _WORD.search(unfold(known.get("action", "")).lower())
     return _ACTIONS.get(word[0]) if word else None
-
-
-def _code(text: str) -> EnhancedCode | None:
-    found = _STATUS.search(text)
-    return EnhancedCode(int(found[1]), int(found[2]), int(found[3])) if found else None
 
 
 def _loose_code(text: str) -> EnhancedCode | None:
@@ -214,12 +208,12 @@ def _code_of(diagnostic: Typed | None) -> EnhancedCode | None:
     if diagnostic is None:
         return None
     reply = _REPLY.match(diagnostic.value)
-    return _code(diagnostic.value) or (EnhancedCode(int(reply[1]), 0, 0) if reply else None)
+    return find_enhanced(diagnostic.value) or (EnhancedCode(int(reply[1]), 0, 0) if reply else None)
 
 
 def _status_comment(known: dict[str, str]) -> str | None:
     text = unfold(known.get("status", ""))
-    found = _STATUS.search(text)
+    found = ENHANCED_IN_TEXT.search(text)
     rest = text[found.end() :].strip(" ") if found else ""
     if rest.startswith("("):
         rest = rest[1:].removesuffix(")")
