@@ -56,6 +56,7 @@ for _verb in (
     history.retired,
     history.notice,
     reports.dsn_,
+    reports.arf_,
     upkeep.migrate,
     upkeep.check_integrity,
     demo.demo,

@@ -15,6 +15,7 @@ import codecs
 import re
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
+from itertools import islice
 
 from mailqueue.mail.fields import Field, read_groups, unfold
 
@@ -24,6 +25,8 @@ MAX_HEADER = 256 * 1024
 """Octets of the header block of a message."""
 MAX_PART_HEADER = 16 * 1024
 """Octets of the header block of a part; one with a larger one is not looked into."""
+MAX_FIELDS = 2000
+"""Fields of a header that are looked at."""
 MAX_DEPTH = 8
 """Levels of multiparts that are looked into."""
 MAX_PARTS = 100
@@ -122,9 +125,10 @@ def read_head(data: bytes) -> Part | None:
     return read_part(_begin(data[: 2 * MAX_HEADER]))
 
 
-def read_message(data: bytes) -> Part | None:
-    """Return a message, its first `MAX_MESSAGE` octets; None if its header is over `MAX_HEADER` octets."""
-    return read_part(_begin(data[:MAX_MESSAGE]))
+def read_whole(head: Part, data: bytes) -> Part:
+    """Return the message that begins with `head`, `MAX_MESSAGE` octets of it where it has parts."""
+    whole = read_part(_begin(data[:MAX_MESSAGE])) if head.type.startswith("multipart/") else None
+    return whole or head
 
 
 def _begin(data: bytes) -> bytes:
@@ -223,7 +227,7 @@ def _part(data: bytes, start: int, end: int, fields: tuple[Field, ...]) -> Part:
 
 def _read_fields(block: bytes) -> tuple[Field, ...]:
     groups = read_groups(decode(block))
-    return tuple(field for group in groups for field in group)
+    return tuple(islice((field for group in groups for field in group), MAX_FIELDS))
 
 
 def _content_type(value: str) -> tuple[str, Mapping[str, str]]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import chain
 
 from mailqueue.mail.fields import Field, read_groups, unfold
 from mailqueue.mail.mime import MAX_HEADER, Part
@@ -37,6 +38,11 @@ class Original:
         return [value for found, value in self.headers if found.lower() == name]
 
     @property
+    def names(self) -> list[str]:
+        """The names of its fields, in lower case."""
+        return [name.lower() for name, _ in self.headers]
+
+    @property
     def message_id(self) -> str | None:
         """The Message-ID with its brackets; None: not returned."""
         return next((read_message_id(value) for value in self.values("message-id")), None)
@@ -58,13 +64,14 @@ def is_returned(part: Part) -> bool:
 
 def find_original(parts: Sequence[Part]) -> Original:
     """Return the original among the parts of a report: by its type, else because it begins as mail does."""
-    for part in filter(is_returned, parts):
-        return Original(headers=read_header(part.text(MAX_HEADER)), full=part.type in _FULL_TYPES)
-    for part in parts[1:]:
-        headers = read_header(part.text(MAX_HEADER))
-        if looks_like_mail([name for name, _ in headers]):
-            return Original(headers=headers)
-    return Original()
+    typed = [
+        Original(headers=read_header(part.text(MAX_HEADER)), full=part.type in _FULL_TYPES)
+        for part in filter(is_returned, parts)
+    ]
+    others = (Original(headers=read_header(part.text(MAX_HEADER))) for part in parts[1:])
+    usual = (found for found in typed if not _USUAL.isdisjoint(found.names))
+    begun_so = (found for found in others if looks_like_mail(found.names))
+    return next(chain(usual, typed, begun_so), Original())
 
 
 def read_header(text: str) -> tuple[tuple[str, str], ...]:
@@ -75,6 +82,5 @@ def read_header(text: str) -> tuple[tuple[str, str], ...]:
 
 
 def looks_like_mail(names: Sequence[str]) -> bool:
-    """Return whether fields of these names are the header of a message, not what a text says of one."""
-    found = {name.lower() for name in names}
-    return len(found & _USUAL) >= 3 and bool(found & _SURE)
+    """Return whether fields of these names (in lower case) are a message's, not what a text says of one."""
+    return len(_USUAL.intersection(names)) >= 3 and not _SURE.isdisjoint(names)

@@ -176,12 +176,12 @@ class Report:
 
 def _addresses(texts: Iterable[str]) -> Iterator[str]:
     """Yield the addresses in fields that should have one each, without brackets."""
-    for text in texts:
+    for text in map(_bare, texts):
         pieces = text.split(",")
-        for piece in pieces if all(map(_PLAIN.fullmatch, pieces)) else [text]:
-            address = _bare(piece)
-            if address:
-                yield address
+        if all(map(_PLAIN.fullmatch, pieces)):
+            yield from (piece.strip(" <>") for piece in pieces)
+        elif text:
+            yield text
 
 
 def _bare(address: str) -> str:

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from mailqueue.errors import ParseError
 from mailqueue.mail.arf.model import FIELDS, Report
 from mailqueue.mail.arf.reading import read as read_fields
-from mailqueue.mail.mime import MAX_HEADER, Part, leaves, read_head, read_message, swallowed
+from mailqueue.mail.mime import MAX_HEADER, Part, leaves, read_head, read_whole, swallowed
 from mailqueue.mail.origin import is_notice, readable
 from mailqueue.mail.original import Original, find_original
 from mailqueue.mail.scan import addresses
@@ -122,7 +122,7 @@ def _open(data: bytes, sender: str | None) -> Part:
     from_reporter = bool(_REPORTERS.search(readable(head, "from"))) or is_notice(head, sender)
     if head.type != "multipart/report" and not (head.type.startswith("multipart/") and from_reporter):
         raise ParseError(f"not a feedback report: it is {head.type}, not multipart/report (RFC 5965 2)")
-    return read_message(data) or head
+    return read_whole(head, data)
 
 
 def _fields(parts: Sequence[Part], message: Part, original: Original) -> str | None:

@@ -17,9 +17,9 @@ from dataclasses import dataclass
 from mailqueue.errors import ParseError
 from mailqueue.mail.dsn.model import MESSAGE_FIELDS, RECIPIENT_FIELDS, Report
 from mailqueue.mail.dsn.reading import read as read_status
-from mailqueue.mail.mime import MAX_HEADER, Part, leaves, read_head, read_message, swallowed
-from mailqueue.mail.origin import is_notice
-from mailqueue.mail.original import Original, find_original
+from mailqueue.mail.mime import MAX_HEADER, Part, leaves, read_head, read_whole, swallowed
+from mailqueue.mail.origin import has_null_path, is_notice
+from mailqueue.mail.original import Original, find_original, is_returned
 from mailqueue.mail.scan import addresses
 
 MAX_STATUS = 1024 * 1024
@@ -29,7 +29,7 @@ MAX_TEXT = 64 * 1024
 
 _STATUS_TYPE = re.compile(r"[a-z]+/(?:global-)?delivery[-_. ]?status")
 _MAY_HOLD_STATUS = re.compile(r"text/(?!html|rfc822|calendar)|application/octet-stream|multipart/")
-_REPORT_TYPES = frozenset({"delivery-status", "global-delivery-status"})
+_REPORT_TYPES = frozenset({"", "delivery-status", "global-delivery-status"})
 _OTHER_REPORTS = {
     "disposition-notification": "a receipt that a message was read or not (MDN, RFC 8098)",
     "feedback-report": "a complaint (ARF, RFC 5965)",
@@ -91,14 +91,11 @@ def read(data: bytes, sender: str | None = None) -> ParsedReport:
     Raises:
         ParseError: `data` is not a delivery report; the text says what it is instead.
     """
-    message = _open(data, sender)
+    message, loosely = _open(data, sender)
     parts = tuple(leaves(message))
-    status, cut = _status(parts)
+    status, cut = _status(parts, loosely)
     if status is None:
-        raise ParseError(
-            f"not a delivery report: it is a {message.type} without a part of type "
-            f"message/delivery-status ({_types(parts)})"
-        )
+        raise ParseError(f"not a delivery report: {_what_it_is(message, parts)}")
     original = find_original(parts)
     report, faults = read_status(status, _failed_recipients(message, original))
     if cut:
@@ -113,39 +110,50 @@ def read(data: bytes, sender: str | None = None) -> ParsedReport:
     )
 
 
-def _open(data: bytes, sender: str | None) -> Part:
-    """Return the message, if it may be a delivery report by its header."""
+def _open(data: bytes, sender: str | None) -> tuple[Part, bool]:
+    """Return the message, if it may be a delivery report by its header, and whether it surely is a report.
+
+    If not, only a part of the right type makes it one, and even that not in a person's mail.
+    """
     head = read_head(data)
     if head is None:
         raise ParseError(
             f"not a delivery report: its header is larger than {MAX_HEADER} octets, or it is no message"
         )
-    if head.type != "multipart/report" and not is_notice(head, sender):
-        raise ParseError(f"not a delivery report: it is {head.type}, not multipart/report (RFC 6522 3)")
     kind = head.parameters.get("report-type", "").lower()
-    if kind and kind not in _REPORT_TYPES:
-        what = _OTHER_REPORTS.get(kind, f"a report of another type, {kind[:60]!r}")
-        raise ParseError(f"not a delivery report: it is {what}")
-    return read_message(data) or head
+    if kind in _OTHER_REPORTS:
+        raise ParseError(f"not a delivery report: it is {_OTHER_REPORTS[kind]}")
+    surely = head.type == "multipart/report" or is_notice(head, sender)
+    if not surely and not has_null_path(head, sender):
+        raise ParseError(f"not a delivery report: {_what_it_is(head, ())}")
+    return read_whole(head, data), surely and kind in _REPORT_TYPES
 
 
-def _status(parts: Sequence[Part]) -> tuple[str | None, bool]:
+def _status(parts: Sequence[Part], loosely: bool) -> tuple[str | None, bool]:
     """Return the fields of the report, None if there are none, and whether they were cut off.
 
-    They are in the parts of their type (several, where a writer gives each recipient one); else
-    where they stand in another part that is no returned message.
+    They are in the parts of their type (several, where a writer gives each recipient one); else,
+    if `loosely`, where they stand in another part that is no returned message.
     """
     typed = [part for part in parts if _STATUS_TYPE.fullmatch(part.type)]
     status = "\n\n".join(swallowed(part, _NAMES) + part.text(MAX_STATUS) for part in typed)
     if _ANY_LINE.search(status):
         cut = len(status) > MAX_STATUS or any(part.end - part.start > MAX_STATUS for part in typed)
         return status[:MAX_STATUS], cut
-    others = (part.text(MAX_STATUS) for part in parts if _MAY_HOLD_STATUS.match(part.type))
-    return next((found for found in map(_fields_in, others) if found), status if typed else None), False
+    others = map(_fields_in, parts) if loosely else ()
+    return next(filter(None, others), status if typed else None), False
 
 
-def _fields_in(text: str) -> str:
-    """Return the fields of a report that stand in `text`, before any returned message; empty if none do."""
+def _fields_in(part: Part) -> str:
+    """Return the fields of a report in a part of another type, before any returned mail; empty if none are.
+
+    A part with the type of returned mail has to begin with them.
+    """
+    if not is_returned(part) and not _MAY_HOLD_STATUS.match(part.type):
+        return ""
+    text = part.text(MAX_STATUS)
+    if is_returned(part) and not _ANY_LINE.match(text.lstrip("\n")):
+        return ""
     returned = _RETURNED_LINE.search(text)
     own = text[: returned.start()] if returned else text
     begin = _ANY_LINE.search(own)
@@ -155,8 +163,14 @@ def _fields_in(text: str) -> str:
     return own[begin.start() : end.start() if end else None]
 
 
-def _types(parts: Sequence[Part]) -> str:
-    return "it has " + ", ".join(part.type[:60] for part in parts[:5]) + (" ..." if len(parts) > 5 else "")
+def _what_it_is(message: Part, parts: Sequence[Part]) -> str:
+    kind = message.parameters.get("report-type", "").lower()
+    if kind not in _REPORT_TYPES:
+        return f"it is a report of another type, {kind[:60]!r}"
+    if message.type != "multipart/report":
+        return f"it is {message.type}, not multipart/report (RFC 6522 3)"
+    types = ", ".join(part.type[:60] for part in parts[:5]) + (" ..." if len(parts) > 5 else "")
+    return f"it is a multipart/report without a part of type message/delivery-status (it has {types})"
 
 
 def _failed_recipients(message: Part, original: Original) -> tuple[str, ...]:

@@ -10,7 +10,7 @@ from mailqueue.errors import ParseError
 from mailqueue.mail import arf, dsn
 from mailqueue.mail.incoming import hints, kinds, textual
 from mailqueue.mail.incoming.model import Bounce, Complaint, Hints, Kind, Source, Unrecognized
-from mailqueue.mail.mime import MAX_HEADER, leaves, read_head, read_message
+from mailqueue.mail.mime import MAX_HEADER, leaves, read_head, read_whole
 
 
 def read(data: bytes, sender: str | None = None) -> Bounce | Complaint | Unrecognized:
@@ -34,7 +34,7 @@ def read(data: bytes, sender: str | None = None) -> Bounce | Complaint | Unrecog
         return Complaint(found=feedback, hints=hints.of_complaint(head, feedback))
     except ParseError:
         pass
-    message = read_message(data) or head
+    message = read_whole(head, data)
     parts = tuple(leaves(message))
     known = kinds.by_form(message, parts)
     if known is None and textual.may_be_bounce(message, sender):

@@ -45,10 +45,11 @@ _CHALLENGE_FIELDS = (
     *("x-asg-challenge", "x-spamarrest-noauth", "x-challenge"),
 )
 _CHALLENGE_SUBJECT = re.compile(
-    r"(?:confirm|verify)\b.{0,40}(?:your (?:message|mail|e-?mail)|delivery|sender|#|\()"
+    r"^\W*(?:re: *)?(?:"
+    r"(?:please )?(?:confirm|verify)\b.{0,40}(?:your (?:message|mail|e-?mail)|delivery|sender|#|\()"
     r"|sender (?:address )?(?:verification|confirmation)|verification required"
     r"|your (?:message|e-?mail) .{0,60}(?:requires|awaits|needs) (?:verification|confirmation)"
-    r"|message .{0,30}quarantined until|\[?boxtrapper|spam ?arrest",
+    r"|message .{0,30}quarantined until|boxtrapper|spam ?arrest)",
     re.IGNORECASE,
 )
 

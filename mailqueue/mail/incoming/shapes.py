@@ -50,12 +50,12 @@ SHAPES = (
     _shape(
         "Sendmail, delayed",
         r"the following addresses had transient non-fatal errors",
-        r"this is a warning message only\W+you do not need to resend",
+        r"this is a warning message only\W{1,60}you do not need to resend",
         action=Action.DELAYED,
     ),
     _shape(
         "Postfix, Exim, Gmail, OpenSMTPD and others, delayed",
-        r"this is a warning only\W+you do not need to resend",
+        r"this is a warning only\W{1,60}you do not need to resend",
         r"not (?:yet )?been delivered to (?:one or more|all|the following)\b.{0,40} (?:after|for) more",
         r"a message that you sent has not yet been delivered",
         r"delivery to the following recipients? has been delayed",
@@ -72,7 +72,7 @@ SHAPES = (
     # --- one program each ------------------------------------------------------------------------
     _shape(
         "qmail and its kin (Yahoo, James, Symantec)",
-        r"^\W*hi[.!,] this is the .{1,200}",
+        r"^\W{0,40}hi[.!,] this is the .{1,200}",
         r"wasn't able to deliver your message to the following addresses",
         r"(?:sorry, we were )?unable to deliver (?:your )?message to the following address(?:es|\(es\))?",
     ),
@@ -84,9 +84,9 @@ SHAPES = (
     ),
     _shape(
         "Sendmail and its kin (AOL, Biglobe, McAfee, Active!hunter)",
-        r"-{2,} ?the following addresses (?:had|have) (?:\w+ ){0,3}(?:error|problem|notific)",
-        r"-{3,} ?transcript of session follows",
-        r"-{3,} ?unsent message follows",
+        r"-- ?the following addresses (?:had|have) (?:\w+ ){0,3}(?:error|problem|notific)",
+        r"--- ?transcript of session follows",
+        r"--- ?unsent message follows",
     ),
     _shape(
         "Postfix",
@@ -98,7 +98,6 @@ SHAPES = (
         r"did not reach the following recipient(?:s|\(s\))",
         r"delivery has failed to these recipients",
         r"your message to (?:the following recipients|.{1,100}) (?:couldn't|could not) be delivered",
-        r"#{2,}? ?your message (?:to|couldn't)",
         r"the following recipient(?:s|\(s\)) (?:could|can) ?not be reached",
         r"your message did not reach some or all of the intended recipients",
         r"delivery to the following recipients? failed",
@@ -113,7 +112,7 @@ SHAPES = (
     _shape(
         "Lotus Notes and Domino",
         r"was not delivered to:?",
-        r"-{5,} ?failure reasons ?-{3,}",
+        r"----- ?failure reasons ?---",
     ),
     _shape(
         "GroupWise",
@@ -169,10 +168,10 @@ SHAPES = (
         r"your email to the following recipients could not be delivered",
         r"^could not be delivered because of",
         r"was (?:rejected|blocked) by the recipient email server",
-        r"could not be delivered\W+the message was addressed to",
+        r"could not be delivered\W{1,60}the message was addressed to",
     ),
-    _shape("m-FILTER", r"^-+ ?server message\b"),
-    _shape("smail", r"-+ failed addresses follow:? -+"),
+    _shape("m-FILTER", r"--- ?server message\b"),
+    _shape("smail", r"- ?failed addresses follow"),
     _shape(
         "OpenSMTPD", r"an error has occurred while attempting to deliver a message for the following list"
     ),

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import html
 import re
-from collections.abc import Iterator, Sequence
-from itertools import islice, takewhile
+from collections.abc import Sequence
+from itertools import takewhile
 
 from mailqueue.mail.mime import Part
 from mailqueue.mail.original import Original, find_original, is_returned, looks_like_mail, read_header
@@ -27,7 +27,6 @@ _SEPARATOR = re.compile(
     re.IGNORECASE,
 )
 _SURE = frozenset({"received", "return-path", "mime-version", "dkim-signature", "content-type"})
-_LONGEST_HEADER = 400
 _MOST_BETWEEN = 10
 _BLOCKS = frozenset({"p", "br", "div", "tr", "li", "td", "h1", "h2", "h3", "pre", "table", "hr"})
 
@@ -45,31 +44,32 @@ def own_words(parts: Sequence[Part]) -> tuple[str, Original]:
 
 def _split(lines: list[str]) -> tuple[str, Original]:
     """Return the lines before a returned message, and that message; it is begun by a header or announced."""
+    looked_at = 0
     for at, line in enumerate(lines):
         if _SEPARATOR.match(line):
             return "\n".join(lines[:at]), _returned(lines[at + 1 :])
-        if _FIELD.match(line) and not (at and _FIELD.match(lines[at - 1])):
-            names = _names(islice(lines, at, at + _LONGEST_HEADER))
+        if at >= looked_at and _FIELD.match(line):
+            names, looked_at = _fields(lines, at)
             if looks_like_mail(names) and not _SURE.isdisjoint(names):
                 return "\n".join(lines[:at]), _returned(lines[at:])
     return "\n".join(lines), Original()
 
 
-def _names(lines: Iterator[str]) -> list[str]:
-    """Return the names, in lower case, of the fields that lines begin with."""
-    found = []
-    for line in lines:
-        field = _FIELD.match(line)
+def _fields(lines: Sequence[str], begin: int) -> tuple[list[str], int]:
+    """Return the names, in lower case, of the fields that stand from a line on, and where they end."""
+    names, at = [], begin
+    for at in range(begin, len(lines)):
+        field = _FIELD.match(lines[at])
         if field:
-            found.append(field[1].lower())
-        elif not line.startswith((" ", "\t")) or not line.strip():
+            names.append(field[1].lower())
+        elif not lines[at].startswith((" ", "\t")) or not lines[at].strip():
             break
-    return found
+    return names, at
 
 
 def _returned(lines: list[str]) -> Original:
     for at, line in enumerate(lines[:_MOST_BETWEEN]):
-        if _FIELD.match(line) and len(_names(islice(lines, at, at + _LONGEST_HEADER))) > 1:
+        if _FIELD.match(line) and len(_fields(lines, at)[0]) > 1:
             text = "\n".join(lines[at:])
             return Original(headers=read_header(text), full=bool(text.partition("\n\n")[2].strip()))
     return Original()
