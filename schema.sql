@@ -1,4 +1,4 @@
--- The whole schema of mailqueue, version 2, readable from top to bottom.
+-- The whole schema of mailqueue, version 3, readable from top to bottom.
 --
 -- Every table is called mailqueue_..., so that all of them can live in an application's own database
 -- and join its transactions. Nothing here relies on triggers or on cascades of foreign keys.
@@ -11,7 +11,8 @@
 -- Facts about these tables themselves, one row each:
 --   schema    value = the version of this schema
 --   wake      value rises with each commit that gives an engine something to look at
---   settings  value rises with each change of accounts, transports, routes, schedules, hold or reply rules
+--   settings  value rises with each change of accounts, transports, routes, schedules, hold, reply or shaping rules
+--   changes   value rises with each change of mailqueue_destination
 --   active    value = how many messages have not retired
 --   held      value = how many of them are on hold
 --   log:N     value = when schema version N was reached, note = by which release
@@ -121,14 +122,62 @@ CREATE TABLE mailqueue_engine (
     heartbeat_at  INTEGER NOT NULL
 );
 
--- Where mail waits: one row for each recipient domain. Claims walk this table, so that their cost does not
--- grow with the number of messages that wait.
-CREATE TABLE mailqueue_destination (
-    domain TEXT PRIMARY KEY NOT NULL,
-    due_at INTEGER,                -- never later than its next message, or its last turn; earlier costs one look in vain; NULL: nothing waits
-    turn   INTEGER NOT NULL DEFAULT 0 -- how often it was served since it last had no more to give: among equal due_at, fewer is first
+-- Limits for what goes to one destination, or to several together: the first rule that matches, by position, then id.
+CREATE TABLE mailqueue_shaping_rule (
+    id             INTEGER PRIMARY KEY AUTOINCREMENT,
+    position       INTEGER NOT NULL DEFAULT 0,
+    transport      TEXT,           -- name; NULL: any
+    domain         TEXT,           -- of the recipient; NULL: any; with a leading dot: its subdomains too
+    mx             TEXT,           -- name of one of the hosts that the mail goes to; NULL: any; with a leading dot: all below it too
+    connections    INTEGER CHECK (connections > 0),    -- at once, of all engines together; NULL: no limit
+    per_connection INTEGER CHECK (per_connection > 0), -- messages on one connection; NULL: no limit of its own
+    per_minute     INTEGER CHECK (per_minute > 0),     -- messages in any minute, of all engines together; NULL: no limit
+    reason         TEXT    NOT NULL DEFAULT '',        -- why, for people
+    actor          TEXT    NOT NULL, -- who made it
+    created_at     INTEGER NOT NULL
+);
+
+-- How far a shaping rule's messages a minute are spoken for.
+CREATE TABLE mailqueue_pace (
+    rule_id INTEGER PRIMARY KEY NOT NULL, -- of mailqueue_shaping_rule
+    next_at INTEGER NOT NULL              -- when the next message may go, were there no burst to spend
+);
+
+-- Connections that engines have by a shaping rule that limits them.
+CREATE TABLE mailqueue_slot (
+    rule_id   INTEGER NOT NULL,    -- of mailqueue_shaping_rule
+    engine_id INTEGER NOT NULL,    -- of mailqueue_engine; its rows go with it
+    taken     INTEGER NOT NULL CHECK (taken > 0),
+    PRIMARY KEY (rule_id, engine_id)
 ) WITHOUT ROWID;
-CREATE INDEX mailqueue_destination_due ON mailqueue_destination (due_at, turn) WHERE due_at IS NOT NULL;
+
+-- Destinations in trouble, or that were: a transport and the next hop that it leads to.
+CREATE TABLE mailqueue_destination (
+    name          TEXT    PRIMARY KEY NOT NULL, -- transport and next hop: 'relay mx.example.net:25', 'direct mx1.example.net,mx2.example.net'
+    failures      INTEGER NOT NULL, -- tries that failed in a row; 0: it is well again
+    since_at      INTEGER NOT NULL, -- when that began
+    blocked_until INTEGER,          -- nothing goes there before; after it, one message goes and tells. NULL: not blocked
+    canary_at     INTEGER,          -- when that message was let through; NULL: none is on its way
+    last_error    TEXT    NOT NULL, -- what the last failure was, in a line
+    changed       INTEGER NOT NULL  -- the number of meta's `changes` that this row was written with
+) WITHOUT ROWID;
+CREATE INDEX mailqueue_destination_changed ON mailqueue_destination (changed);
+
+-- Where mail waits: one row for each priority, account, recipient domain, and transport that messages name themselves.
+-- Claims walk this table, so that their cost does not grow with the number of messages that wait.
+CREATE TABLE mailqueue_lane (
+    priority      INTEGER NOT NULL, -- as of its messages
+    account_id    INTEGER NOT NULL, -- as of its messages
+    domain        TEXT    NOT NULL, -- as of its messages
+    transport     TEXT    NOT NULL, -- as of its messages
+    due_at        INTEGER,          -- never later than its next message, its last turn, or the end of its block; earlier costs one look in vain; NULL: nothing waits
+    turn          INTEGER NOT NULL DEFAULT 0, -- how often it was served since it last had no more to give: among equal due_at, fewer is first
+    blocked_until INTEGER,          -- its destination takes nothing before; NULL, or past: not blocked
+    blocked_by    TEXT,             -- that destination; NULL: none
+    PRIMARY KEY (priority, account_id, domain, transport)
+) WITHOUT ROWID;
+CREATE INDEX mailqueue_lane_due ON mailqueue_lane (priority, account_id, due_at, turn) WHERE due_at IS NOT NULL;
+CREATE INDEX mailqueue_lane_blocked ON mailqueue_lane (blocked_by) WHERE blocked_by IS NOT NULL;
 
 -- Content, once per submission. Up to 256 KiB in `data`, larger in mailqueue_chunk.
 CREATE TABLE mailqueue_content (
@@ -164,7 +213,10 @@ CREATE TABLE mailqueue_submission (
     actor        TEXT    NOT NULL, -- who submitted it
     submitted_at INTEGER NOT NULL,
     envid        TEXT,             -- ENVID of MAIL FROM (RFC 3461 4.4), decoded; NULL: none
-    ret          TEXT CHECK (ret IN ('FULL', 'HDRS')) -- RET of MAIL FROM (RFC 3461 4.3); NULL: not said
+    ret          TEXT CHECK (ret IN ('FULL', 'HDRS')), -- RET of MAIL FROM (RFC 3461 4.3); NULL: not said
+    not_before   INTEGER,          -- no attempt before this (future release, RFC 4865); NULL: at once
+    warn_after   INTEGER,          -- a delay notice after this length of time; 0: none; NULL: as the schedule says
+    max_attempts INTEGER           -- given up after so many attempts; NULL: by time alone
 );
 
 -- Idempotency keys: written with their submission, kept at least 24 hours, whatever happens to the submission's history.
@@ -184,7 +236,7 @@ CREATE TABLE mailqueue_message (
     submission_id   INTEGER NOT NULL REFERENCES mailqueue_submission (id),
     account_id      INTEGER NOT NULL REFERENCES mailqueue_account (id),
     recipient       TEXT    NOT NULL, -- RCPT TO
-    domain          TEXT    NOT NULL, -- of the recipient; the row of mailqueue_destination where it waits
+    domain          TEXT    NOT NULL, -- of the recipient
     state           TEXT    NOT NULL CHECK (state = 'queued' OR state = 'claimed' OR state = 'delivered' OR state = 'failed'
                         OR state = 'expired' OR state = 'suppressed' OR state = 'canceled'),
     holds           INTEGER NOT NULL DEFAULT 0 CHECK (holds >= 0), -- marks in mailqueue_hold; above 0: not claimed
@@ -202,12 +254,18 @@ CREATE TABLE mailqueue_message (
     retired_at      INTEGER,        -- NULL: in the queue
     notify          TEXT,           -- NOTIFY of RCPT TO (RFC 3461 4.1): 'never', or some of success,failure,delay; NULL: not said
     orcpt           TEXT,           -- ORCPT of RCPT TO (RFC 3461 4.2), 'rfc822;b@example.org', decoded; NULL: none
+    priority        INTEGER NOT NULL DEFAULT 1 CHECK (priority = 0 OR priority = 1 OR priority = 2), -- 0: interactive, 1: normal, 2: bulk
+    transport       TEXT    NOT NULL DEFAULT '', -- the transport it takes, whatever the routes say; '': as they say
+    require_tls     INTEGER CHECK (require_tls = 0 OR require_tls = 1), -- RFC 8689; 1: REQUIRETLS, 0: TLS-Required: No; NULL: not said
+    expires_at      INTEGER,        -- it is given up then, on hold or not; NULL: by its lifetime alone
     CHECK ((state = 'queued' OR state = 'claimed') = (retired_at IS NULL)),
     CHECK ((state = 'claimed') = (engine_id IS NOT NULL)),
     CHECK ((state = 'claimed') = (claimed_at IS NOT NULL)),
     CHECK ((retired_at IS NULL) = (next_attempt_at IS NOT NULL))
 );
-CREATE INDEX mailqueue_message_due ON mailqueue_message (domain, next_attempt_at) WHERE state = 'queued' AND holds = 0;
+CREATE INDEX mailqueue_message_due ON mailqueue_message (priority, account_id, domain, transport, next_attempt_at)
+    WHERE state = 'queued' AND holds = 0;
+CREATE INDEX mailqueue_message_expires ON mailqueue_message (expires_at) WHERE expires_at IS NOT NULL AND state = 'queued';
 -- (Ids of submissions and of their messages rise together, so this is the order of ids too.)
 CREATE INDEX mailqueue_message_active ON mailqueue_message (submission_id) WHERE retired_at IS NULL;
 CREATE INDEX mailqueue_message_held ON mailqueue_message (id) WHERE retired_at IS NULL AND holds > 0;
@@ -286,6 +344,6 @@ CREATE TABLE mailqueue_notice (
 CREATE INDEX mailqueue_notice_submission ON mailqueue_notice (submission_id);
 
 -- The rows that are there from the start.
-INSERT INTO mailqueue_meta (key, value) VALUES ('schema', 2), ('wake', 0), ('settings', 1), ('active', 0), ('held', 0);
-INSERT INTO mailqueue_meta (key, value) VALUES ('log:2', CAST(strftime('%s', 'now') AS INTEGER) * 1000000);
+INSERT INTO mailqueue_meta (key, value) VALUES ('schema', 3), ('wake', 0), ('settings', 1), ('changes', 0), ('active', 0), ('held', 0);
+INSERT INTO mailqueue_meta (key, value) VALUES ('log:3', CAST(strftime('%s', 'now') AS INTEGER) * 1000000);
 INSERT INTO mailqueue_account (name, created_at) VALUES ('default', CAST(strftime('%s', 'now') AS INTEGER) * 1000000);

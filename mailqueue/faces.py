@@ -196,6 +196,7 @@ class Transports:
             allow_private=allow_private,
             reply=reply,
             default=default,
+            now=self._queue.clock.now(),
         )
 
     def remove(self, name: str) -> None:
@@ -259,7 +260,7 @@ class Routes:
 
     def remove(self, route_id: int) -> None:
         """Remove a route. Raises NotFound."""
-        steering.remove_route(self._queue.store, route_id)
+        steering.remove_route(self._queue.store, route_id, self._queue.clock.now())
 
 
 class ReplyRules:

@@ -66,6 +66,12 @@ def test_kept_message_is_reported_as_delayed(postfix: Postfix):
 def test_server_offers_what_the_tests_need(postfix: Postfix):
     with smtplib.SMTP("127.0.0.1", postfix.port, timeout=30) as client:
         client.ehlo("client.example")
-        assert {"pipelining", "size", "8bitmime", "smtputf8", "dsn", "enhancedstatuscodes"} <= set(
-            client.esmtp_features
-        )
+        assert {
+            "pipelining",
+            "size",
+            "8bitmime",
+            "smtputf8",
+            "dsn",
+            "enhancedstatuscodes",
+            "chunking",
+        } <= set(client.esmtp_features)

@@ -52,6 +52,8 @@ PINNED = {
         classify(self, reply, *, phase='rcpt')
         check_integrity(self)
         migrate(self, *, copy=True)
+        backup(self, target)
+        restore(self, source, *, copy=True, whole_file=False, hold=True, actor=None)
         close(self)
     """,
     HoldRules: """
@@ -104,8 +106,8 @@ PINNED = {
         show(self, message_id)
     """,
     Engine: """
-        __init__(self, queue, *, relay=None, hostname=None, listener=None, connections=10,
-            total_connections=None, window=2000, per_domain=400, heartbeat=10.0, dead_after=60.0,
+        __init__(self, queue, *, relay=None, hostname=None, listener=None, connections=20,
+            total_connections=None, window=2000, per_lane=400, heartbeat=10.0, dead_after=60.0,
             dot_guard=45.0, drain=10.0, resolver=None, timer=None)
         run(self, *, once=False)
         start(self)

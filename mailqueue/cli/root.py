@@ -58,6 +58,8 @@ for _verb in (
     reports.dsn_,
     reports.arf_,
     upkeep.migrate,
+    upkeep.backup,
+    upkeep.restore,
     upkeep.check_integrity,
     demo.demo,
 ):

@@ -3,7 +3,7 @@
 The rule: no store here. What goes in has been claimed and committed; what comes out is an Outcome
 for every message of the batch, whatever happens in between.
 
-RFC 5321 5.1 (which hosts, in which order), 4.5.3.1.10 (too many recipients).
+RFC 5321 5.1 (which hosts, in which order), 4.5.3.1.10 (too many recipients), RFC 9422 (LIMITS).
 """
 
 from __future__ import annotations
@@ -93,6 +93,27 @@ class Courier:
             kept.abort()
         return visit.tried, session
 
+    def no_way(self, batch: Batch, failure: ResolveFailure) -> Sequence[Tried]:
+        """Return what a batch comes to for which there is no host."""
+        visit = Visit(batch, self.clock, self.own_rules())
+        visit.give_up(judge.resolve_failed(failure.permanent, failure.enhanced, failure.text))
+        return visit.tried
+
+    def not_tried(
+        self, messages: Sequence[Claimed], transport: Transport, destination: str, error: str
+    ) -> Sequence[Tried]:
+        """Return what messages come to whose destination is not tried, as it is in trouble."""
+        batch = Batch(
+            transport=transport,
+            route_id=None,
+            destination=destination,
+            smtputf8=False,
+            messages=tuple(messages),
+        )
+        visit = Visit(batch, self.clock)
+        visit.give_up(judge.not_tried(destination, error))
+        return visit.tried
+
     def break_off(self) -> None:
         """End every attempt that is under way: what was not answered by now is lost."""
         for visit in list(self._visits):
@@ -105,9 +126,11 @@ class Courier:
             return None
         content = self.content(visit.batch.messages[0])
         if kept is not None and kept.usable:
-            await self._transactions(visit, kept, content, visit.what_may_leave(kept))
+            left = await self._transactions(visit, kept, content, visit.what_may_leave(kept), visit.waiting)
             if visit.over:
                 return kept
+            if left:
+                await kept.quit()
             visit.forget_silence()
         found = await self._targets(visit.batch, transport)
         if isinstance(found, ResolveFailure):
@@ -133,22 +156,33 @@ class Courier:
     async def _at(
         self, visit: Visit, targets: Sequence[Target], number: int, content: Content
     ) -> Session | None:
-        try:
-            session = await self._open(targets[number], visit.batch.transport)
-        except SessionFailed as failed:
-            visit.failed(targets[number], failed)
+        """Try one server, on further connections where one may carry only so much; return the last."""
+        session = await self._open(visit, targets[number])
+        if session is None:
             return None
-        await self._transactions(visit, session, content, visit.what_may_go_on(targets, number))
+        goes_on = visit.what_may_go_on(targets, number)
+        left = await self._transactions(visit, session, content, goes_on, visit.waiting)
+        while left:
+            await session.quit()
+            session = await self._open(visit, targets[number])
+            if session is None:
+                return None
+            left = await self._transactions(visit, session, content, goes_on, left)
         return session
 
-    async def _open(self, target: Target, transport: Transport) -> Session:
-        session = await open_session(
-            target.host,
-            target.ip,
-            target.port,
-            hostname=self.hostname,
-            security=_security(transport),
-        )
+    async def _open(self, visit: Visit, target: Target) -> Session | None:
+        """Return a session with a server; None where none is had, which is noted."""
+        try:
+            session = await open_session(
+                target.host,
+                target.ip,
+                target.port,
+                hostname=self.hostname,
+                security=_security(visit.batch.transport),
+            )
+        except SessionFailed as failed:
+            visit.failed(target, failed)
+            return None
         session.before_final_dot = self.may_finish
         if session.tls_fallback is not None:
             logger.warning(
@@ -168,14 +202,33 @@ class Courier:
             return hops
         return [Target(host.name, ip, transport.port) for host in hops.hosts for ip in host.addresses]
 
-    async def _transactions(self, visit: Visit, session: Session, content: Content, goes_on: GoesOn) -> None:
-        """Send to all who wait, in further transactions where the server takes only so many at once."""
-        sending = visit.waiting
-        while sending and session.usable:
+    async def _transactions(
+        self,
+        visit: Visit,
+        session: Session,
+        content: Content,
+        goes_on: GoesOn,
+        waiting: Sequence[Claimed],
+    ) -> Sequence[Claimed]:
+        """Send to `waiting`, in further transactions where the server takes only so many at once.
+
+        Each connection carries one transaction at least, so that asking for another comes to an end.
+
+        Returns:
+            Those who need another connection: this one may carry no more.
+        """
+        while waiting and session.usable:
+            fitting = session.fitting([message.recipient for message in waiting])
+            if not fitting:
+                break
+            sending = [waiting[index] for index in fitting]
             visit.session = session
             result = await session.send(_envelope(sending, visit.batch.smtputf8), content)
             visit.session = None
-            again = set(judge.split_off(result)) if session.usable else set()
+            rest = [message for index, message in enumerate(waiting) if index not in fitting]
+            if result.lost is not None:  # on this server the others would fare no better
+                sending, rest = sending + rest, []
+            again = judge.split_off(result)
             results = judge.outcomes(result, len(sending), visit.own_rules)
             if visit.batch.transport.kind.names_host:
                 results = tuple(map(judge.of_named_host, results))
@@ -183,7 +236,8 @@ class Courier:
             for index, (message, outcome) in enumerate(zip(sending, results, strict=True)):
                 if index not in again:
                     visit.note(message, outcome, facts, final=not goes_on(outcome))
-            sending = [sending[index] for index in sorted(again)]
+            waiting = [*(sending[index] for index in again), *rest]
+        return waiting
 
 
 def _security(transport: Transport) -> Security:

@@ -1,40 +1,46 @@
-"""Dispatch: claimed messages wait in lanes, one a destination; the connections of a lane take from it.
+"""Dispatch: claimed messages go to the pool of their destination, whose connections take them.
 
-The rule: a worker is a connection. It takes the next batch as soon as the one before is done, keeps
-its connection while there is more, and goes when nothing has come for a while; so a destination that
-is slow fills its own lane and no other.
+The rule: a destination that is slow fills its own pool and no other. Where mail for a domain goes is
+looked up before it waits for a connection, so that domains which lead to the same hosts share theirs.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from collections import Counter, deque
-from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING
+from collections import Counter
+from collections.abc import Callable, Sequence
 
+from mailqueue.clock import SECOND, Clock
 from mailqueue.engine.attempt import Courier, Tried
+from mailqueue.engine.pool import Key, Pool
+from mailqueue.engine.slots import Slots
+from mailqueue.engine.traffic import Hop, Tally, Traffic
+from mailqueue.engine.waiting import Waiting
+from mailqueue.model.destination import Destination
+from mailqueue.model.lane import Lane, Priority, Room
 from mailqueue.model.message import Claimed
 from mailqueue.model.rules import Transport
 from mailqueue.model.settings import Settings
+from mailqueue.net.hosts import ResolveFailure
 from mailqueue.policy.batch import Batch, batches
-
-if TYPE_CHECKING:
-    from mailqueue.net.session import Session
+from mailqueue.policy.shape import rule_for
 
 logger = logging.getLogger("mailqueue.engine")
 
 KEEP_IDLE = 5.0
 """Seconds that a connection is kept with nothing to send (decision 22)."""
-KEEP_MESSAGES = 100
-"""Transactions after which a connection is closed (row D5)."""
-KEEP_FOR = 300.0
-"""Seconds after which a connection is closed (row D5)."""
 _LAST_WORDS = 6.0  # seconds: as long as QUIT may take, and a little
+_STANDS_STILL = 1.0  # seconds without a batch that was done, after which a crowded destination is slow
+_ASK_THE_SLOW = 5 * SECOND
+_AFTER_A_FAULT = 60 * SECOND
+
+Report = Callable[[Sequence[Tried], Tally | None], None]
+SendBack = Callable[[Sequence[Claimed], int, str], None]
 
 
-_Key = tuple[Transport, str]  # a transport whose settings changed is another
+def _all(message: Claimed) -> bool:
+    return True
 
 
 class Dispatch:
@@ -42,28 +48,53 @@ class Dispatch:
 
     Args:
         courier: tries one batch.
-        report: takes what came of it.
+        clock: tells the time.
+        traffic: what is known of destinations.
+        report: takes what came of a batch, and what it tells of its destination.
+        send_back: takes messages whose attempt has not begun, until when their destination takes none, and
+            its name.
         connections: at once to one destination.
         total: connections at once in all.
+        crowd: messages on their way to one destination at once, above which no more are wanted.
     """
 
     def __init__(
-        self, courier: Courier, report: Callable[[Sequence[Tried]], None], *, connections: int, total: int
+        self,
+        courier: Courier,
+        *,
+        clock: Clock,
+        traffic: Traffic,
+        report: Report,
+        send_back: SendBack,
+        connections: int,
+        total: int,
+        crowd: int,
     ) -> None:
         self.courier = courier
+        self.clock = clock
+        self.traffic = traffic
         self.report = report
+        self.send_back = send_back
         self.connections = connections
-        self._slots = asyncio.Semaphore(total)
+        self.slots = Slots(total, self._wake_idle)
+        self._loop = asyncio.get_running_loop()
+        self._crowd = crowd
         self._idle: dict[asyncio.Future[None], None] = {}
-        self._wanting = 0
-        self._lanes: dict[_Key, _Lane] = {}
-        self._by_domain: Counter[str] = Counter()
-        self._in_flight = 0
+        self._pools: dict[Key, Pool] = {}
+        self._by_name: dict[str, tuple[Pool, ...]] = {}
+        self._looking_up: dict[tuple[Transport, str], Waiting] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._by_lane: Counter[Lane] = Counter()
+        self._by_priority = [0] * len(Priority)
 
     @property
     def in_flight(self) -> int:
         """Messages added and not yet done."""
-        return self._in_flight
+        return sum(self._by_priority)
+
+    def in_flight_of(self, priority: Priority) -> int:
+        """Return how many messages of a priority, and of those before it, were added and are not done."""
+        return sum(self._by_priority[: priority + 1])
 
     def add(
         self, claimed: Sequence[Claimed], settings: Settings, override: Transport | None
@@ -71,44 +102,109 @@ class Dispatch:
         """Take on messages that have been claimed. Returns those that no transport takes."""
         found, stranded = batches(claimed, settings, override)
         for batch in found:
-            self._in_flight += len(batch.messages)
-            self._by_domain.update(message.domain for message in batch.messages)
-            key = (batch.transport, batch.destination)
-            lane = self._lanes.get(key)
-            if lane is None:
-                lane = self._lanes[key] = _Lane(self, key)
-            lane.add(batch)
+            for message in batch.messages:
+                self._by_lane[message.lane] += 1
+                self._by_priority[message.priority] += 1
+            hop = self.traffic.hop(batch.transport, batch.messages[0].domain)
+            if hop is None:
+                self._look_up(batch, settings)
+            else:
+                self._give(batch, hop, settings)
         return stranded
 
     def done(self, message: Claimed) -> None:
-        """Forget a message: it has been settled."""
-        self._in_flight -= 1
-        self._by_domain[message.domain] -= 1
-        if self._by_domain[message.domain] <= 0:
-            del self._by_domain[message.domain]
+        """Forget a message: it has been settled, or is on its way back to the queue."""
+        lane = message.lane
+        self._by_priority[message.priority] -= 1
+        self._by_lane[lane] -= 1
+        if self._by_lane[lane] <= 0:
+            del self._by_lane[lane]
 
-    def crowded(self, limit: int) -> list[str]:
-        """Return the domains with `limit` messages or more on their way."""
-        return [domain for domain, count in self._by_domain.items() if count >= limit]
+    def on_their_way(self, lane: Lane) -> int:
+        """Return how many messages of a lane were added and are not yet done. Any thread may ask."""
+        return self._by_lane.get(lane, 0)
 
-    @asynccontextmanager
-    async def slot(self) -> AsyncIterator[None]:
-        """Wait for the right to have a connection; one that is idle makes room."""
-        self._wanting += 1
+    def crowded(self, name: str, priority: int) -> Room | None:
+        """Return what to do with a lane that leads where enough is on its way. None: it is not so.
+
+        Where nothing moves there, it is not looked at for a while. Any thread may ask.
+        """
+        pools = self._by_name.get(name, ())
+        if sum(sum(pool.on_their_way[: priority + 1]) for pool in pools) < self._crowd:
+            return None
+        if self._loop.time() - max(pool.moved_at for pool in pools) < _STANDS_STILL:
+            return Room(0)
+        return Room(0, self.clock.now() + _ASK_THE_SLOW, name)
+
+    # -- where it goes -----------------------------------------------------------------------------
+    def _give(self, batch: Batch, hop: Hop, settings: Settings) -> None:
+        domain = batch.messages[0].domain
+        rule = rule_for(settings.shaping_rules, batch.transport.name, domain, hop.hosts)
+        key = (batch.transport, hop.name, 0 if rule is None else rule.id, False)
+        pool = self._pools.get(key)
+        if pool is None:
+            pool = self._pools[key] = Pool(self, key, hop.name, rule)
+            self._by_name[hop.name] = (*self._by_name.get(hop.name, ()), pool)
+        pool.add(batch)
+
+    def _look_up(self, batch: Batch, settings: Settings) -> None:
+        """Have a batch wait until it is known where it goes."""
+        asked = (batch.transport, batch.messages[0].domain)
+        waiting = self._looking_up.get(asked)
+        if waiting is None:
+            waiting = self._looking_up[asked] = Waiting()
+            task = self._loop.create_task(self._resolve(*asked, waiting, settings))
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+        waiting.add(batch)
+
+    async def _resolve(self, transport: Transport, domain: str, waiting: Waiting, settings: Settings) -> None:
         try:
-            if self._slots.locked():
-                self._wake_idle()
-            await self._slots.acquire()
+            found = await self.courier.resolver.route(domain, allow_private=transport.allow_private)
+        except Exception:
+            logger.exception("a fault of ours in looking up %s", domain)
+            later = self.clock.now() + _AFTER_A_FAULT
+            self.send_back(waiting.take(_all), later, f"{transport.name} {domain}")
+            return
         finally:
-            self._wanting -= 1
-        try:
-            yield
-        finally:
-            self._slots.release()
+            del self._looking_up[transport, domain]
+        if isinstance(found, ResolveFailure):
+            self._no_way(transport, domain, found, waiting)
+            return
+        hop = self.traffic.learn(transport, domain, found.key, tuple(host.name for host in found.hosts))
+        while waiting:
+            self._give(waiting.pop(), hop, settings)
 
+    def _no_way(self, transport: Transport, domain: str, failure: ResolveFailure, waiting: Waiting) -> None:
+        """Settle what cannot be sent; a domain of which DNS says nothing is itself in trouble."""
+        tally = None
+        if not failure.permanent:
+            hop = self.traffic.learn(transport, domain, domain, ())
+            tally = Tally(hop.name, True, failure.text)
+        while waiting:
+            self.report(self.courier.no_way(waiting.pop(), failure), tally)
+            tally = None
+
+    def changed(self, destinations: Sequence[Destination]) -> None:
+        """Act on what has become known of destinations."""
+        for destination in destinations:
+            for pool in self._by_name.get(destination.name, ()):
+                pool.reconsider()
+
+    def drop(self, pool: Pool) -> None:
+        """Forget a pool that has neither work nor workers."""
+        if self._pools.get(pool.key) is pool:
+            del self._pools[pool.key]
+            left = tuple(each for each in self._by_name[pool.name] if each is not pool)
+            if left:
+                self._by_name[pool.name] = left
+            else:
+                del self._by_name[pool.name]
+
+    # -- kept connections --------------------------------------------------------------------------
     async def idle(self, sleeper: asyncio.Future[None]) -> None:
         """Keep a connection for a while, unless somebody else waits for one."""
-        if self._wanting:
+        if self.slots.wanted:
             return
         self._idle[sleeper] = None
         await asyncio.wait((sleeper,), timeout=KEEP_IDLE)
@@ -121,23 +217,20 @@ class Dispatch:
                 sleeper.set_result(None)
                 return
 
-    def drop_lane(self, lane: _Lane) -> None:
-        """Forget a lane that has neither work nor workers."""
-        if self._lanes.get(lane.key) is lane:
-            del self._lanes[lane.key]
-
-    def withdraw(self) -> list[Claimed]:
-        """Return the messages whose attempt has not begun, and forget them."""
-        waiting = [message for lane in self._lanes.values() for message in lane.withdraw()]
-        for message in waiting:
-            self.done(message)
-        return waiting
+    # -- the end -----------------------------------------------------------------------------------
+    def withdraw(self, meant: Callable[[Claimed], bool] = _all) -> list[Claimed]:
+        """Return the messages that are meant and whose attempt has not begun; they are not done yet."""
+        taken = [message for pool in list(self._pools.values()) for message in pool.withdraw(meant)]
+        for waiting in self._looking_up.values():
+            taken += waiting.take(meant)
+        return taken
 
     async def finish(self, timeout: float) -> None:
         """Wait for what is being tried, at most `timeout` seconds; then break it off."""
-        workers = [worker for lane in list(self._lanes.values()) for worker in lane.workers]
-        for lane in self._lanes.values():
-            lane.close()
+        pools = list(self._pools.values())
+        workers = [worker for pool in pools for worker in pool.workers] + list(self._tasks)
+        for pool in pools:
+            pool.close()
         if workers:
             _, late = await asyncio.wait(workers, timeout=timeout)
             self.courier.break_off()
@@ -146,83 +239,6 @@ class Dispatch:
 
     def break_off(self) -> None:
         """End what is being tried as lost, and forget what waits: the claims are ours no more."""
-        self.withdraw()
+        for message in self.withdraw():
+            self.done(message)
         self.courier.break_off()
-
-
-class _Lane:
-    """Batches for one destination, and the connections that take them."""
-
-    def __init__(self, dispatch: Dispatch, key: _Key) -> None:
-        self.key = key
-        self._dispatch = dispatch
-        self._waiting: deque[Batch] = deque()
-        self._idle: deque[asyncio.Future[None]] = deque()
-        self._closing = False
-        self.workers: set[asyncio.Task[None]] = set()
-
-    def add(self, batch: Batch) -> None:
-        self._waiting.append(batch)
-        while self._idle:
-            sleeper = self._idle.popleft()
-            if not sleeper.done():
-                sleeper.set_result(None)
-                return
-        if len(self.workers) < self._dispatch.connections:
-            worker = asyncio.get_running_loop().create_task(self._work())
-            self.workers.add(worker)
-            worker.add_done_callback(self._gone)
-
-    def withdraw(self) -> list[Claimed]:
-        waiting = [message for batch in self._waiting for message in batch.messages]
-        self._waiting.clear()
-        return waiting
-
-    def close(self) -> None:
-        self._closing = True
-        while self._idle:
-            sleeper = self._idle.popleft()
-            if not sleeper.done():
-                sleeper.set_result(None)
-
-    def _gone(self, worker: asyncio.Task[None]) -> None:
-        self.workers.discard(worker)
-        if not worker.cancelled() and worker.exception() is not None:
-            logger.error("a delivery worker ended by a fault of ours", exc_info=worker.exception())
-        if not self.workers and not self._waiting:
-            self._dispatch.drop_lane(self)
-
-    async def _work(self) -> None:
-        while self._waiting:
-            async with self._dispatch.slot():
-                await self._use_connection()
-
-    async def _use_connection(self) -> None:
-        session: Session | None = None
-        try:
-            while await self._more(session):
-                session = await self._one(self._waiting.popleft(), session)
-                if session is None or not self._worth_keeping(session):
-                    return
-        finally:
-            if session is not None:
-                await session.quit()
-
-    async def _one(self, batch: Batch, session: Session | None) -> Session | None:
-        tried, kept = await self._dispatch.courier.deliver(batch, session)
-        self._dispatch.report(tried)
-        return kept
-
-    def _worth_keeping(self, session: Session) -> bool:
-        age = asyncio.get_running_loop().time() - session.opened_at
-        return session.usable and session.used < KEEP_MESSAGES and age < KEEP_FOR
-
-    async def _more(self, session: Session | None) -> bool:
-        """Return whether there is a batch, waiting for one as long as the connection is kept."""
-        if not self._waiting and session is not None and session.usable and not self._closing:
-            sleeper = asyncio.get_running_loop().create_future()
-            self._idle.append(sleeper)
-            await self._dispatch.idle(sleeper)
-            if not sleeper.done():
-                sleeper.cancel()
-        return bool(self._waiting)

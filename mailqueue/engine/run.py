@@ -12,7 +12,7 @@ import logging
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from mailqueue.clock import SECOND, Clock
@@ -23,10 +23,13 @@ from mailqueue.engine.dispatch import Dispatch
 from mailqueue.engine.log import log
 from mailqueue.engine.settle import Settler, Work
 from mailqueue.engine.timer import SystemTimer, Timer
+from mailqueue.engine.traffic import Tally, Traffic
+from mailqueue.engine.turn import SentBack, Turn, Written
 from mailqueue.engine.watch import Watch
 from mailqueue.errors import StoreError
+from mailqueue.model.lane import Lane, Priority, Room
 from mailqueue.model.message import Claimed
-from mailqueue.model.rules import Transport
+from mailqueue.model.rules import HoldRule, Transport
 from mailqueue.model.settings import Settings
 from mailqueue.model.settlement import Settlement
 from mailqueue.net.resolver import Resolver
@@ -59,7 +62,7 @@ class Options:
     connections: int
     total: int
     window: int
-    per_domain: int
+    per_lane: int
     heartbeat: float
     dead_after: float
     dot_guard: float
@@ -80,8 +83,13 @@ class Run:
         self._me = liveness.this_process()
         self._id = 0
         self._finished: list[Tried] = []
+        self._tallies: list[Tally] = []
         self._unwanted: list[Claimed] = []
+        self._sent_back: list[SentBack] = []
+        self._newest_rule = 0
         self._look = True
+        self._passed_over = False
+        self._last_account = 0
         self._kick = asyncio.Event()
         self._stopping = asyncio.Event()
         self._ending = False
@@ -91,15 +99,26 @@ class Run:
         self._timer: Timer = options.timer or SystemTimer(self._clock)
         self._resolver = options.resolver or Resolver(clock=self._clock)
         self._settler = Settler(self._store, self._clock, options.hostname)
+        self._contents = Contents(self._store)
         courier = Courier(
             hostname=options.hostname,
             resolver=self._resolver,
             clock=self._clock,
-            content=Contents(self._store),
+            content=self._contents,
             may_finish=self._may_finish,
             own_rules=lambda: self._store.settings().reply_rules,
         )
-        self._dispatch = Dispatch(courier, self._report, connections=options.connections, total=options.total)
+        self._traffic = Traffic(self._store, self._clock, options.override, lambda: self._id)
+        self._dispatch = Dispatch(
+            courier,
+            clock=self._clock,
+            traffic=self._traffic,
+            report=self._report,
+            send_back=lambda messages, until, by: self._return(SentBack(messages, until, by)),
+            connections=options.connections,
+            total=options.total,
+            crowd=max(1, options.window // 2),
+        )
         self.begun: Callable[[], object] = lambda: None
 
     def ask_to_stop(self) -> None:
@@ -173,34 +192,63 @@ class Run:
                 await self._one_by_one(error)
                 self._wake()
                 continue
-            if self._once and not claimed and not self._finished and self._dispatch.in_flight == 0:
+            if self._once and not claimed and self._idle:
                 return
+
+    @property
+    def _idle(self) -> bool:
+        return not self._finished and not self._sent_back and self._dispatch.in_flight == 0
 
     async def _turn(self) -> int:
         """Settle what is finished and claim what there is room for, in one transaction."""
         if self._unwanted:
             await self._put_back()
         finished = tuple(self._finished)
-        request = self._request(len(finished))
-        if not finished and request is None:
+        request = self._request(finished)
+        if not finished and not self._sent_back and not self._traffic.unblocking and request is None:
             return 0
-        settings, claimed = await self._settle(finished, request)
+        written = await self._settle(finished, request)
         if request is not None:
-            await self._take_on(claimed, settings, request)
+            await self._take_on(written, request)
         elif self._look:
             self._kick.set()  # there was no room before these were settled
         else:
             self._arm()
-        return len(claimed)
+        return len(written.claimed)
 
-    async def _settle(
-        self, finished: Sequence[Tried], request: ClaimRequest | None
-    ) -> tuple[Settings, list[Claimed]]:
-        work = self._settler.work(finished)
-        settings, claimed = await self._commit(work, request)
+    async def _settle(self, finished: Sequence[Tried], request: ClaimRequest | None) -> Written:
+        tallies, sent_back = tuple(self._tallies), tuple(self._sent_back)
+        turn = Turn(
+            work=self._settler.work(finished),
+            tallies=tallies,
+            sent_back=sent_back,
+            request=request,
+            wants=self._wants,
+            traffic=self._traffic,
+        )
+        turn, written = await self._commit(turn)
+        del self._tallies[: len(tallies)]
+        del self._sent_back[: len(sent_back)]
         self._forget(finished)
-        self._tell(work)
-        return settings, claimed
+        for back in sent_back:
+            for message in back.messages:
+                self._dispatch.done(message)
+        self._heed(written)
+        self._tell(turn.work)
+        return written
+
+    def _heed(self, written: Written) -> None:
+        """Act on what others have changed: destinations, and rules that hold what has not begun."""
+        self._traffic.seen = max((each.changed for each in written.changed), default=self._traffic.seen)
+        self._traffic.unblocking = written.still_blocked
+        self._dispatch.changed(written.changed)
+        if written.still_blocked:
+            self._kick.set()
+        rules = [rule for rule in written.settings.hold_rules if rule.id > self._newest_rule]
+        if rules:
+            self._newest_rule = max(rule.id for rule in rules)
+            held = self._dispatch.withdraw(lambda message: _holds(rules, message))
+            self._return(SentBack(held))
 
     def _forget(self, settled: Sequence[Tried]) -> None:
         ids = {id(tried) for tried in settled}
@@ -229,34 +277,50 @@ class Run:
                 logger.exception("a fault of ours: message %d cannot be settled", tried.message.id)
                 self._forget((tried,))
 
-    async def _commit(self, work: Work, request: ClaimRequest | None) -> tuple[Settings, list[Claimed]]:
-        def job(tx: Transaction) -> tuple[Settings, list[Claimed], frozenset[int]]:
-            late = tx.settle(work.settlements, work.notices) if work.settlements else frozenset()
-            return tx.settings(), ([] if request is None else tx.claim(request)), late
-
+    async def _commit(self, turn: Turn) -> tuple[Turn, Written]:
         while True:
             try:
-                settings, claimed, late = await self._write(job)
+                written: Written = await self._write(turn.write)
             except StaleNotice as stale:
-                work = self._settler.without_notices(work, stale.message_ids)
+                turn = replace(turn, work=self._settler.without_notices(turn.work, stale.message_ids))
                 continue
-            for message_id in late:
+            for message_id in written.late:
                 logger.warning("message %d: its claim was returned meanwhile, settled late", message_id)
-            return settings, claimed
+            return turn, written
 
-    def _request(self, settled: int) -> ClaimRequest | None:
-        room = min(self._options.window - self._dispatch.in_flight + settled, _CLAIM)
-        if not self._look or self._stopping.is_set() or room <= 0 or not self._has_transport():
+    def _request(self, finished: Sequence[Tried]) -> ClaimRequest | None:
+        settled = Counter(tried.message.priority for tried in finished)
+        room, done = [], 0
+        for priority in Priority:
+            done += settled[priority]
+            room.append(max(0, self._options.window - self._dispatch.in_flight_of(priority) + done))
+        if not self._look or self._stopping.is_set() or max(room) == 0 or not self._has_transport():
             return None
-        self._look = False
-        per_domain = self._options.per_domain
+        self._look, self._passed_over = False, min(room) == 0
+        limit = min(max(room), _CLAIM)
         return ClaimRequest(
             engine_id=self._id,
             now=self._clock.now(),
-            limit=room,
-            per_domain=min(room, per_domain // 4 or 1),
-            skip=self._dispatch.crowded(per_domain),
+            limit=limit,
+            per_lane=min(limit, self._options.per_lane // 4 or 1),
+            room=room,
+            after_account=self._last_account,
         )
+
+    def _wants(self, lane: Lane, settings: Settings) -> Room:
+        """Say how much is wanted from a lane; called while a claim is made, in the writer's thread."""
+        left = self._options.per_lane - self._dispatch.on_their_way(lane)
+        if left <= 0:
+            self._passed_over = True
+            return Room(0)
+        room, name = self._traffic.room(lane, settings)
+        if room is not None and room.messages == 0:
+            return room
+        crowded = self._dispatch.crowded(name, lane.priority) if name else None
+        if crowded is not None:
+            self._passed_over |= not crowded.until
+            return crowded
+        return Room(left if room is None else min(left, room.messages))
 
     def _has_transport(self) -> bool:
         if self._options.override is not None:
@@ -270,27 +334,30 @@ class Run:
     def _newest_settings(self) -> Settings:
         return self._store.look(lambda reader: reader.settings())
 
-    async def _take_on(self, claimed: list[Claimed], settings: Settings, request: ClaimRequest) -> None:
+    async def _take_on(self, written: Written, request: ClaimRequest) -> None:
+        claimed = written.claimed
         if self._stopping.is_set():  # told to stop while the claim was being written
             self._unwanted += claimed
         else:
-            self._unwanted += self._dispatch.add(claimed, settings, self._options.override)
+            self._contents.read_ahead(claimed)
+            self._unwanted += self._dispatch.add(claimed, written.settings, self._options.override)
         if self._unwanted:
             await self._put_back()
         if self._stopping.is_set():
             return
-        per_domain = Counter(message.domain for message in claimed)
-        if len(claimed) >= request.limit or request.per_domain in per_domain.values():
-            self._wake()  # there is more
-        elif request.skip:
-            self._look = True  # crowded domains have more: look when something is finished
+        if claimed:
+            self._last_account = claimed[-1].account_id
+        if _filled(request, claimed):
+            self._wake()  # there may be more
+        elif self._passed_over and self._dispatch.in_flight:
+            self._look = True  # there may be more where enough is on its way: look when something is finished
         else:
             self._arm()
 
     async def _put_back(self) -> None:
         """Return claims that no transport takes, or that came when it was time to stop."""
         unwanted, wait = tuple(self._unwanted), 0 if self._stopping.is_set() else _STRANDED
-        due = self._clock.now() + wait
+        due = self._clock.now() + wait if wait else None
         await self._write(lambda tx: tx.put_back(unwanted, due))
         del self._unwanted[: len(unwanted)]
 
@@ -300,9 +367,16 @@ class Run:
         if due is not None and self._dispatch.in_flight < self._options.window:
             self._timer.arm(max(due, self._clock.now() + _SOON))
 
-    def _report(self, tried: Sequence[Tried]) -> None:
+    def _report(self, tried: Sequence[Tried], tally: Tally | None) -> None:
         self._finished.extend(tried)
+        if tally is not None:
+            self._tallies.append(tally)
         self._kick.set()
+
+    def _return(self, back: SentBack) -> None:
+        if back.messages:
+            self._sent_back.append(back)
+            self._kick.set()
 
     def _tell(self, work: Work) -> None:
         for settlement in work.settlements:
@@ -372,13 +446,31 @@ class Run:
     async def _sign_off(self, unbegun: Sequence[Claimed]) -> None:
         now = self._clock.now()
         try:
-            if self._finished:
+            if self._finished or self._sent_back:
                 await self._settle(tuple(self._finished), None)
-            await self._write(lambda tx: tx.put_back(unbegun, now))
+            await self._write(lambda tx: tx.put_back(unbegun))
             await self._write(lambda tx: tx.bury_engine(self._id, now))
             logger.info("engine %d stopped", self._id)
         except StoreError as error:
             logger.error("could not sign off, another engine will take over: %s", error)
+
+
+def _filled(request: ClaimRequest, claimed: Sequence[Claimed]) -> bool:
+    """Return whether a claim has all that it asked for of something, so that there may be more."""
+    per_lane = Counter(message.lane for message in claimed)
+    per_priority = Counter(message.priority for message in claimed)
+    return (
+        len(claimed) >= request.limit
+        or request.per_lane in per_lane.values()
+        or any(count >= request.room[priority] for priority, count in per_priority.items())
+    )
+
+
+def _holds(rules: Sequence[HoldRule], message: Claimed) -> bool:
+    return any(
+        rule.matches(account_id=message.account_id, sender=message.sender, recipient=message.recipient)
+        for rule in rules
+    )
 
 
 @contextmanager

@@ -50,10 +50,10 @@ class Engine:
         relay: `HOST:PORT` that takes all mail of this engine, whatever transports the database has.
         hostname: our name in EHLO and in notices; None: the machine's.
         listener: called with each Settlement after its commit, in the engine's loop.
-        connections: at once to one destination.
+        connections: at once to one destination, at most: it begins with two, and one more with each success.
         total_connections: at once in all; None: half of what the process may open, 500 at most.
         window: messages on their way at once.
-        per_domain: messages on their way to one domain at once.
+        per_lane: messages of one account and priority on their way to one domain at once.
         heartbeat: seconds between signs of life.
         dead_after: seconds without one after which another engine counts as dead.
         dot_guard: seconds without one after which this engine sends no final dot (decision 17).
@@ -69,10 +69,10 @@ class Engine:
         relay: str | None = None,
         hostname: str | None = None,
         listener: Listener | None = None,
-        connections: int = 10,
+        connections: int = 20,
         total_connections: int | None = None,
         window: int = 2000,
-        per_domain: int = 400,
+        per_lane: int = 400,
         heartbeat: float = 10.0,
         dead_after: float = 60.0,
         dot_guard: float = 45.0,
@@ -91,7 +91,7 @@ class Engine:
             connections=connections,
             total=total_connections or _half_of_the_files(),
             window=window,
-            per_domain=per_domain,
+            per_lane=per_lane,
             heartbeat=heartbeat,
             dead_after=dead_after,
             dot_guard=dot_guard,

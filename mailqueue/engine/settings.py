@@ -204,6 +204,7 @@ def set_transport(
     allow_private: bool | None,
     reply: str | None,
     default: bool | None,
+    now: int,
 ) -> Transport:
     """Change what is given of a transport. Raises NotFound, SettingError."""
     chosen = None if tls is None else choice("tls", tls, Tls)
@@ -228,7 +229,7 @@ def set_transport(
             is_default=old.is_default if default is None else default,
         )
         check_transport(new)
-        transaction.set_transport(new)
+        transaction.set_transport(new, now)
         return new
 
     return store.run(job)
@@ -274,6 +275,6 @@ def _route_domain(text: str | None) -> str | None:
     return dot + domain.normalise_domain(name)
 
 
-def remove_route(store: Store, route_id: int) -> None:
+def remove_route(store: Store, route_id: int, now: int) -> None:
     """Remove a route. Raises NotFound."""
-    store.run(lambda transaction: transaction.remove_route(route_id))
+    store.run(lambda transaction: transaction.remove_route(route_id, now))

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
+from mailqueue.model.lane import Lane, Priority
 from mailqueue.model.lifecycle import State
 
 
@@ -53,6 +54,14 @@ class NewMessage:
     """NOTIFY (RFC 3461 4.1): 'never', or some of 'success,failure,delay'. None: not said."""
     orcpt: str | None = None
     """ORCPT (RFC 3461 4.2), 'rfc822;b@example.org', decoded. None: none."""
+    priority: Priority = Priority.NORMAL
+    """What goes first."""
+    transport: str = ""
+    """The transport it takes, whatever the routes say. '': as they say."""
+    require_tls: bool | None = None
+    """RFC 8689. True: REQUIRETLS. False: TLS-Required: No. None: not said."""
+    expires_at: int | None = None
+    """Microseconds UTC: given up then, on hold or not. None: by its lifetime alone."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,6 +96,12 @@ class NewSubmission:
     """ENVID (RFC 3461 4.4), decoded. None: none."""
     ret: str | None = None
     """RET (RFC 3461 4.3), 'FULL' or 'HDRS'. None: not said."""
+    not_before: int | None = None
+    """Microseconds UTC: no attempt before. None: at once."""
+    warn_after: int | None = None
+    """Microseconds after which a delay notice is owed. 0: none is. None: as the schedule says."""
+    max_attempts: int | None = None
+    """Given up after so many attempts. None: by time alone."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -139,6 +154,27 @@ class Claimed:
     """ENVID of its submission (RFC 3461 4.4), decoded. None: none."""
     ret: str | None = None
     """RET of its submission (RFC 3461 4.3), 'FULL' or 'HDRS'. None: not said."""
+    priority: int = Priority.NORMAL
+    """A `Priority`."""
+    transport: str = ""
+    """The transport it takes, whatever the routes say. '': as they say."""
+    require_tls: bool | None = None
+    """RFC 8689. True: REQUIRETLS. False: TLS-Required: No. None: not said."""
+    expires_at: int | None = None
+    """Microseconds UTC: given up then, on hold or not. None: by its lifetime alone."""
+    warn_after: int | None = None
+    """Microseconds after which a delay notice is owed. 0: none is. None: as the schedule says."""
+    max_attempts: int | None = None
+    """Given up after so many attempts. None: by time alone."""
+    not_before: int | None = None
+    """Microseconds UTC: no attempt was to be made before. None: it was not said."""
+    due_at: int = 0
+    """Microseconds UTC: when this attempt was due."""
+
+    @property
+    def lane(self) -> Lane:
+        """Where it waited, and waits if it is tried again."""
+        return Lane(self.priority, self.account_id, self.domain, self.transport)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -182,7 +218,7 @@ class Message:
     claimed_at: datetime | None
     """When the running attempt was claimed. None: none is running."""
     next_attempt_at: datetime | None
-    """None: retired."""
+    """The later of its own time and the end of its destination's block. None: retired."""
     give_up_at: datetime
     """No attempt is planned after this."""
     schedule: str
@@ -205,3 +241,21 @@ class Message:
     """The sender's own name for the submission, in notices. None: there is none."""
     ret: str | None = None
     """What a notice of failure returns: `FULL` or `HDRS`. None: it was not said."""
+    priority: Priority = Priority.NORMAL
+    """What goes first."""
+    transport: str | None = None
+    """The transport it takes, whatever the routes say. None: as they say."""
+    require_tls: bool | None = None
+    """RFC 8689. True: REQUIRETLS. False: TLS-Required: No. None: not said."""
+    expires_at: datetime | None = None
+    """It is given up then, on hold or not. None: by its lifetime alone."""
+    not_before: datetime | None = None
+    """No attempt before. None: at once."""
+    warn_after: timedelta | None = None
+    """The sender is told of a delay after this. Zero: not at all. None: as the schedule says."""
+    max_attempts: int | None = None
+    """Given up after so many attempts. None: by time alone."""
+    blocked_until: datetime | None = None
+    """Its destination takes nothing before. None: it is not blocked."""
+    blocked_by: str | None = None
+    """That destination: a transport and its next hop. None: none."""

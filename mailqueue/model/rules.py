@@ -1,4 +1,4 @@
-"""What steers mail: hold rules, transports, routes, reply rules."""
+"""What steers mail: hold rules, transports, routes, reply rules, shaping rules."""
 
 from __future__ import annotations
 
@@ -164,6 +164,37 @@ class ReplyRule:
     permanent: bool | None
     """None: as the code says. False: it is tried again. True: it is not."""
     note: str
+    """Why, for people; may be empty."""
+    actor: str
+    """Who made it."""
+    created_at: datetime
+    """When."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ShapingRule:
+    """Limits what goes to a destination, or to several together.
+
+    The first rule that matches counts, by position, then id.
+    """
+
+    id: int
+    """Of the rule."""
+    position: int
+    """Lower ones are asked first."""
+    transport: str | None
+    """Name. None: any."""
+    domain: str | None
+    """Of the recipient. None: any. With a leading dot: its subdomains too."""
+    mx: str | None
+    """Name of one of the hosts that the mail goes to. None: any. With a leading dot: all below it too."""
+    connections: int | None
+    """At once, of all engines together. None: no limit by this rule."""
+    per_connection: int | None
+    """Messages on one connection. None: no limit by this rule."""
+    per_minute: int | None
+    """Messages in any minute, of all engines together. None: no limit by this rule."""
+    reason: str
     """Why, for people; may be empty."""
     actor: str
     """Who made it."""

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from mailqueue.model.account import Account
-from mailqueue.model.rules import HoldRule, ReplyRule, Route, Transport
+from mailqueue.model.rules import HoldRule, ReplyRule, Route, ShapingRule, Transport
 from mailqueue.model.schedule import SHIPPED, STANDARD, Schedule
 
 
@@ -29,6 +29,8 @@ class Settings:
     accounts_by_id: Mapping[int, Account]
     reply_rules: tuple[ReplyRule, ...] = ()
     """In the order in which they are asked, before the shipped ones."""
+    shaping_rules: tuple[ShapingRule, ...] = ()
+    """In the order in which they are asked."""
 
     def default_transport(self) -> Transport | None:
         """Return the transport for what no route matches. None: there is none, mail waits."""

@@ -3,15 +3,17 @@
 The rule: whatever happens, `send` returns facts; it raises only for mistakes of its caller and
 for content that cannot be read.
 
-RFC 5321, with the machine of `mailqueue.mail.smtp`.
+RFC 5321, with the machine of `mailqueue.mail.smtp`; RFC 8689 4.2.1 (REQUIRETLS), RFC 9422 4 (LIMITS).
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 from typing import Final, Protocol
 
+from mailqueue.mail import codes
+from mailqueue.mail.reply import Reply
 from mailqueue.mail.smtp import (
     BodyWanted,
     Capabilities,
@@ -19,12 +21,21 @@ from mailqueue.mail.smtp import (
     Envelope,
     TransactionDone,
     TransactionResult,
+    domain_of,
+    fitting,
     lacks,
 )
 from mailqueue.net.wire import Wire
 
 BLOCK: Final = 64 * 1024
-"""Octets: content up to this size is written in one go, with the final dot."""
+"""Octets: content up to this size is written in one go, with the final dot; larger comes block by
+block, by BDAT where the server takes it."""
+
+_NOT_PROTECTED: Final = Reply(
+    523,
+    ("not sent to this server: it has to stay under TLS, and there is none with a verified certificate",),
+    codes.ENCRYPTION_NEEDED,
+)
 
 
 class Content(Protocol):
@@ -61,6 +72,7 @@ class Session:
     """
 
     __slots__ = (
+        "_domains",
         "_wire",
         "host",
         "idle_since",
@@ -75,6 +87,7 @@ class Session:
 
     def __init__(self, wire: Wire, *, host: str, ip: str, port: int) -> None:
         self._wire = wire
+        self._domains: set[str] = set()  # of recipients named here
         self.host = host
         self.ip = ip
         self.port = port
@@ -92,7 +105,14 @@ class Session:
 
     @property
     def usable(self) -> bool:
-        """Whether a transaction may begin: none runs, and the connection stands as far as is known."""
+        """Whether a transaction may begin: none runs, the connection stands as far as is known, and it
+        has not yet carried as many as the server allows.
+        """
+        most = self.capabilities.mail_max
+        return self._stands and (most is None or self.used < most)
+
+    @property
+    def _stands(self) -> bool:
         return self._wire.client.usable and self._wire.open
 
     @property
@@ -107,6 +127,13 @@ class Session:
     def before_final_dot(self, ask: Callable[[], bool]) -> None:
         self._wire.before_final_dot = ask
 
+    def fitting(self, recipients: Sequence[str]) -> Sequence[int]:
+        """Return the indexes of the recipients that the next transaction may have, as the server limits it.
+
+        Empty: all are of further domains, and this connection may carry no more; another is needed.
+        """
+        return fitting(recipients, self.capabilities, self._domains)
+
     def transcript(self) -> str:
         """Return what was said in the transaction that runs or ran last, for people; at most 16 KiB."""
         return self._wire.client.transcript()
@@ -114,8 +141,8 @@ class Session:
     async def send(self, envelope: Envelope, content: Content) -> TransactionResult:
         """Send one message to its recipients and return the facts.
 
-        A message that needs what the server lacks is not sent; `result.lacks` says why. On a
-        session that has ended, nothing is sent and `result.lost` says how it ended. A result
+        A message that needs what the server or the session lacks is not sent; `result.lacks` says
+        why. On a session that has ended, nothing is sent and `result.lost` says how it ended. A result
         without a reply to MAIL from a session that was used before means that the server had
         closed the idle connection: it is safe to try once more on another.
 
@@ -124,16 +151,20 @@ class Session:
 
         Raises:
             RuntimeError: another transaction runs on this session, or it is not `usable` though it has
-                not ended (the server has begun to speak out of turn).
+                not ended (the server has begun to speak out of turn, or takes no more transactions).
             Exception: what `content.chunks()` raised; the connection is broken off without final dot.
         """
-        refusal = lacks(envelope, self.capabilities)
+        refusal = self._lacks(envelope)
         if refusal is not None:
             return TransactionResult(lacks=refusal, rcpt=(None,) * len(envelope.recipients))
         if self._wire.client.ended:
             return TransactionResult(lost=self._wire.lost, rcpt=(None,) * len(envelope.recipients))
+        if self.used == self.capabilities.mail_max:
+            raise RuntimeError(f"the server takes no more than {self.used} transactions on a connection")
         self._wire.start(envelope, content.data if content.size <= BLOCK else None)
         self.used += 1
+        if self.capabilities.rcpt_domain_max is not None:
+            self._domains.update(map(domain_of, envelope.recipients))
         try:
             return await self._result(content)
         except BaseException:
@@ -143,8 +174,8 @@ class Session:
             self.idle_since = asyncio.get_running_loop().time()
 
     async def quit(self) -> None:
-        """Say QUIT and close; a connection that is not usable is closed without."""
-        if self.usable:
+        """Say QUIT and close; a connection that cannot be spoken on is closed without."""
+        if self._stands:
             await self._wire.quit()
         else:
             self.abort()
@@ -152,6 +183,12 @@ class Session:
     def abort(self) -> None:
         """Close at once; a `send` that runs returns what is known."""
         self._wire.give_up(Cause.ABORTED, "broken off")
+
+    def _lacks(self, envelope: Envelope) -> Reply | None:
+        """Return the refusal of a message that needs what the session or the server lacks."""
+        if envelope.require_tls and self.tls_verified is None:
+            return _NOT_PROTECTED
+        return lacks(envelope, self.capabilities)
 
     async def _result(self, content: Content) -> TransactionResult:
         event = await self._wire.next()
@@ -171,7 +208,7 @@ class Session:
         finally:
             if isinstance(blocks, AsyncGenerator):
                 await blocks.aclose()
-        self._wire.end_body()
+        await self._wire.end_body()
 
 
 async def _blocks(data: bytes) -> AsyncIterator[bytes]:

@@ -54,6 +54,7 @@ class Wire(asyncio.Protocol):
     """
 
     __slots__ = (
+        "_answer",
         "_body",
         "_closed",
         "_deadline",
@@ -78,6 +79,7 @@ class Wire(asyncio.Protocol):
         self._transport: asyncio.Transport | None = None
         self._closed: asyncio.Future[None] = self._loop.create_future()
         self._room: asyncio.Future[None] | None = None  # resolved when the network takes octets again
+        self._answer: asyncio.Future[None] | None = None  # resolved when the machine has heard something
         self._body: bytes | None = None  # the content, if it goes out in one go
         self._told: deque[Event] = deque()  # events that nobody has waited for yet
         self._waiter: asyncio.Future[Event] | None = None
@@ -104,7 +106,7 @@ class Wire(asyncio.Protocol):
         Raises:
             RuntimeError: the session is not usable.
         """
-        self.client.start(envelope)
+        self.client.start(envelope, in_blocks=body is None)
         self._body = body
         self._flush()
         self._restart_clock()
@@ -112,21 +114,27 @@ class Wire(asyncio.Protocol):
     async def send_block(self, block: bytes) -> bool:
         """Send a block of the content and wait until the network has taken it.
 
+        Before that it waits for answers where too many chunks are without one.
+
         Returns whether more is wanted: False when the connection or the server has given up.
         """
-        if not self._wants_body:
+        while self.client.wants_body and not self.client.takes_block:
+            await self._hear()
+        if not self.client.wants_body:
             return False
         self.client.send_body(block)
         self._flush()
+        self._restart_clock()
         if self._room is not None:
-            self._restart_clock()
             await self._room
-        self._deadline = math.inf  # until the next block: our own disk is not the server's fault
-        return self._wants_body
+            self._restart_clock()
+        return self.client.wants_body
 
-    def end_body(self) -> None:
-        """Send the final dot, if it is still wanted and we still may."""
-        if self._wants_body and self._may_end():
+    async def end_body(self) -> None:
+        """Send the final dot or the last chunk, if it is still wanted and we still may."""
+        while self.client.wants_body and not self.client.takes_end:
+            await self._hear()
+        if self.client.wants_body and self._may_end():
             self.client.end_body()
             self._flush()
             self._restart_clock()
@@ -223,9 +231,13 @@ class Wire(asyncio.Protocol):
 
     # --- inside -------------------------------------------------------------------------------
 
-    @property
-    def _wants_body(self) -> bool:
-        return self.client.phase is Phase.BODY and not self.client.ended
+    async def _hear(self) -> None:
+        """Wait until the machine has heard something."""
+        self._answer = self._loop.create_future()
+        try:
+            await self._answer
+        finally:
+            self._answer = None
 
     def _use(self, transport: asyncio.Transport) -> None:
         # So that writing is paused whenever anything is left here, and a block counts as sent when
@@ -248,6 +260,8 @@ class Wire(asyncio.Protocol):
             elif isinstance(event, Ended):
                 self._end(event.lost)
             self._tell(event)
+        if self._answer is not None and not self._answer.done():
+            self._answer.set_result(None)
 
     def _send_at_once(self, body: bytes) -> None:
         if self._may_end():
@@ -284,7 +298,10 @@ class Wire(asyncio.Protocol):
             self._transport.abort()
 
     def _restart_clock(self) -> None:
-        limit = self._timeouts.get(self.client.phase)
+        phase = self.client.phase
+        limit = self._timeouts.get(phase)
+        if phase is Phase.BODY and self._room is None:
+            limit = None  # it is our turn: our own disk is not the server's fault
         if limit is None or self.client.ended:
             self._deadline = math.inf
             return

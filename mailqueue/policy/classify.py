@@ -162,7 +162,7 @@ _BEFORE_MAIL = frozenset(
 )
 
 
-_ABOUT_RECIPIENTS = {Phase.RCPT, Phase.DATA, Phase.BODY, Phase.FINAL}
+_ABOUT_RECIPIENTS = {Phase.RCPT, Phase.DATA, Phase.BODY, Phase.BDAT, Phase.FINAL}
 """Before RCPT, "user unknown" can only be the sender: such texts mean nothing there."""
 _RECIPIENT = {_C.MAILBOX_UNKNOWN, _C.MAILBOX_DISABLED, _C.MAILBOX_FULL, _C.DOMAIN_UNKNOWN}
 _MESSAGE = {_C.CONTENT, _C.TOO_LARGE, _C.CAPABILITY}

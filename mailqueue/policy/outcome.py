@@ -269,6 +269,22 @@ def resolve_failed(permanent: bool, status: EnhancedCode, text: str) -> Outcome:
     )
 
 
+def not_tried(destination: str, error: str) -> Outcome:
+    """Return the outcome of a message whose time is over while its destination is left alone.
+
+    Args:
+        destination: its name.
+        error: what went wrong there last.
+    """
+    return Outcome(
+        kind=OutcomeKind.DEFERRED,
+        category=Category.NETWORK,
+        scope=Scope.DESTINATION,
+        status=codes.NO_ANSWER,
+        error=f"not tried again, as {destination} has been in trouble: {error}",
+    )
+
+
 def refused_locally(refusal: Reply) -> Outcome:
     """Return the outcome of a message that was not sent because it needs what the server lacks.
 

@@ -7,6 +7,7 @@ for there is no guess.
 
 from __future__ import annotations
 
+from mailqueue.model.lane import Lane
 from mailqueue.model.rules import Route, Transport
 from mailqueue.model.settings import Settings
 
@@ -62,14 +63,33 @@ def for_domains(
     return None if default is None else (default, None)
 
 
+def for_lane(settings: Settings, lane: Lane, override: Transport | None = None) -> Transport | None:
+    """Return the transport that all mail of a lane takes, whoever sends it and however often it has failed.
+
+    None: there is none, or it is not the same for all.
+    """
+    if override is not None:
+        return override
+    if lane.transport:
+        return settings.transports.get(lane.transport)
+    for route in settings.routes:
+        if route.account_id in (None, lane.account_id) and _matches(route.recipient_domain, lane.domain):
+            sure = route.sender_domain is None and route.min_attempts == 0
+            return settings.transports.get(route.transport) if sure else None
+    return settings.default_transport()
+
+
 def domain_of(address: str) -> str:
     """Return what stands behind the last @ of an address; '' for the null return path."""
     return address.rpartition("@")[2]
 
 
 def _matches(pattern: str | None, domain: str) -> bool:
-    if pattern is None:
-        return True
+    return pattern is None or within(pattern, domain)
+
+
+def within(pattern: str, name: str) -> bool:
+    """Return whether a name is the one that is meant; of a pattern with a leading dot, or below it."""
     if pattern.startswith("."):
-        return domain == pattern[1:] or domain.endswith(pattern)
-    return domain == pattern
+        return name == pattern[1:] or name.endswith(pattern)
+    return name == pattern

@@ -1,4 +1,4 @@
-"""Accounts, transports, routes, reply rules, schedules.
+"""Accounts, transports, routes, reply rules, shaping rules, schedules.
 
 The one rule: every change raises the version of the settings, so that every process has it within a
 second.
@@ -11,7 +11,7 @@ from typing import Any
 
 from mailqueue.errors import Conflict, NotFound
 from mailqueue.model.account import Account
-from mailqueue.model.rules import ReplyRule, Route, Transport
+from mailqueue.model.rules import ReplyRule, Route, ShapingRule, Transport
 from mailqueue.model.schedule import Schedule, format_delays
 from mailqueue.store.batch import Batch
 from mailqueue.store.queries import query
@@ -22,6 +22,13 @@ def _change(batch: Batch, name: str, *values: Any) -> int:  # noqa: ANN401
     cursor = batch.cursor().execute(query(name), values)
     batch.settings_changed()
     return cursor.lastrowid or 0
+
+
+def _change_ways(batch: Batch, now: int, name: str, *values: Any) -> int:  # noqa: ANN401
+    """Change settings as `_change` does; lanes that were blocked may lead elsewhere now."""
+    made = _change(batch, name, *values)
+    batch.now().execute(query("unblock_all_lanes"), (now,))
+    return made
 
 
 def add_account(batch: Batch, name: str, now: int) -> Account:
@@ -73,11 +80,11 @@ def add_transport(batch: Batch, transport: Transport, now: int) -> Transport:
     wanted = replace(transport, is_default=transport.is_default or not known)
     if wanted.is_default:
         batch.cursor().execute(query("no_default_transport"))
-    _change(batch, "insert_transport", *_transport_row(wanted), now)
+    _change_ways(batch, now, "insert_transport", *_transport_row(wanted), now)
     return batch.settings().transports[transport.name]
 
 
-def set_transport(batch: Batch, transport: Transport) -> None:
+def set_transport(batch: Batch, transport: Transport, now: int) -> None:
     """Store all of a transport, by id. Raises NotFound; Conflict where its new name is taken."""
     known = batch.settings().transports.values()
     if all(each.id != transport.id for each in known):
@@ -86,7 +93,7 @@ def set_transport(batch: Batch, transport: Transport) -> None:
         raise Conflict(f"there is a transport {transport.name!r} already")
     if transport.is_default:
         batch.cursor().execute(query("no_default_transport"))
-    _change(batch, "update_transport", *_transport_row(transport), transport.id)
+    _change_ways(batch, now, "update_transport", *_transport_row(transport), transport.id)
 
 
 def remove_transport(batch: Batch, name: str) -> None:
@@ -110,14 +117,14 @@ def add_route(batch: Batch, route: Route, now: int) -> Route:
         raise NotFound(f"there is no transport {route.transport!r}")
     criteria = (route.position, route.account_id, route.sender_domain, route.recipient_domain)
     values = (*criteria, route.min_attempts, transport.id, now)
-    return replace(route, id=_change(batch, "insert_route", *values))
+    return replace(route, id=_change_ways(batch, now, "insert_route", *values))
 
 
-def remove_route(batch: Batch, route_id: int) -> None:
+def remove_route(batch: Batch, route_id: int, now: int) -> None:
     """Remove a route. Raises NotFound."""
     if all(route.id != route_id for route in batch.settings().routes):
         raise NotFound(f"there is no route {route_id}")
-    _change(batch, "delete_route", route_id)
+    _change_ways(batch, now, "delete_route", route_id)
 
 
 def add_reply_rule(batch: Batch, rule: ReplyRule, now: int) -> ReplyRule:
@@ -143,3 +150,24 @@ def add_schedule(batch: Batch, schedule: Schedule, now: int) -> None:
         raise Conflict(f"there is a schedule {schedule.name!r} already")
     text = format_delays(schedule.delays, schedule.classes)
     _change(batch, "insert_schedule", schedule.name, text, schedule.lifetime, schedule.warn_after, now)
+
+
+def add_shaping_rule(batch: Batch, rule: ShapingRule, now: int) -> ShapingRule:
+    """Store a shaping rule. Raises NotFound where its transport does not exist."""
+    if rule.transport is not None and rule.transport not in batch.settings().transports:
+        raise NotFound(f"there is no transport {rule.transport!r}")
+    criteria = (rule.position, rule.transport, rule.domain, rule.mx)
+    limits = (rule.connections, rule.per_connection, rule.per_minute)
+    made = _change(batch, "insert_shaping_rule", *criteria, *limits, rule.reason, rule.actor, now)
+    return next(each for each in batch.settings().shaping_rules if each.id == made)
+
+
+def remove_shaping_rule(batch: Batch, rule_id: int) -> ShapingRule:
+    """Remove a shaping rule and return it. Raises NotFound."""
+    found = next((each for each in batch.settings().shaping_rules if each.id == rule_id), None)
+    if found is None:
+        raise NotFound(f"there is no shaping rule {rule_id}")
+    for name in ("forget_rule_pace", "forget_rule_slots"):
+        batch.cursor().execute(query(name), (rule_id,))
+    _change(batch, "delete_shaping_rule", rule_id)
+    return found

@@ -10,7 +10,7 @@ raised as `mailqueue.errors.StoreError` and its kin, never as the driver's own.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -19,12 +19,15 @@ from typing import Any, Protocol, TypeVar
 
 from mailqueue.model.account import Account
 from mailqueue.model.attempt import Attempt
+from mailqueue.model.backup import Backup, Restored
+from mailqueue.model.destination import Destination
 from mailqueue.model.engine import EngineInfo, Identity
 from mailqueue.model.events import Event, Notice
 from mailqueue.model.filters import Filter, Page
+from mailqueue.model.lane import Block, Lane, Room
 from mailqueue.model.message import Claimed, Message, NewSubmission, Submission
 from mailqueue.model.migration import Migration
-from mailqueue.model.rules import HoldRule, ReplyRule, Route, Transport
+from mailqueue.model.rules import HoldRule, ReplyRule, Route, ShapingRule, Transport
 from mailqueue.model.schedule import Schedule
 from mailqueue.model.settings import Settings
 from mailqueue.model.settlement import NewNotice, Settlement
@@ -36,6 +39,13 @@ Check = Callable[[Sequence[EngineInfo]], None]
 """Looks at the engines that the database knows, and raises what speaks against going on."""
 
 
+_ANY = Room(2**31)
+
+
+def _all_that_is_due(lane: Lane) -> Room:
+    return _ANY
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ClaimRequest:
     """What an engine wants to take on."""
@@ -44,10 +54,14 @@ class ClaimRequest:
     now: int
     limit: int
     """Messages at most."""
-    per_domain: int
-    """Messages at most from one destination in this claim."""
-    skip: Collection[str] = ()
-    """Domains that the engine has enough of already."""
+    per_lane: int
+    """Messages at most from one lane in this claim."""
+    room: Sequence[int]
+    """Messages at most of each priority, by its number."""
+    after_account: int = 0
+    """The account that had the last turn: those with higher ids come first."""
+    wants: Callable[[Lane], Room] = _all_that_is_due
+    """Says how much is wanted from a lane that is due. Called in the writer's thread; must not block."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -104,13 +118,14 @@ class Transaction(Protocol):
 
     # -- deliver -------------------------------------------------------------------------------
     def claim(self, request: ClaimRequest) -> list[Claimed]:
-        """Claim messages that are due, destinations in turn, oldest due first within each.
+        """Claim messages that are due: by priority, accounts in turn, their lanes in turn, the oldest first.
 
         Promises: no message that is on hold, or matched by a hold rule at work, is claimed (one that
         such a rule matches and has not marked yet is marked now); the claim number, the attempt's number
         and the fallback time are committed with it; the cost does not depend on how many messages wait.
-        A destination that has more to give goes to the end of the line. It may look in vain at some
-        destinations and return less than is due: then `next_due_at` is not later than `request.now`.
+        A lane that has more to give goes to the end of the line; one from which nothing is wanted until a
+        certain time is not looked at before it. It may look in vain at some lanes and return less than is
+        due: then `next_due_at` is not later than `request.now`.
         """
         ...
 
@@ -139,10 +154,51 @@ class Transaction(Protocol):
         """Clear `warn_at` of messages that are owed no delay notice any more."""
         ...
 
-    def put_back(self, messages: Sequence[Claimed], now: int) -> None:
-        """Return claims that were never begun: due at `now`, the attempt not counted."""
+    def put_back(self, messages: Sequence[Claimed], due_at: int | None = None) -> None:
+        """Return claims that were never begun, the attempt not counted: due at `due_at`, or as they were."""
         ...
 
+    def block(self, blocks: Sequence[Block]) -> None:
+        """Have lanes not looked at for a while: their destination takes nothing."""
+        ...
+
+    def unblock(self, destination: str, now: int, limit: int) -> int:
+        """Have the lanes that a destination blocks looked at, `limit` at most. Returns how many."""
+        ...
+
+    # -- what engines share of destinations ----------------------------------------------------
+    def destinations(self, after: int) -> list[Destination]:
+        """Return the destinations changed after the number `after`, in the order of their changes."""
+        ...
+
+    def destination(self, name: str) -> Destination | None:
+        """Return what is known of a destination. None: nothing is."""
+        ...
+
+    def put_destination(self, destination: Destination) -> Destination:
+        """Store what is known of a destination, and return it with the number of this change."""
+        ...
+
+    def pace(self, rule_id: int) -> int:
+        """Return until when the messages a minute of a rule are spoken for, microseconds UTC. 0: free."""
+        ...
+
+    def set_pace(self, rule_id: int, next_at: int) -> None:
+        """Note until when the messages a minute of a shaping rule are spoken for."""
+        ...
+
+    def take_slot(self, rule_id: int, engine_id: int, limit: int) -> bool:
+        """Take one of the `limit` connections of a shaping rule. False: they are all taken.
+
+        It is given back with `free_slot`, or when the engine is buried.
+        """
+        ...
+
+    def free_slot(self, rule_id: int, engine_id: int) -> None:
+        """Give a connection of a shaping rule back."""
+        ...
+
+    # -- engines -------------------------------------------------------------------------------
     def register_engine(self, identity: Identity, now: int) -> int:
         """Note an engine at work. Returns its id, never used before."""
         ...
@@ -215,7 +271,7 @@ class Transaction(Protocol):
         """Store a transport (its id is ignored); the first one becomes the default. Raises Conflict."""
         ...
 
-    def set_transport(self, transport: Transport) -> None:
+    def set_transport(self, transport: Transport, now: int) -> None:
         """Store all of a transport, by id; `is_default=True` takes the mark from the other."""
         ...
 
@@ -232,7 +288,7 @@ class Transaction(Protocol):
         """Store a route (its id is ignored). Raises NotFound where its transport does not exist."""
         ...
 
-    def remove_route(self, route_id: int) -> None:
+    def remove_route(self, route_id: int, now: int) -> None:
         """Remove a route. Raises NotFound."""
         ...
 
@@ -242,6 +298,14 @@ class Transaction(Protocol):
 
     def remove_reply_rule(self, rule_id: int) -> ReplyRule:
         """Remove a reply rule and return it. Raises NotFound."""
+        ...
+
+    def add_shaping_rule(self, rule: ShapingRule, now: int) -> ShapingRule:
+        """Store a shaping rule (its id and time are ignored). Raises NotFound: no such transport."""
+        ...
+
+    def remove_shaping_rule(self, rule_id: int) -> ShapingRule:
+        """Remove a shaping rule and return it. Raises NotFound."""
         ...
 
     def add_schedule(self, schedule: Schedule, now: int) -> None:
@@ -271,6 +335,10 @@ class Transaction(Protocol):
         """Remove content begun before `older_than` that no submission took."""
         ...
 
+    def purge_destinations(self, older_than: int, limit: int) -> int:
+        """Forget destinations that have been well since before `older_than`. Returns how many."""
+        ...
+
 
 class Reader(Protocol):
     """Questions, answered from one snapshot each."""
@@ -293,6 +361,14 @@ class Reader(Protocol):
 
     def engines(self) -> list[EngineInfo]:
         """Return the engines that are noted as at work."""
+        ...
+
+    def destinations(self) -> list[Destination]:
+        """Return the destinations in trouble, the longest first."""
+        ...
+
+    def destination(self, name: str) -> Destination | None:
+        """Return what is known of a destination. None: nothing is."""
         ...
 
     def owed_warnings(self, now: int, limit: int) -> list[Claimed]:
@@ -332,6 +408,10 @@ class Reader(Protocol):
 
     def content(self, content_id: int) -> bytes:
         """Return content whole. Raises NotFound, saying when it was purged."""
+        ...
+
+    def contents(self, content_ids: Sequence[int]) -> dict[int, bytes]:
+        """Return contents that stand in one row each, by their ids; larger and purged ones are left out."""
         ...
 
     def content_chunk(self, content_id: int, number: int) -> bytes | None:
@@ -403,6 +483,29 @@ class Store(Protocol):
             SchemaMissing: there are no tables, or no file.
             SchemaNewer: they are newer than this code.
             StoreError: the copy cannot be made, or something is at its place; the database is in the way.
+        """
+        ...
+
+    def back_up(self, target: str) -> Backup:
+        """Copy the whole file to `target`, as its last commit left it; nobody is held up.
+
+        Raises:
+            StoreError: there is something at `target` already, or it cannot be written.
+        """
+        ...
+
+    def restore(self, source: str, *, copy: Copy, whole_file: bool, check: Check) -> Restored:
+        """Put a backup in the place of the file, after a copy of it. No id is given again.
+
+        Args:
+            source: path of the backup; it is looked through before anything is changed.
+            copy: where the copy goes, as for `migrate`.
+            whole_file: replace the tables of others that are in the file, too.
+            check: called with the engines that the file knows; what it raises ends it.
+
+        Raises:
+            SchemaMissing, SchemaOutdated, SchemaNewer: the backup has no tables of ours, or others.
+            StoreError: it is not sound; the file may not be replaced; the copy cannot be made.
         """
         ...
 

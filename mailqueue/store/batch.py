@@ -11,9 +11,9 @@ from __future__ import annotations
 import json
 import sqlite3
 from collections.abc import Sequence
-from itertools import chain
 from typing import Any
 
+from mailqueue.model.lane import Lane
 from mailqueue.model.settings import Settings
 from mailqueue.store.queries import many, query, shape
 from mailqueue.store.settings import Snapshots
@@ -55,7 +55,7 @@ class Batch:
         # Values one after the other, not rows: fewer objects, and less work for the garbage collector.
         self._values: tuple[list[Any], ...] = ([], [], [], [], [], [])
         self._ids: dict[str, int] | None = None
-        self._due: dict[str, int] = {}
+        self._due: dict[Lane, int] = {}
         self._spent: dict[int, tuple[int, int, int]] = {}
         self._kept: list[tuple[int, int]] = []
         self.wake = False
@@ -90,11 +90,11 @@ class Batch:
         self._values[table].extend(row)
         self.added += 1
 
-    def due(self, domain: str, at: int) -> None:
-        """See to it that `domain` is looked at by `at`."""
-        known = self._due.get(domain)
+    def due(self, lane: Lane, at: int) -> None:
+        """See to it that `lane` is looked at by `at`, or when its block ends."""
+        known = self._due.get(lane)
         if known is None or at < known:
-            self._due[domain] = at
+            self._due[lane] = at
         self.added += 1
         self.wake = True
 
@@ -123,7 +123,8 @@ class Batch:
                 write_rows(self._cursor, statement, values)
                 values.clear()
         if self._due:
-            write_rows(self._cursor, _LOWER_DUE, list(chain.from_iterable(self._due.items())))
+            rows = [value for lane, at in self._due.items() for value in (*lane, at)]
+            write_rows(self._cursor, _LOWER_DUE, rows)
             self._due.clear()
         if self._spent:
             self._drop_spent()

@@ -1,8 +1,8 @@
-"""Claiming: destinations in turn, the oldest due first within each.
+"""Claiming: interactive before normal before bulk; within each, accounts in turn and their lanes in turn.
 
-The one rule: a claim costs what it takes on, not what waits. It looks at no more destinations than
-it may take messages (and those that it is told to skip), each by one step into an index; so what it
-returns may be less than what is due, and then `next_due_at` says that there is more at once.
+The one rule: a claim costs what it takes on, not what waits. It looks at no more lanes than it may take
+messages (and a few beyond), each by one step into an index; so what it returns may be less than what is
+due, and then `next_due_at` says that there is more at once.
 """
 
 from __future__ import annotations
@@ -10,111 +10,169 @@ from __future__ import annotations
 import json
 import math
 import sqlite3
-from collections.abc import Collection, Iterator
-from itertools import groupby
+from collections.abc import Collection, Iterable, Sequence
+from itertools import chain, groupby
+from operator import itemgetter
 from typing import Any
 
+from mailqueue.model.lane import Block, Lane
 from mailqueue.model.message import Claimed
 from mailqueue.model.rules import HoldRule
 from mailqueue.store import rows
 from mailqueue.store.base import ClaimRequest
-from mailqueue.store.batch import Batch
+from mailqueue.store.batch import Batch, write_rows
 from mailqueue.store.queries import query
 from mailqueue.store.submit import add_mark, count_marks
 
 _LOOKS = 64
-"""Destinations beyond its limit that a claim looks at, should it find nothing at some."""
+"""Lanes beyond its limit that a claim looks at, should it find nothing in some."""
 
-_EXEMPT = 21  # where exempt_through stands in a row of claim_candidates
+_EXEMPT = 29  # where exempt_through stands in a row of claim_candidates
 
 _Row = list[Any]
+_Place = tuple[int, int, str, str]  # of a lane in line: due_at, turn, domain, transport
 
 
-class _Findings:
-    """What a claim has found so far."""
+class _Claim:
+    """One claim: what it has found so far, and how far it may look."""
 
-    def __init__(self) -> None:
+    def __init__(self, batch: Batch, request: ClaimRequest) -> None:
+        self.batch = batch
+        self.request = request
+        self.cursor = batch.flush()
+        self.rules = [rule for rule in batch.settings().hold_rules if rule.marking]
+        self.looks = request.limit + _LOOKS
         self.taken: list[_Row] = []
-        self.more: list[str] = []
-        """Destinations that have more to give."""
-        self.done: list[str] = []
-        """Destinations that have no more that is due."""
+        self.more: list[Lane] = []
+        """Lanes that have more to give."""
+        self.done: list[Lane] = []
+        """Lanes that have no more that is due."""
+        self.blocked: list[Block] = []
+        """Lanes that lead where nothing is taken now."""
 
-    def destinations_for(self, room: int, per_domain: int) -> int:
-        """Return at how many destinations to look next, to find `room` messages, going by those so far."""
-        looked = len(self.more) + len(self.done)
-        each = len(self.taken) / looked if looked else per_domain
-        return max(4, min(room, math.ceil(room / max(each, 1))))
+    def take(self) -> None:
+        """Take what there is room for, the higher priorities first."""
+        request = self.request
+        due = json.loads(self.cursor.execute(query("due_accounts"), (request.now,)).fetchone()[0])
+        for priority, pairs in groupby(due, key=itemgetter(0)):
+            accounts = _beginning_after(request.after_account, [account for _, account in pairs])
+            lines = [_Line(self, priority, account) for account in accounts]
+            self._in_turn(lines, min(request.room[priority], request.limit - len(self.taken)))
+
+    def _in_turn(self, lines: list[_Line], room: int) -> None:
+        """Share `room` among accounts: each gets as much, and what one leaves the others get."""
+        while room > 0 and lines and self.looks > 0:
+            share = max(1, room // len(lines))
+            for line in lines:
+                room -= line.take(min(share, room))
+                if room <= 0:
+                    return
+            lines = [line for line in lines if not line.at_end]
+
+
+class _Line:
+    """The lanes of one account and priority, in line."""
+
+    def __init__(self, claim: _Claim, priority: int, account_id: int) -> None:
+        self.at_end = False
+        self._claim = claim
+        self._lane = (priority, account_id)
+        self._last: _Place = (-1, -1, "", "")
+        self._looked = 0
+        self._found = 0
+
+    def take(self, wanted: int) -> int:
+        """Take `wanted` messages at most, from the next lanes in line; return how many."""
+        before = self._found
+        while not self.at_end and (room := wanted - (self._found - before)) > 0 and self._claim.looks > 0:
+            for messages, lanes in self._by_room(self._next(room)):
+                left = wanted - (self._found - before)
+                self._from(lanes, min(messages, left), left)
+        return self._found - before
+
+    def _next(self, room: int) -> list[Lane]:
+        """Return the next lanes in line: as many as `room` messages may take, going by those so far."""
+        claim = self._claim
+        each = self._found / self._looked if self._looked else claim.request.per_lane
+        asked = max(1, min(claim.looks, max(4, min(room, math.ceil(room / max(each, 1))))))
+        values = (*self._lane, claim.request.now, *self._last, asked)
+        line = json.loads(claim.cursor.execute(query("due_lanes"), values).fetchone()[0])
+        self.at_end = len(line) < asked
+        claim.looks -= len(line)
+        if line:
+            self._last = tuple(line[-1])
+        return [Lane(*self._lane, domain, transport) for _, _, domain, transport in line]
+
+    def _by_room(self, lanes: Iterable[Lane]) -> list[tuple[int, list[Lane]]]:
+        """Return the lanes from which something is wanted, by how much of each; note the blocked ones."""
+        wanted: dict[int, list[Lane]] = {}
+        request = self._claim.request
+        for lane in lanes:
+            room = request.wants(lane)
+            if room.messages > 0:
+                wanted.setdefault(min(room.messages, request.per_lane), []).append(lane)
+            elif room.until:
+                self._claim.blocked.append(Block(lane, room.until, room.blocked_by))
+        return list(wanted.items())
+
+    def _from(self, lanes: Sequence[Lane], each: int, room: int) -> None:
+        """Take what is due in `lanes`: of each lane so many, in all as long as there is room."""
+        claim = self._claim
+        if room <= 0:
+            return  # they keep their place in line
+        places = json.dumps([(lane.domain, lane.transport) for lane in lanes])
+        values = (places, *self._lane, claim.request.now, each + 1)
+        candidates = json.loads(claim.cursor.execute(query("claim_candidates"), values).fetchone()[0])
+        due = {place: list(rows) for place, rows in groupby(candidates, key=lambda row: (row[4], row[22]))}
+        for lane in lanes:
+            there = due.get((lane.domain, lane.transport), [])
+            most = min(each, room)
+            if most == 0 and there:
+                return  # not looked at: it keeps its place in line
+            chosen = _unmarked(claim, there[:most])
+            claim.taken += chosen
+            room -= len(chosen)
+            self._found += len(chosen)
+            self._looked += 1
+            (claim.more if len(there) > most else claim.done).append(lane)
+
+
+def _beginning_after(last: int, accounts: list[int]) -> list[int]:
+    """Return the accounts in turn: those above `last` first."""
+    return [each for each in accounts if each > last] + [each for each in accounts if each <= last]
 
 
 def claim(batch: Batch, request: ClaimRequest) -> list[Claimed]:
     """Claim messages; see `Transaction.claim`."""
-    rules = [rule for rule in batch.settings().hold_rules if rule.marking]
-    found = _Findings()
-    cursor = batch.flush()
-    for domains in _line(cursor, request, found):
-        _take(batch, request, found, domains, rules)
+    found = _Claim(batch, request)
+    found.take()
+    cursor = found.cursor
     if found.taken:
         ids = json.dumps([row[0] for row in found.taken])
         values = (request.engine_id, request.now, request.now, ids, request.now)
         changed = cursor.execute(query("claim_messages"), values).rowcount
         assert changed == len(found.taken), "a candidate changed inside the transaction"
     if found.more:
-        cursor.execute(query("end_of_line"), (request.now, json.dumps(found.more)))
+        served = [value for lane in found.more for value in (*lane, request.now)]
+        write_rows(cursor, query("end_of_line"), served)
     if found.done:
-        cursor.execute(query("true_due"), (json.dumps(found.done),))
+        true_due(cursor, found.done)
+    block(batch, found.blocked)
     maybe = _maybe_arrived(cursor, found.taken)
     return [rows.claimed(row, engine_id=request.engine_id, uncertain=row[0] in maybe) for row in found.taken]
 
 
-def _line(cursor: sqlite3.Cursor, request: ClaimRequest, found: _Findings) -> Iterator[list[str]]:
-    """Yield the destinations in line, a handful at a time, until the claim is full."""
-    skip = frozenset(request.skip)
-    looks = request.limit + _LOOKS
-    last: tuple[int, int, str] = (-1, -1, "")
-    while looks > 0 and (room := request.limit - len(found.taken)) > 0:
-        wanted = min(looks, found.destinations_for(room, request.per_domain))
-        asked = wanted + len(skip)
-        line = json.loads(
-            cursor.execute(query("due_destinations"), (request.now, *last, asked)).fetchone()[0]
-        )
-        places = [tuple(place) for place in line if place[2] not in skip]
-        if places:
-            yield [domain for _, _, domain in places[:wanted]]
-        if len(line) < asked and len(places) <= wanted:
-            return
-        looks -= wanted
-        last = places[:wanted][-1] if places else tuple(line[-1])
-
-
-def _take(
-    batch: Batch, request: ClaimRequest, found: _Findings, domains: list[str], rules: Collection[HoldRule]
-) -> None:
-    """Take what is due at `domains`, so far as there is room."""
-    values = (json.dumps(domains), request.now, request.per_domain + 1)
-    candidates = json.loads(batch.now().execute(query("claim_candidates"), values).fetchone()[0])
-    due = {domain: list(group) for domain, group in groupby(candidates, key=lambda row: row[4])}
-    for domain in domains:
-        there = due.get(domain, [])
-        room = min(request.per_domain, request.limit - len(found.taken))
-        if room == 0 and there:
-            return  # not looked at: it keeps its place in line
-        chosen = there[:room]
-        found.taken += _unmarked(batch, chosen, rules, request.now) if rules else chosen
-        (found.more if len(there) > room else found.done).append(domain)
-
-
-def _unmarked(batch: Batch, candidates: list[_Row], rules: Collection[HoldRule], now: int) -> list[_Row]:
+def _unmarked(claim: _Claim, candidates: list[_Row]) -> list[_Row]:
     """Mark the candidates that rules at work hold, and return the others."""
     marked: set[int] = set()
-    for rule in rules:
+    for rule in claim.rules:
         held = [row[0] for row in candidates if rule.id > row[_EXEMPT] and _matches(rule, row)]
         for identity in held:
-            add_mark(batch, identity, rule, now)
+            add_mark(claim.batch, identity, rule, claim.request.now)
         if held:
-            count_marks(batch, json.dumps(held))
+            count_marks(claim.batch, json.dumps(held))
             marked.update(held)
-    return [row for row in candidates if row[0] not in marked]
+    return [row for row in candidates if row[0] not in marked] if marked else candidates
 
 
 def _matches(rule: HoldRule, row: _Row) -> bool:
@@ -129,8 +187,28 @@ def _maybe_arrived(cursor: sqlite3.Cursor, taken: list[_Row]) -> frozenset[int]:
     return frozenset(json.loads(found))
 
 
-def put_back(batch: Batch, messages: Collection[Claimed], now: int) -> None:
+def put_back(batch: Batch, messages: Collection[Claimed], due_at: int | None) -> None:
     """Return claims that were never begun."""
     for each in messages:
-        if batch.now().execute(query("put_back"), (now, each.id, each.claim)).rowcount == 1:
-            batch.due(each.domain, now)
+        due = each.due_at if due_at is None else due_at
+        if batch.now().execute(query("put_back"), (due, each.id, each.claim)).rowcount == 1:
+            batch.due(each.lane, due)
+
+
+def true_due(cursor: sqlite3.Cursor, lanes: Iterable[Sequence[Any]]) -> None:
+    """Have lanes due with the next message that waits there."""
+    write_rows(cursor, query("true_due"), list(chain.from_iterable(lanes)))
+
+
+# --- blocked lanes ----------------------------------------------------------------------------
+def block(batch: Batch, blocks: Sequence[Block]) -> None:
+    """Note that the destinations of lanes take nothing for a while."""
+    if blocks:
+        values = [value for each in blocks for value in (*each.lane, each.until, each.by)]
+        write_rows(batch.flush(), query("block_lanes"), values)
+
+
+def unblock(batch: Batch, destination: str, now: int, limit: int) -> int:
+    """Have the lanes that a destination blocks looked at, `limit` at most. Returns how many those were."""
+    batch.wake = True
+    return batch.flush().execute(query("unblock_lanes"), (now, destination, limit)).rowcount

@@ -7,6 +7,7 @@ interrupted: the receiver may have the message.
 from __future__ import annotations
 
 from mailqueue.model.engine import Identity
+from mailqueue.model.lane import Lane
 from mailqueue.store.batch import Batch
 from mailqueue.store.queries import query
 
@@ -38,9 +39,10 @@ def heartbeat(batch: Batch, engine_id: int, now: int) -> bool:
 def bury(batch: Batch, engine_id: int) -> int:
     """Remove an engine and return its claims to the queue. Returns how many."""
     cursor = batch.flush()
-    for domain, at in cursor.execute(query("domains_of_engine"), (engine_id,)).fetchall():
-        batch.due(domain, at)
+    for *lane, at in cursor.execute(query("lanes_of_engine"), (engine_id,)).fetchall():
+        batch.due(Lane(*lane), at)
     cursor.execute(query("interrupted_attempts"), (INTERRUPTED, engine_id))
     returned = cursor.execute(query("return_claims"), (INTERRUPTED, engine_id)).rowcount
+    cursor.execute(query("free_slots"), (engine_id,))
     cursor.execute(query("delete_engine"), (engine_id,))
     return returned

@@ -7,12 +7,15 @@ The one rule: no question walks more of a list than the page it returns.
 
 from __future__ import annotations
 
+import json
 import sqlite3
+from collections.abc import Sequence
 from typing import Any
 
 from mailqueue.clock import from_datetime, to_datetime
 from mailqueue.errors import NotFound
 from mailqueue.model.attempt import Attempt
+from mailqueue.model.destination import Destination
 from mailqueue.model.engine import EngineInfo
 from mailqueue.model.events import Event, Notice
 from mailqueue.model.filters import Filter, Page
@@ -58,6 +61,12 @@ class SqliteReader:
 
     def engines(self) -> list[EngineInfo]:
         return [rows.engine(row) for row in self._all("all_engines")]
+
+    def destinations(self) -> list[Destination]:
+        return [rows.destination(row) for row in self._all("troubled_destinations")]
+
+    def destination(self, name: str) -> Destination | None:
+        return next((rows.destination(row) for row in self._all("one_destination", name)), None)
 
     def owed_warnings(self, now: int, limit: int) -> list[Claimed]:
         found: list[Claimed] = []
@@ -139,6 +148,9 @@ class SqliteReader:
         if row[2] is not None:
             return bytes(row[2])
         return b"".join(self._one("chunk", content_id, number) for number in range(-(-row[0] // CHUNK)))
+
+    def contents(self, content_ids: Sequence[int]) -> dict[int, bytes]:
+        return dict(self._all("inline_contents", json.dumps(content_ids)))
 
     def content_chunk(self, content_id: int, number: int) -> bytes | None:
         row = self._cursor.execute(query("content_facts"), (content_id,)).fetchone()

@@ -15,11 +15,22 @@ from typing import Any
 from mailqueue.clock import to_datetime
 from mailqueue.model.account import Account, Notices, OnUncertain
 from mailqueue.model.attempt import Attempt, Category, OutcomeKind, Scope
+from mailqueue.model.destination import Destination
 from mailqueue.model.engine import EngineInfo, Identity
 from mailqueue.model.events import Event, EventKind, Notice, NoticeKind
+from mailqueue.model.lane import Priority
 from mailqueue.model.lifecycle import State
 from mailqueue.model.message import Claimed, Hold, Message, NewSubmission, Submission, SubmittedMessage
-from mailqueue.model.rules import AuthMechanism, HoldRule, ReplyRule, Route, Tls, Transport, TransportKind
+from mailqueue.model.rules import (
+    AuthMechanism,
+    HoldRule,
+    ReplyRule,
+    Route,
+    ShapingRule,
+    Tls,
+    Transport,
+    TransportKind,
+)
 from mailqueue.model.schedule import Schedule, parse_delays
 from mailqueue.model.settlement import NewEvent, Settlement
 
@@ -120,6 +131,36 @@ def reply_rule(row: Row) -> ReplyRule:
     )
 
 
+def shaping_rule(row: Row) -> ShapingRule:
+    """Return the shaping rule of a row of `all_shaping_rules`."""
+    (
+        identity,
+        position,
+        transport,
+        domain,
+        mx,
+        connections,
+        per_connection,
+        per_minute,
+        reason,
+        actor,
+        made,
+    ) = row
+    return ShapingRule(
+        id=identity,
+        position=position,
+        transport=transport,
+        domain=domain,
+        mx=mx,
+        connections=connections,
+        per_connection=per_connection,
+        per_minute=per_minute,
+        reason=reason,
+        actor=actor,
+        created_at=to_datetime(made),
+    )
+
+
 # --- submissions ------------------------------------------------------------------------------
 def submission_row(identity: int, content_id: int, new: NewSubmission) -> tuple[Any, ...]:
     """Return the row of `insert_submission`."""
@@ -137,6 +178,9 @@ def submission_row(identity: int, content_id: int, new: NewSubmission) -> tuple[
         new.submitted_at,
         new.envid or "",
         new.ret or "",
+        new.not_before or 0,
+        -1 if new.warn_after is None else new.warn_after,
+        new.max_attempts or 0,
     )
 
 
@@ -192,6 +236,14 @@ def claimed(row: Row, *, engine_id: int, uncertain: bool) -> Claimed:
         orcpt=row[18],
         envid=row[19],
         ret=row[20],
+        priority=row[21],
+        transport=row[22],
+        require_tls=None if row[23] is None else row[23] == 1,
+        expires_at=row[24],
+        warn_after=row[25],
+        max_attempts=row[26],
+        not_before=row[27],
+        due_at=row[28],
         uncertain=uncertain,
     )
 
@@ -222,6 +274,15 @@ def message(row: Row, holds: Iterable[Hold] = ()) -> Message:
         orcpt=row[19],
         envid=row[20],
         ret=row[21],
+        priority=Priority(row[22]),
+        transport=row[23] or None,
+        require_tls=None if row[24] is None else row[24] == 1,
+        expires_at=_moment(row[25]),
+        not_before=_moment(row[26]),
+        warn_after=None if row[27] is None else timedelta(microseconds=row[27]),
+        max_attempts=row[28],
+        blocked_until=_moment(row[29]),
+        blocked_by=row[30],
     )
 
 
@@ -321,6 +382,20 @@ def notice(row: Row) -> Notice:
         at=to_datetime(at),
         content=content,
         sent_as=sent_as,
+    )
+
+
+def destination(row: Row) -> Destination:
+    """Return the destination of a row of `changed_destinations` and the like."""
+    name, failures, since, blocked_until, canary_at, last_error, changed = row
+    return Destination(
+        name=name,
+        failures=failures,
+        since_at=since,
+        blocked_until=blocked_until,
+        canary_at=canary_at,
+        last_error=last_error,
+        changed=changed,
     )
 
 

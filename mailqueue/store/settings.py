@@ -83,4 +83,5 @@ def read_settings(cursor: sqlite3.Cursor, version: int) -> Settings:
         schedules=MappingProxyType({**SHIPPED, **{each.name: each for each in own}}),
         hold_rules=tuple(map(rows.hold_rule, read("all_hold_rules"))),
         reply_rules=tuple(map(rows.reply_rule, read("all_reply_rules"))),
+        shaping_rules=tuple(map(rows.shaping_rule, read("all_shaping_rules"))),
     )

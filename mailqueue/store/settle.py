@@ -93,7 +93,7 @@ def _move(batch: Batch, settlements: Sequence[Settlement]) -> None:
                 done += (message.id, str(move.state), each.at, error)
             case Retry():
                 again += (message.id, move.next_attempt_at, move.fallback, move.warn_at, error)
-                batch.due(message.domain, move.next_attempt_at)
+                batch.due(message.lane, move.next_attempt_at)
             case _:
                 assert_never(move)
     if done:

@@ -15,10 +15,12 @@ from mailqueue.clock import to_datetime
 from mailqueue.errors import NotFound
 from mailqueue.model.events import EventKind
 from mailqueue.model.filters import Filter
+from mailqueue.model.lane import Lane
 from mailqueue.model.rules import HoldRule
 from mailqueue.store import filters, rows
 from mailqueue.store.base import Progress
 from mailqueue.store.batch import EVENT, HOLD, Batch
+from mailqueue.store.claim import true_due
 from mailqueue.store.queries import query
 from mailqueue.store.submit import add_mark, count_marks
 
@@ -52,8 +54,8 @@ def release(
     batch.held -= len(held)
     for identity in held:
         batch.add(EVENT, (EventKind.RELEASED.value, identity, now, actor, reason, 0, ""))
-    for domain, at in cursor.execute(query("next_at_domains"), (json.dumps(held),)).fetchall():
-        batch.due(domain, at)
+    for *lane, at in cursor.execute(query("next_in_lanes"), (json.dumps(held),)).fetchall():
+        batch.due(Lane(*lane), at)
     return Progress(changed=len(held), after=rest)
 
 
@@ -73,8 +75,7 @@ def _count_marks(batch: Batch, ids: Sequence[int]) -> None:
     text = json.dumps(ids)
     cursor = batch.now()
     count_marks(batch, text)
-    domains = cursor.execute(query("domains_of_messages"), (text,)).fetchone()[0]
-    cursor.execute(query("true_due"), (domains,))
+    true_due(cursor, cursor.execute(query("lanes_of_messages"), (text,)).fetchall())
 
 
 # --- rules ------------------------------------------------------------------------------------

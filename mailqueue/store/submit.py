@@ -11,6 +11,7 @@ from collections.abc import Sequence
 
 from mailqueue.errors import NotFound
 from mailqueue.model.events import EventKind
+from mailqueue.model.lane import Lane
 from mailqueue.model.lifecycle import State
 from mailqueue.model.message import Idempotency, NewMessage, NewSubmission, Submission, SubmittedMessage
 from mailqueue.model.rules import HoldRule
@@ -69,6 +70,10 @@ def _add_message(batch: Batch, submission_id: int, new: NewSubmission, each: New
             each.give_up_at,
             each.notify or "",
             each.orcpt or "",
+            each.priority.value,
+            each.transport,
+            -1 if each.require_tls is None else int(each.require_tls),
+            each.expires_at or 0,
         ),
     )
     batch.active += 1
@@ -78,7 +83,9 @@ def _add_message(batch: Batch, submission_id: int, new: NewSubmission, each: New
         for rule in _rules(batch, each.holds):
             add_mark(batch, identity, rule, new.submitted_at)
     else:
-        batch.due(each.domain, each.next_attempt_at)
+        batch.due(
+            Lane(each.priority.value, new.account_id, each.domain, each.transport), each.next_attempt_at
+        )
     return SubmittedMessage(id=identity, recipient=each.recipient, state=State.QUEUED)
 
 

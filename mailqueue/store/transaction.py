@@ -7,14 +7,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from mailqueue.model.account import Account
+from mailqueue.model.destination import Destination
 from mailqueue.model.engine import Identity
 from mailqueue.model.filters import Filter
+from mailqueue.model.lane import Block
 from mailqueue.model.message import Claimed, NewSubmission, Submission
-from mailqueue.model.rules import HoldRule, ReplyRule, Route, Transport
+from mailqueue.model.rules import HoldRule, ReplyRule, Route, ShapingRule, Transport
 from mailqueue.model.schedule import Schedule
 from mailqueue.model.settings import Settings
 from mailqueue.model.settlement import NewNotice, Settlement
-from mailqueue.store import admin, claim, engines, settle, steer, submit, upkeep
+from mailqueue.store import admin, claim, engines, settle, steer, submit, traffic, upkeep
 from mailqueue.store.base import ClaimRequest, Progress
 from mailqueue.store.batch import Batch
 
@@ -56,8 +58,35 @@ class SqliteTransaction:
     def unwarned(self, message_ids: Sequence[int]) -> None:
         settle.unwarned(self.batch, message_ids)
 
-    def put_back(self, messages: Sequence[Claimed], now: int) -> None:
-        claim.put_back(self.batch, messages, now)
+    def put_back(self, messages: Sequence[Claimed], due_at: int | None = None) -> None:
+        claim.put_back(self.batch, messages, due_at)
+
+    def block(self, blocks: Sequence[Block]) -> None:
+        claim.block(self.batch, blocks)
+
+    def unblock(self, destination: str, now: int, limit: int) -> int:
+        return claim.unblock(self.batch, destination, now, limit)
+
+    def destinations(self, after: int) -> list[Destination]:
+        return traffic.changed(self.batch, after)
+
+    def destination(self, name: str) -> Destination | None:
+        return traffic.find(self.batch, name)
+
+    def put_destination(self, destination: Destination) -> Destination:
+        return traffic.put(self.batch, destination)
+
+    def pace(self, rule_id: int) -> int:
+        return traffic.pace(self.batch, rule_id)
+
+    def set_pace(self, rule_id: int, next_at: int) -> None:
+        traffic.set_pace(self.batch, rule_id, next_at)
+
+    def take_slot(self, rule_id: int, engine_id: int, limit: int) -> bool:
+        return traffic.take_slot(self.batch, rule_id, engine_id, limit)
+
+    def free_slot(self, rule_id: int, engine_id: int) -> None:
+        traffic.free_slot(self.batch, rule_id, engine_id)
 
     def register_engine(self, identity: Identity, now: int) -> int:
         return engines.register(self.batch, identity, now)
@@ -95,8 +124,8 @@ class SqliteTransaction:
     def add_transport(self, transport: Transport, now: int) -> Transport:
         return admin.add_transport(self.batch, transport, now)
 
-    def set_transport(self, transport: Transport) -> None:
-        admin.set_transport(self.batch, transport)
+    def set_transport(self, transport: Transport, now: int) -> None:
+        admin.set_transport(self.batch, transport, now)
 
     def remove_transport(self, name: str) -> None:
         admin.remove_transport(self.batch, name)
@@ -104,14 +133,20 @@ class SqliteTransaction:
     def add_route(self, route: Route, now: int) -> Route:
         return admin.add_route(self.batch, route, now)
 
-    def remove_route(self, route_id: int) -> None:
-        admin.remove_route(self.batch, route_id)
+    def remove_route(self, route_id: int, now: int) -> None:
+        admin.remove_route(self.batch, route_id, now)
 
     def add_reply_rule(self, rule: ReplyRule, now: int) -> ReplyRule:
         return admin.add_reply_rule(self.batch, rule, now)
 
     def remove_reply_rule(self, rule_id: int) -> ReplyRule:
         return admin.remove_reply_rule(self.batch, rule_id)
+
+    def add_shaping_rule(self, rule: ShapingRule, now: int) -> ShapingRule:
+        return admin.add_shaping_rule(self.batch, rule, now)
+
+    def remove_shaping_rule(self, rule_id: int) -> ShapingRule:
+        return admin.remove_shaping_rule(self.batch, rule_id)
 
     def add_schedule(self, schedule: Schedule, now: int) -> None:
         admin.add_schedule(self.batch, schedule, now)
@@ -128,3 +163,6 @@ class SqliteTransaction:
 
     def purge_orphans(self, older_than: int, limit: int) -> int:
         return upkeep.purge_orphans(self.batch, older_than, limit)
+
+    def purge_destinations(self, older_than: int, limit: int) -> int:
+        return traffic.purge(self.batch, older_than, limit)

@@ -11,7 +11,7 @@ from support.smtp_server import PIPELINING, Peer, Script, taking
 from support.stage import MAIL, ServerAt, Stage, wait_until
 
 from mailqueue import Engine, Queue
-from mailqueue.engine import dispatch
+from mailqueue.engine import dispatch, pool
 
 HOUR = 3600.0
 
@@ -44,7 +44,7 @@ def test_a_connection_is_closed_after_a_hundred_messages(stage, receiver):
 
 
 def test_a_connection_is_closed_when_it_has_grown_old(stage, receiver, monkeypatch):
-    monkeypatch.setattr(dispatch, "KEEP_FOR", 0.0)
+    monkeypatch.setattr(pool, "KEEP_FOR", 0.0)
     stage.relay(receiver.port)
     submit_singly(stage, 3)
     stage.deliver(connections=1)

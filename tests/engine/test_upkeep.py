@@ -235,7 +235,9 @@ def claimed_by(stage: Stage, identity: Identity) -> list[Claimed]:
 
     def job(tx: Any) -> list[Claimed]:
         engine = tx.register_engine(identity, stage.clock.now())
-        request = ClaimRequest(engine_id=engine, now=stage.clock.now(), limit=100, per_domain=100)
+        request = ClaimRequest(
+            engine_id=engine, now=stage.clock.now(), limit=100, per_lane=100, room=(100,) * 3
+        )
         return tx.claim(request)
 
     return stage.queue.store.run(job)

@@ -1,35 +1,16 @@
 """Content never changes what the remote takes for the message's end."""
 
-import re
-
 from hypothesis import given
 from hypothesis import strategies as st
+from support.smtp_contents import LINE_END, contents, expected, pieces
 from support.smtp_play import PIPELINING, Play
 
 from mailqueue.mail.smtp.stuffing import DotStuffing
-
-LINE_END = re.compile(rb"\r\n|\r|\n")
-# Dots and line ends are what matters; they are most of what is drawn.
-contents = st.lists(
-    st.one_of(
-        st.sampled_from(
-            [b"\r", b"\n", b"\r\n", b".", b"\r\n.\r\n", b"\n.\n", b"\r.\r", b"\0", b"\xff", b"a" * 5000]
-        ),
-        st.binary(max_size=8),
-    ),
-    max_size=24,
-).map(b"".join)
 
 
 def stuffed(chunks: list[bytes]) -> bytes:
     stuffing = DotStuffing()
     return b"".join([*(stuffing.feed(chunk) for chunk in chunks), stuffing.finish()])
-
-
-def expected(content: bytes) -> bytes:
-    """Return the content as the remote should have it: CRLF only, and one at the end."""
-    lines = LINE_END.sub(b"\r\n", content)
-    return lines if not lines or lines.endswith(b"\r\n") else lines + b"\r\n"
 
 
 def strict_receiver(stream: bytes) -> tuple[bytes, bytes]:
@@ -64,9 +45,7 @@ def test_content_ends_where_it_ends_for_every_receiver(content):
 
 @given(contents, st.data())
 def test_chunks_of_any_size_make_the_same_content(content, data):
-    cuts = sorted(data.draw(st.lists(st.integers(0, len(content)), max_size=12)))
-    chunks = [content[a:b] for a, b in zip([0, *cuts], [*cuts, len(content)], strict=True)]
-    assert stuffed(chunks) == stuffed([content])
+    assert stuffed(pieces(data, content)) == stuffed([content])
 
 
 def test_content_handed_in_octet_by_octet_is_the_same():

@@ -1,10 +1,12 @@
 """What a message needs and a server offers, and what MAIL and RCPT say of it."""
 
 import pytest
-from support.smtp_play import Play, envelope
+from hypothesis import given
+from hypothesis import strategies as st
+from support.smtp_play import Play, envelope, hello
 
 from mailqueue.mail.reply import Reply
-from mailqueue.mail.smtp import Capabilities, Envelope, lacks
+from mailqueue.mail.smtp import Capabilities, Envelope, domain_of, fitting, lacks
 
 ALL = Capabilities(pipelining=True, size=0, eight_bit=True, smtputf8=True, dsn=True, enhanced=True)
 UTF8 = {"recipients": ("пётр@receiver.example",), "smtputf8": True}
@@ -23,6 +25,9 @@ UTF8 = {"recipients": ("пётр@receiver.example",), "smtputf8": True}
         ({"size": 10**9}, Capabilities(size=0), None),
         ({"size": 10**9}, Capabilities(), None),
         ({"size": 1001, "eight_bit": True, **UTF8}, Capabilities(size=1000), "553 5.6.7"),
+        ({"require_tls": True}, ALL, "550 5.7.30"),  # RFC 8689 4.2.1
+        ({"require_tls": True}, Capabilities(requiretls=True), None),
+        ({"require_tls": False}, Capabilities(), None),
     ],
 )
 def test_what_a_message_needs_and_the_server_lacks_is_a_refusal_of_our_own(needs, offers, expected):
@@ -55,6 +60,28 @@ def test_what_a_message_needs_and_the_server_lacks_is_a_refusal_of_our_own(needs
 def test_mail_says_what_the_server_understands(extensions, more, expected):
     play = Play.ready(*extensions)
     assert play.starts(**more) == expected + "\r\n"
+
+
+@pytest.mark.parametrize(
+    ("require_tls", "under_tls", "expected"),
+    [
+        (True, True, "MAIL FROM:<a@sender.example> REQUIRETLS"),
+        (False, True, "MAIL FROM:<a@sender.example>"),
+        (None, True, "MAIL FROM:<a@sender.example>"),
+        (True, False, "MAIL FROM:<a@sender.example>"),  # what is offered in the clear is not believed
+    ],
+)
+def test_mail_says_requiretls_where_it_is_wished_for_and_offered_under_tls(require_tls, under_tls, expected):
+    play = Play(starttls=under_tls)
+    play.says("220 server.example ESMTP")
+    play.says(*hello(["REQUIRETLS", *(["STARTTLS"] * under_tls)]))
+    if under_tls:
+        play.says("220 go")
+        play.client.tls_established()
+        play.take()
+        play.says(*hello(["REQUIRETLS"]))
+    assert play.client.capabilities.requiretls is under_tls
+    assert play.starts(require_tls=require_tls) == expected + "\r\n"
 
 
 @pytest.mark.parametrize(
@@ -142,3 +169,55 @@ def test_envelope_refuses_what_cannot_be_said():
         Envelope(sender="", recipients=("b@c.example",), size=1, notify=("NEVER", None))
     with pytest.raises(ValueError, match="wishes"):
         Envelope(sender="", recipients=("b@c.example", "d@c.example"), size=1, orcpt=(None,))
+
+
+# --- LIMITS -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("line", "expected"),
+    [
+        ("LIMITS MAILMAX=5 RCPTMAX=20 RCPTDOMAINMAX=1", (5, 20, 1)),
+        ("limits rcptmax=20", (None, 20, None)),
+        ("LIMITS RCPTMAX=999999 FUTURE=7 OTHER", (None, 999999, None)),
+        ("LIMITS MAILMAX=0 RCPTMAX=1000000 RCPTDOMAINMAX=-1", (None, None, None)),
+        ("LIMITS MAILMAX=05 RCPTMAX= RCPTDOMAINMAX", (None, None, None)),
+        ("LIMITS MAILMAX=\u0665 RCPTMAX=5x RCPTDOMAINMAX=1=2", (None, None, None)),
+        ("LIMITS", (None, None, None)),
+        ("SIZE 1000", (None, None, None)),
+    ],
+)
+def test_limits_are_read_and_what_is_no_limit_is_none(line, expected):
+    offers = Capabilities.from_lines(["server.example", line])
+    assert (offers.mail_max, offers.rcpt_max, offers.rcpt_domain_max) == expected
+
+
+def test_what_one_transaction_may_have_is_limited_in_recipients_and_domains():
+    to = ["a@one.example", "b@two.example", "c@ONE.example", "d@three.example", "e@one.example"]
+    assert list(fitting(to, Capabilities())) == [0, 1, 2, 3, 4]
+    assert list(fitting(to, Capabilities(rcpt_max=2))) == [0, 1]
+    assert list(fitting(to, Capabilities(rcpt_domain_max=1))) == [0, 2, 4]
+    assert list(fitting(to, Capabilities(rcpt_domain_max=2))) == [0, 1, 2, 4]
+    assert list(fitting(to, Capabilities(rcpt_domain_max=1, rcpt_max=2))) == [0, 2]
+    assert list(fitting(to, Capabilities(rcpt_domain_max=2), {"three.example"})) == [0, 2, 3, 4]
+    assert list(fitting(to, Capabilities(rcpt_domain_max=1), {"four.example"})) == []
+
+
+@given(
+    st.lists(st.sampled_from("abcdef").map("x@{}.example".format), min_size=1, max_size=30),
+    st.none() | st.integers(1, 10),
+    st.none() | st.integers(1, 4),
+)
+def test_every_recipient_has_its_turn_and_no_connection_carries_too_much(to, most, most_domains):
+    offers = Capabilities(rcpt_max=most, rcpt_domain_max=most_domains)
+    waiting, connections = list(enumerate(to)), 0
+    while waiting:
+        connections += 1
+        named: set[str] = set()
+        while now := fitting([recipient for _, recipient in waiting], offers, named):
+            assert most is None or len(now) <= most
+            named |= {domain_of(waiting[index][1]) for index in now}
+            waiting = [each for index, each in enumerate(waiting) if index not in now]
+        assert most_domains is None or len(named) <= most_domains
+    assert connections == 1 or most_domains is not None
+    assert connections <= len({domain_of(each) for each in to})

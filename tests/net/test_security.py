@@ -314,3 +314,62 @@ def test_nonce_is_new_for_each_connection():
     assert len(nonces) == 100
     assert min(map(len, nonces)) >= 24
     assert SECRET not in repr(security)
+
+
+# -- REQUIRETLS -------------------------------------------------------------------------------------
+
+
+def required(script, **security):
+    """Try to send a message that has to stay under TLS; return the result and what the server heard."""
+
+    async def play(port):
+        session = await opened(port, **{"host": HOST, **security})
+        result = await session.send(envelope(require_tls=True), content())
+        await session.quit()
+        return result
+
+    with SmtpServer(script) as server:
+        result = run("asyncio", play(server.port))
+    return result, server.peers[0].commands
+
+
+@pytest.mark.parametrize("implicit", [False, True])
+def test_message_that_has_to_stay_under_tls_goes_where_that_is_promised(implicit):
+    result, heard = required(
+        offering("REQUIRETLS", implicit=implicit),
+        tls=Tls.VERIFIED,
+        implicit=implicit,
+        ca_file=certificates().ca_file,
+    )
+    assert result.final.code == 250
+    assert "MAIL FROM:<a@sender.example> SIZE=100 REQUIRETLS" in heard
+
+
+def leaving(peer: Peer, *extensions: str, tls: bool) -> None:
+    peer.greets(*extensions, *(["STARTTLS"] * tls))
+    if tls:
+        peer.hears("STARTTLS")
+        peer.says("220 go")
+        peer.sock = certificates().context("mail").wrap_socket(peer.sock, server_side=True)
+        peer.offers(*extensions)
+    peer.hears("QUIT")
+
+
+@pytest.mark.parametrize(
+    ("tls", "offers", "security", "expected"),
+    [
+        (True, [], {"tls": Tls.VERIFIED}, "550 5.7.30"),
+        (True, ["REQUIRETLS"], {"tls": Tls.REQUIRED}, "523 5.7.10"),
+        (True, ["REQUIRETLS"], {"tls": Tls.OPPORTUNISTIC}, "523 5.7.10"),
+        (False, ["REQUIRETLS"], {"tls": Tls.OPPORTUNISTIC}, "523 5.7.10"),
+        (False, ["REQUIRETLS"], {"tls": Tls.NONE}, "523 5.7.10"),
+    ],
+    ids=["not offered", "not verified", "any certificate", "no STARTTLS", "no TLS"],
+)
+def test_message_that_has_to_stay_under_tls_is_not_sent_otherwise(tls, offers, security, expected):
+    if security["tls"] is Tls.VERIFIED:
+        security = {**security, "ca_file": certificates().ca_file}
+    result, heard = required(lambda peer: leaving(peer, *offers, tls=tls), **security)
+    assert str(result.lacks).startswith(f"{expected} not sent to this server: it has to stay under TLS")
+    assert result.lacks.permanent
+    assert not any(command.startswith("MAIL") for command in heard)

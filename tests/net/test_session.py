@@ -8,7 +8,7 @@ import pytest
 from support.smtp_server import PIPELINING, Peer, Script, SmtpServer, taking
 from support.smtp_session import LOOPS, Pieces, content, envelope, fast, opened, run
 
-from mailqueue.mail.smtp import Cause, Phase
+from mailqueue.mail.smtp import MAX_UNANSWERED, Cause, Phase
 from mailqueue.net.session import BLOCK
 
 pytestmark = pytest.mark.parametrize("loop", LOOPS)
@@ -459,6 +459,202 @@ def test_content_that_cannot_be_read_breaks_the_connection_off(loop):
     with SmtpServer(script) as server:
         run(loop, play(server.port))
     assert rest == [b"half of it"]
+
+
+# --- chunks -----------------------------------------------------------------------------------
+
+CHUNKING = (*PIPELINING, "CHUNKING")
+LARGE = b"." + b"x" * 97 + b"\r\n" + b".\r\n" * BLOCK
+
+
+def at_chunks(peer: Peer, *extensions: str) -> None:
+    """Go on to where content comes in chunks."""
+    peer.greets(*(extensions or CHUNKING))
+    for command in ("MAIL", "RCPT"):
+        peer.hears(command)
+        peer.says("250 ok")
+
+
+@pytest.mark.parametrize("extensions", [CHUNKING, ("CHUNKING",)], ids=["pipelining", "stepwise"])
+@pytest.mark.parametrize(
+    "sent",
+    [
+        content(LARGE),
+        Pieces([b".line %d\r\n" % n * 999 for n in range(100)]),
+        Pieces([b"", b".", b"\r", b"\n", b"."]),
+        Pieces([]),
+    ],
+    ids=["whole", "pieces", "tiny pieces", "no pieces"],
+)
+def test_large_content_goes_in_chunks_where_the_server_takes_them(loop, extensions, sent):
+    expected = sent.data if sent.data is not None else b"".join(sent.pieces)
+    if expected and not expected.endswith(b"\r\n"):
+        expected += b"\r\n"
+    got = []
+
+    def script(peer):
+        at_chunks(peer, *extensions)
+        got.append(peer.hears_chunks())
+        peer.says("250 2.0.0 taken")
+        peer.hears("QUIT")
+
+    result, _ = result_of(loop, script, sent=sent)
+    assert (str(result.final), result.data) == ("250 2.0.0 taken", None)
+    assert result.final_dot_sent
+    assert got == [expected]
+
+
+def test_small_content_has_data_and_its_final_dot_in_one_go(loop):
+    result, _ = result_of(loop, taking(extensions=CHUNKING), sent=content(b"x" * (BLOCK - 2) + b"\r\n"))
+    assert result.final.code == 250
+    assert result.data.code == 354
+
+
+@pytest.mark.parametrize("extensions", [CHUNKING, ("CHUNKING",)], ids=["pipelining", "stepwise"])
+def test_refused_first_chunk_spares_the_connection(loop, extensions):
+    def refusing(peer):
+        at_chunks(peer, *extensions)
+        peer.hears_chunk()
+        peer.says("552 5.3.4 too much")
+        while (command := peer.hears()).startswith("BDAT"):
+            peer.reads_chunk(command)
+            peer.says("503 5.5.1 after an error")
+        assert command == "RSET"
+        peer.says("250 reset")
+        peer.takes()
+        peer.hears("QUIT")
+
+    async def play(port):
+        session = await opened(port)
+        sent = Pieces([b"x" * 2**18] * 40)
+        result = await session.send(envelope(), sent)
+        assert str(result.final) == "552 5.3.4 too much"
+        assert (result.final_dot_sent, result.lost) == (False, None)
+        assert sent.closed
+        assert sent.asked <= MAX_UNANSWERED + 1
+        assert session.usable
+        assert (await session.send(envelope(), content())).final.code == 250
+        await session.quit()
+
+    with SmtpServer(refusing) as server:
+        run(loop, play(server.port))
+    assert not any("LAST" in command for command in server.peers[0].commands)
+
+
+def test_421_to_the_first_chunk_leaves_no_doubt(loop):
+    def script(peer):
+        at_chunks(peer)
+        peer.hears_chunk()
+        peer.says("421 4.3.2 shutting down")
+        peer.hears_end()
+
+    result, _ = result_of(loop, script, sent=Pieces([b"x" * 2**18] * 40))
+    assert (result.final.code, result.final_dot_sent) == (421, False)
+    assert (result.lost.phase, result.lost.cause) == (Phase.BDAT, Cause.CLOSING)
+
+
+@pytest.mark.parametrize("end", [Peer.closes, Peer.resets])
+def test_connection_lost_after_the_last_chunk_leaves_doubt(loop, end):
+    def script(peer):
+        at_chunks(peer)
+        peer.hears_chunks()
+        end(peer)
+
+    result, transcript = result_of(loop, script, sent=content(LARGE))
+    assert (result.final_dot_sent, result.final) == (True, None)
+    assert (result.lost.phase, result.lost.cause) == (Phase.FINAL, Cause.CLOSED)
+    assert "C: BDAT 2 LAST" in transcript
+
+
+def test_last_chunk_is_kept_back_when_we_may_no_longer_send(loop):
+    def script(peer):
+        at_chunks(peer)
+        for _ in range(4):
+            peer.hears_chunk()
+            peer.says("250 ok")
+        assert peer.hears_end() == b""
+
+    async def play(port):
+        session = await opened(port)
+        asked = []
+        session.before_final_dot = lambda: bool(asked.append(session.transcript().count("S: 250 ok")))
+        result = await session.send(envelope(), content(LARGE))
+        assert asked == [2 + 4], "it is asked when every chunk was taken"
+        assert (result.lost.phase, result.lost.cause) == (Phase.BODY, Cause.WITHHELD)
+        assert not result.final_dot_sent
+
+    with SmtpServer(script) as server:
+        run(loop, play(server.port))
+
+
+def test_server_that_is_slow_to_take_chunks_is_fed_no_faster(loop):
+    sent = Pieces([b"x" * 2**18] * 200)  # 50 MiB
+    asked = []
+
+    def script(peer):
+        at_chunks(peer)
+        for _ in range(MAX_UNANSWERED):
+            peer.hears_chunk()
+        peer.gone.wait(0.3)
+        asked.append(sent.asked)
+
+    tracemalloc.start()
+    try:
+        result, _ = result_of(loop, script, sent=sent)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert asked[0] <= MAX_UNANSWERED + 1, "one waits to be sent"
+    assert sent.closed
+    assert peak < 8 * 2**20
+    assert (result.final_dot_sent, result.lost.phase) == (False, Phase.BDAT)
+
+
+@pytest.mark.parametrize("takes", [0, 1])
+def test_server_that_does_not_answer_chunks_runs_into_its_deadline(loop, takes):
+    def script(peer):
+        at_chunks(peer)
+        for _ in range(takes):
+            peer.hears_chunk()
+            peer.says("250 ok")
+        peer.gone.wait(0.6)
+
+    result, _ = result_of(loop, script, sent=Pieces([b"x" * 2**20] * 100), timeouts=fast(bdat=0.2))
+    assert (result.lost.phase, result.lost.cause) == (Phase.BDAT, Cause.TIMEOUT)
+    assert not result.final_dot_sent
+
+
+# --- what the server limits -------------------------------------------------------------------
+
+
+def test_connection_that_has_carried_all_it_may_is_not_used_again(loop):
+    async def play(port):
+        session = await opened(port)
+        for _ in range(2):
+            assert session.usable
+            assert (await session.send(envelope(), content())).final.code == 250
+        assert not session.usable
+        with pytest.raises(RuntimeError, match="2 transactions"):
+            await session.send(envelope(), content())
+        await session.quit()
+
+    with SmtpServer(taking(2, extensions=(*PIPELINING, "LIMITS MAILMAX=2"))) as server:
+        run(loop, play(server.port))
+    assert server.peers[0].commands[-1] == "QUIT"
+
+
+def test_connection_carries_no_more_domains_than_it_may(loop):
+    async def play(port):
+        session = await opened(port)
+        to = ["a@one.example", "b@two.example", "c@one.example"]
+        assert list(session.fitting(to)) == [0, 2]
+        assert (await session.send(envelope("a@one.example"), content())).final.code == 250
+        assert list(session.fitting(to)) == [0, 2]
+        assert list(session.fitting(to[1:2])) == []
+        await session.quit()
+
+    with SmtpServer(taking(extensions=(*PIPELINING, "LIMITS RCPTDOMAINMAX=1"))) as server:
+        run(loop, play(server.port))
 
 
 # --- breaking off -----------------------------------------------------------------------------

@@ -29,6 +29,7 @@ from support.stored import (
 
 from mailqueue.clock import DAY
 from mailqueue.model.filters import Filter
+from mailqueue.model.lane import Block, Room
 from mailqueue.store import filters, open_store, queries
 from mailqueue.store.base import ClaimRequest, Reader, Store, Transaction
 from mailqueue.store.sqlite import SqliteStore
@@ -38,10 +39,15 @@ Opener = Callable[..., Store]
 # --- plans ------------------------------------------------------------------------------------
 ALIASES_OF_SMALL = {
     *("mailqueue_account", "mailqueue_transport", "mailqueue_schedule", "mailqueue_hold_rule"),
-    *("mailqueue_engine", "mailqueue_reply_rule", "route", "account"),
-    *("done", "again"),  # the rows handed in
+    *("mailqueue_engine", "mailqueue_reply_rule", "mailqueue_shaping_rule", "route", "account"),
+    *("done", "again", "shut", "served", "mailqueue_slot"),  # the rows handed in
+    "line",  # accounts whose mail waits
 }
-WALKED_WHOLE = {"counts": "mailqueue_message_claimed"}  # what is being delivered at this moment
+WALKED_WHOLE = {
+    "counts": "mailqueue_message_claimed",  # what is being delivered at this moment
+    "troubled_destinations": "mailqueue_destination",  # a list for people of what is, or was, in trouble
+    "purge_destinations": "mailqueue_destination",
+}
 BEFORE_A_LIST = {"read_messages"}  # the beginning of a question that filters.py completes
 
 
@@ -172,13 +178,19 @@ def filled(path: Path, store: Store, count: int, *, held: bool = False, retired:
 
 
 def claims(now: int = NOON, **more: object) -> Callable[[Transaction], object]:
-    request = ClaimRequest(engine_id=1, now=now, limit=50, per_domain=20, **more)  # type: ignore[arg-type]
+    request = ClaimRequest(engine_id=1, now=now, limit=50, per_lane=20, room=(50,) * 3, **more)  # type: ignore[arg-type]
     return lambda transaction: transaction.claim(request)
 
 
 def settles(transaction: Transaction) -> object:
-    taken = transaction.claim(ClaimRequest(engine_id=1, now=NOON, limit=50, per_domain=20))
+    taken = transaction.claim(ClaimRequest(engine_id=1, now=NOON, limit=50, per_lane=20, room=(50,) * 3))
     return transaction.settle([delivered(each, at(1)) for each in taken], [])
+
+
+def puts_back(transaction: Transaction) -> None:
+    taken = transaction.claim(ClaimRequest(engine_id=1, now=NOON, limit=50, per_lane=20, room=(50,) * 3))
+    transaction.put_back(taken)
+    transaction.block([Block(each.lane, at(9), "out") for each in taken])
 
 
 def holds(transaction: Transaction) -> object:
@@ -200,7 +212,7 @@ def marks(transaction: Transaction) -> object:
 
 def claims_under_a_rule(transaction: Transaction) -> object:
     transaction.add_hold_rule(rule(recipient_domain="blocked.example"), NOON)
-    return transaction.claim(ClaimRequest(engine_id=1, now=NOON, limit=50, per_domain=20))
+    return transaction.claim(ClaimRequest(engine_id=1, now=NOON, limit=50, per_lane=20, room=(50,) * 3))
 
 
 def registers(transaction: Transaction) -> object:
@@ -210,7 +222,14 @@ def registers(transaction: Transaction) -> object:
 CHANGES: dict[str, Callable[[Transaction], object]] = {
     "submit": lambda transaction: transaction.submit(new("b@blocked.example")),
     "claim": claims(),
-    "claim past a skipped destination": claims(skip=("blocked.example",)),
+    "claim past a lane that is full": claims(
+        wants=lambda lane: Room(0 if lane.domain == "blocked.example" else 50)
+    ),
+    "claim past a lane that is blocked": claims(
+        wants=lambda lane: Room(0, at(9), "out") if lane.domain == "blocked.example" else Room(50)
+    ),
+    "put back and block": puts_back,
+    "unblock": lambda transaction: transaction.unblock("out", NOON, 50),
     "claim under a rule that is marking": claims_under_a_rule,
     "claim and settle": settles,
     "hold": holds,
@@ -300,7 +319,8 @@ def test_destinations_with_nothing_to_claim_are_looked_at_a_few_at_a_time(path: 
     with closing(sqlite3.connect(path)) as raw, raw:
         raw.execute(
             "WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 5000)"
-            " INSERT INTO mailqueue_destination (domain, due_at) SELECT 'd' || i || '.example', ? FROM n",
+            " INSERT INTO mailqueue_lane (priority, account_id, domain, transport, due_at)"
+            " SELECT 1, 1, 'd' || i || '.example', '', ? FROM n",
             (at(-9),),
         )
     submit(store, "b@last.example")

@@ -85,7 +85,7 @@ def content(path: Path) -> dict[str, list[dict[str, object]]]:
     found["mailqueue_meta"] = [
         row
         for row in found["mailqueue_meta"]
-        if row["key"] != "schema" and not str(row["key"]).startswith("log:")
+        if row["key"] not in ("schema", "changes") and not str(row["key"]).startswith("log:")
     ]
     return found
 
@@ -93,6 +93,8 @@ def content(path: Path) -> dict[str, list[dict[str, object]]]:
 def kept(before: dict[str, list[dict[str, object]]], after: dict[str, list[dict[str, object]]]) -> bool:
     """Whether everything is there that was there, in columns of the same name."""
     for table, rows in before.items():
+        if table == "mailqueue_destination" and rows and "domain" in rows[0]:
+            continue  # where mail waited, until version 2; that is mailqueue_lane now
         assert len(after[table]) == len(rows), table
         for old_row, new_row in zip(rows, after[table], strict=True):
             assert {name: new_row[name] for name in old_row} == old_row, table
@@ -128,7 +130,8 @@ def test_everything_is_there_afterwards_and_nothing_is_at_fault(path: Path, befo
         log = connection.execute(
             "SELECT key, note FROM mailqueue_meta WHERE key LIKE 'log:%' ORDER BY 1"
         ).fetchall()
-    assert [key for key, _ in log] == [f"log:{each}" for each in range(before, schema.VERSION + 1)]
+    assert [key for key, _ in log] == [f"log:{each}" for each in range(1, schema.VERSION + 1)][-len(log) :]
+    assert len(log) >= schema.VERSION + 1 - before
     assert log[-1][1].startswith("mailqueue ")
 
 

@@ -91,6 +91,27 @@ class Peer:
         self.contents.append(content)
         return content
 
+    def hears_chunk(self) -> bytes:
+        """Read a BDAT command and the chunk behind it, and return the chunk."""
+        return self.reads_chunk(self.hears("BDAT "))
+
+    def reads_chunk(self, command: str) -> bytes:
+        """Read the chunk behind a BDAT command that was heard."""
+        size, chunk = int(command.split()[1]), b""
+        while len(chunk) < size:
+            some = self._some()
+            chunk, self._buffer = chunk + some[: size - len(chunk)], some[size - len(chunk) :]
+        return chunk
+
+    def hears_chunks(self) -> bytes:
+        """Take chunks up to the last one, which is not answered, and return the content."""
+        chunks = [self.hears_chunk()]
+        while not self.commands[-1].endswith(" LAST"):
+            self.says(f"250 2.0.0 {len(chunks[-1])} octets")
+            chunks.append(self.hears_chunk())
+        self.contents.append(b"".join(chunks))
+        return self.contents[-1]
+
     def hears_end(self) -> bytes:
         """Read until the client closes and return what came."""
         with contextlib.suppress(OSError):

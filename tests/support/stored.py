@@ -5,7 +5,8 @@ Moments are whole seconds after NOON: `at(5)` is five seconds past.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 
 from mailqueue.clock import DAY, SECOND, to_datetime
 from mailqueue.mail.reply import Reply
@@ -13,6 +14,7 @@ from mailqueue.model.attempt import Category, Facts, Outcome, OutcomeKind, Scope
 from mailqueue.model.engine import Identity
 from mailqueue.model.events import EventKind, NoticeKind
 from mailqueue.model.filters import Filter
+from mailqueue.model.lane import Priority, Room
 from mailqueue.model.lifecycle import State
 from mailqueue.model.message import Claimed, Idempotency, Message, NewMessage, NewSubmission, Submission
 from mailqueue.model.rules import HoldRule
@@ -30,7 +32,15 @@ def at(seconds: float) -> int:
 
 
 # --- submit -----------------------------------------------------------------------------------
-def recipient(address: str, *, due: int = NOON, holds: tuple[int, ...] = ()) -> NewMessage:
+def recipient(
+    address: str,
+    *,
+    due: int = NOON,
+    holds: tuple[int, ...] = (),
+    priority: Priority = Priority.NORMAL,
+    transport: str = "",
+    expires_at: int | None = None,
+) -> NewMessage:
     return NewMessage(
         recipient=address,
         domain=address.rpartition("@")[2],
@@ -39,6 +49,9 @@ def recipient(address: str, *, due: int = NOON, holds: tuple[int, ...] = ()) -> 
         schedule="standard",
         give_up_at=due + 5 * DAY,
         holds=holds,
+        priority=priority,
+        transport=transport,
+        expires_at=expires_at,
     )
 
 
@@ -86,11 +99,20 @@ def claim(
     now: int = NOON,
     *,
     limit: int = 100,
-    per_domain: int = 100,
-    skip: Iterable[str] = (),
+    per_lane: int = 100,
+    room: Sequence[int] | None = None,
+    after_account: int = 0,
+    rooms: Mapping[str, Room] = MappingProxyType({}),
 ) -> list[Claimed]:
+    """Claim; `rooms` says how much is wanted for some domains."""
     request = ClaimRequest(
-        engine_id=engine_id, now=now, limit=limit, per_domain=per_domain, skip=frozenset(skip)
+        engine_id=engine_id,
+        now=now,
+        limit=limit,
+        per_lane=per_lane,
+        room=(limit,) * 3 if room is None else room,
+        after_account=after_account,
+        wants=lambda lane: rooms.get(lane.domain, Room(limit)),
     )
     return store.run(lambda transaction: transaction.claim(request))
 

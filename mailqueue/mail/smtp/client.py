@@ -4,7 +4,7 @@ The rule: every reply belongs to the oldest command without one, and to a comman
 before it came. What breaks that rule ends the connection, for nobody could tell any more which
 recipient an answer is about.
 
-RFC 5321 (SMTP), 2920 (PIPELINING), 3207 (STARTTLS), 4954 (AUTH), 8314 (implicit TLS).
+RFC 5321 (SMTP), 2920 (PIPELINING), 3030 (CHUNKING), 3207 (STARTTLS), 4954 (AUTH), 8314 (implicit TLS).
 """
 
 from __future__ import annotations
@@ -21,8 +21,11 @@ from mailqueue.mail.smtp.events import BodyWanted, Event, TransactionDone
 from mailqueue.mail.smtp.facts import Cause, Lost, Phase
 from mailqueue.mail.smtp.login import Login
 from mailqueue.mail.smtp.replies import MalformedReply
-from mailqueue.mail.smtp.stuffing import DotStuffing
+from mailqueue.mail.smtp.stuffing import Chunks, DotStuffing
 from mailqueue.mail.smtp.transaction import Transaction
+
+MAX_UNANSWERED: Final = 8
+"""Chunks that may be on their way without an answer, where the server pipelines."""
 
 _BODY_WANTED: Final = BodyWanted()
 
@@ -56,7 +59,7 @@ class Client(Conversation):
             hostname, starttls=starttls, must_encrypt=must_encrypt, tls_first=tls_first, login=login
         )
         self._transaction: Transaction | None = None
-        self._stuffing = DotStuffing()
+        self._stuffing: DotStuffing | Chunks = DotStuffing()
         self._dirty = False  # the server may hold the beginning of a transaction: RSET before the next
 
     # --- what is the case ---------------------------------------------------------------------
@@ -70,6 +73,25 @@ class Client(Conversation):
             and not self._ended
             and not self._reader.pending  # the server has begun to speak out of turn
         )
+
+    @property
+    def wants_body(self) -> bool:
+        """Whether content is wanted: what was asked for by `BodyWanted` is not all sent, and not refused."""
+        return self._standing is Phase.BODY and not self._ended
+
+    @property
+    def takes_block(self) -> bool:
+        """Whether `send_body` may be called: content is wanted, and few chunks are without an answer."""
+        at_once = MAX_UNANSWERED if self.capabilities.pipelining else 1
+        return self.wants_body and len(self._awaiting) < at_once
+
+    @property
+    def takes_end(self) -> bool:
+        """Whether `end_body` may be called: content is wanted, and no chunk is without an answer.
+
+        So a refusal in the middle of the content always comes before its end, and leaves no doubt.
+        """
+        return self.wants_body and not self._awaiting
 
     def transcript(self) -> str:
         """Return what was said since `start`, or since the connection where nothing was started.
@@ -123,44 +145,58 @@ class Client(Conversation):
         self._out = []
         return out[0] if len(out) == 1 else b"".join(out)
 
-    def start(self, envelope: Envelope) -> None:
+    def start(self, envelope: Envelope, *, in_blocks: bool = False) -> None:
         """Begin a transaction: MAIL, RCPT and DATA at once where the server pipelines, else one by one.
 
         It ends with `TransactionDone`, before that `BodyWanted` if the server takes any recipient.
+
+        Args:
+            envelope: what MAIL and RCPT say.
+            in_blocks: the content is large and comes block by block. Then it goes in chunks (BDAT)
+                where the server takes them, and not after DATA.
 
         Raises:
             RuntimeError: not `usable`.
         """
         if not self.usable:
             raise RuntimeError(f"no transaction can start at {self.phase}")
-        self._transaction = Transaction(envelope)
+        self._transaction = Transaction(envelope, chunked=in_blocks and self.capabilities.chunking)
         self._log = []
         if self.capabilities.pipelining:
-            self._send_group(envelope)
+            self._send_group(self._transaction)
         elif self._dirty:
             self._command(Phase.RSET, "RSET\r\n")
         else:
             self._step()
 
-    def send_body(self, chunk: bytes) -> None:
-        """Send a chunk of the content; dots are added and line ends made CRLF here.
+    def send_body(self, block: bytes) -> None:
+        """Send a block of the content; dots are added and line ends made CRLF here.
 
         Raises:
-            RuntimeError: the server does not want content.
+            RuntimeError: the server does not want content, or not yet (see `takes_block`).
         """
-        self._body().octets += len(chunk)
-        self._out.append(self._stuffing.feed(chunk))
+        transaction = self._body(may=self.takes_block)
+        transaction.octets += len(block)
+        octets = self._stuffing.feed(block)
+        if transaction.chunked and octets:
+            self._command(Phase.BDAT, f"BDAT {len(octets)}\r\n")
+        self._out.append(octets)
 
     def end_body(self) -> None:
-        """Send the final dot: from here on the server may have the message.
+        """Send the final dot, or the last chunk: from here on the server may have the message.
 
         Raises:
-            RuntimeError: the server does not want content.
+            RuntimeError: the server does not want content, or not yet its end (see `takes_end`).
         """
-        self._body().dot_sent = True
-        self._out.append(self._stuffing.finish())
+        transaction = self._body(may=self.takes_end)
+        transaction.dot_sent = True
         self._standing = Phase.IDLE
-        self._awaiting.append(Phase.FINAL)
+        octets = self._stuffing.finish()
+        if transaction.chunked:
+            self._command(Phase.FINAL, f"BDAT {len(octets)} LAST\r\n")
+        else:
+            self._awaiting.append(Phase.FINAL)
+        self._out.append(octets)
 
     def quit(self) -> None:
         """Say QUIT. `Ended` follows; a lost connection is as good an answer as any.
@@ -222,10 +258,10 @@ class Client(Conversation):
         self._transaction = None
         self._events.append(TransactionDone(result))
 
-    def _body(self) -> Transaction:
-        if self._standing is not Phase.BODY or self._ended or self._transaction is None:
+    def _body(self, *, may: bool) -> Transaction:
+        if not may:
             raise RuntimeError(f"no content is wanted at {self.phase}")
-        return self._transaction
+        return self._current()
 
     def _current(self) -> Transaction:
         assert self._transaction is not None
@@ -233,20 +269,24 @@ class Client(Conversation):
 
     # --- a transaction ------------------------------------------------------------------------
 
-    def _send_group(self, envelope: Envelope) -> None:
-        """Send all commands of a transaction at once; DATA must be the last (RFC 2920 3.1)."""
-        offered = self.capabilities
+    def _send_group(self, transaction: Transaction) -> None:
+        """Send all commands of a transaction at once; DATA must be the last (RFC 2920 3.1).
+
+        Chunks wait for the answers: they would go to a server that has taken nobody.
+        """
+        offered, envelope = self.capabilities, transaction.envelope
         lines = [
             mail_command(envelope, offered),
             *[rcpt_command(envelope, offered, number) for number in range(len(envelope.recipients))],
-            "DATA\r\n",
         ]
         if self._dirty:
             lines.insert(0, "RSET\r\n")
             self._awaiting.append(Phase.RSET)
         self._awaiting.append(Phase.MAIL)
         self._awaiting.extend((Phase.RCPT,) * len(envelope.recipients))
-        self._awaiting.append(Phase.DATA)
+        if not transaction.chunked:
+            lines.append("DATA\r\n")
+            self._awaiting.append(Phase.DATA)
         self._send("".join(lines).encode("utf-8"))
 
     def _step(self) -> None:
@@ -259,10 +299,12 @@ class Client(Conversation):
             self._finish()
         elif len(transaction.rcpt) < len(envelope.recipients):
             self._command(Phase.RCPT, rcpt_command(envelope, self.capabilities, len(transaction.rcpt)))
-        elif transaction.deliverable:
-            self._command(Phase.DATA, "DATA\r\n")
-        else:
+        elif not transaction.deliverable:
             self._finish()
+        elif transaction.chunked:
+            self._want_body(Chunks())
+        else:
+            self._command(Phase.DATA, "DATA\r\n")
 
     def _reset(self, reply: Reply) -> None:
         self._dirty = False
@@ -288,16 +330,32 @@ class Client(Conversation):
         transaction = self._current()
         transaction.record(Phase.DATA, reply)
         if transaction.deliverable:
-            self._standing = Phase.BODY
-            self._stuffing = DotStuffing()
+            self._want_body(DotStuffing())
             self._log.append(transaction)
-            self._events.append(_BODY_WANTED)
         else:  # it waits for content that it would send to nobody (RFC 2920 3.1)
             self._command(Phase.FINAL, ".\r\n")
 
+    def _want_body(self, stuffing: DotStuffing | Chunks) -> None:
+        self._standing = Phase.BODY
+        self._stuffing = stuffing
+        self._events.append(_BODY_WANTED)
+
+    def _chunk(self, reply: Reply) -> None:
+        """Note the answer to a chunk; after a refusal only those to chunks under way are waited for.
+
+        What the server keeps of the transaction then is not known: RSET comes next (RFC 3030 2).
+        """
+        transaction = self._current()
+        transaction.record(Phase.BDAT, reply)
+        if transaction.final is not None:
+            self._standing = Phase.IDLE
+            if not self._awaiting:
+                self._finish()
+
     def _final(self, reply: Reply) -> None:
-        self._current().record(Phase.FINAL, reply)
-        self._dirty = False
+        transaction = self._current()
+        transaction.record(Phase.FINAL, reply)
+        self._dirty = transaction.chunked and not reply.positive
         self._finish()
 
 
@@ -326,6 +384,7 @@ _TABLE: Final[dict[Phase, tuple[_Answer, _Answer, _Answer, _Answer]]] = {
     Phase.MAIL: (Client._mail, _NONSENSE, Client._mail, Client._mail),
     Phase.RCPT: (Client._rcpt, _NONSENSE, Client._rcpt, Client._rcpt),
     Phase.DATA: (_NONSENSE, Client._go_ahead, Client._data_refused, Client._data_refused),
+    Phase.BDAT: (Client._chunk, _NONSENSE, Client._chunk, Client._chunk),
     Phase.FINAL: (Client._final, _NONSENSE, Client._final, Client._final),
     Phase.QUIT: (Client._bye, Client._bye, Client._bye, Client._bye),
 }

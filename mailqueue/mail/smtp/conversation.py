@@ -9,6 +9,7 @@ RFC 5321 3.1 and 3.2, 3207 (STARTTLS), 8314 3 (implicit TLS), 4954 (AUTH).
 from __future__ import annotations
 
 from collections import deque
+from dataclasses import replace
 from typing import Final
 
 from mailqueue.mail import codes
@@ -176,7 +177,8 @@ class Conversation:
         if self._must_encrypt and not self.encrypted:
             self._lose(Cause.TLS, "the server offers no STARTTLS, and TLS is required", phase=Phase.STARTTLS)
             return
-        self.capabilities = offered
+        # In the clear anybody may have said that it keeps mail under TLS (RFC 8689).
+        self.capabilities = offered if self.encrypted else replace(offered, requiretls=False)
         if self._login is None:
             self._events.append(_READY)
             return

@@ -3,13 +3,14 @@
 The rule: a message is never changed to fit and never sent where it does not; `lacks` says why.
 
 RFC 5321 4.1.1.1 (EHLO), 1870 (SIZE), 2920 (PIPELINING), 6152 (8BITMIME), 6531 (SMTPUTF8), 3461
-(DSN), 6533 3 (ORCPT of type utf-8), 2034 (ENHANCEDSTATUSCODES), 3207 (STARTTLS), 4954 (AUTH).
+(DSN), 6533 3 (ORCPT of type utf-8), 2034 (ENHANCEDSTATUSCODES), 3207 (STARTTLS), 4954 (AUTH), 3030
+(CHUNKING), 8689 (REQUIRETLS), 9422 (LIMITS).
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 
 from mailqueue.mail import codes
@@ -19,6 +20,7 @@ from mailqueue.mail.wishes import envid_value, orcpt_value
 _CONTROL = re.compile("[\x00-\x1f\x7f]")
 _WORDS = re.compile(r"[A-Za-z]+(,[A-Za-z]+)*")
 _MAX_SIZE_DIGITS = 20  # RFC 1870 3
+_LIMIT = re.compile("[1-9][0-9]{0,5}")  # RFC 9422 4
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,8 +35,17 @@ class Capabilities:
     dsn: bool = False
     enhanced: bool = False
     starttls: bool = False
+    chunking: bool = False
+    requiretls: bool = False
     auth: tuple[str, ...] = ()
     """Mechanisms of AUTH, upper-case, in the server's order."""
+    mail_max: int | None = None
+    """Transactions that a connection may carry (MAILMAX), at least 1. None: it does not say."""
+    rcpt_max: int | None = None
+    """Recipients that a transaction may have (RCPTMAX), at least 1. None: it does not say."""
+    rcpt_domain_max: int | None = None
+    """Domains that the recipients on a connection may have (RCPTDOMAINMAX), at least 1. None: it does
+    not say."""
 
     @classmethod
     def from_lines(cls, lines: Iterable[str]) -> Capabilities:
@@ -47,6 +58,7 @@ class Capabilities:
         for line in list(lines)[1:]:
             keyword, _, value = line.strip().partition(" ")
             offered.setdefault(keyword.upper(), value.strip())
+        limits = _limits(offered.get("LIMITS", ""))
         return cls(
             pipelining="PIPELINING" in offered,
             size=_size(offered["SIZE"]) if "SIZE" in offered else None,
@@ -55,13 +67,24 @@ class Capabilities:
             dsn="DSN" in offered,
             enhanced="ENHANCEDSTATUSCODES" in offered,
             starttls="STARTTLS" in offered,
+            chunking="CHUNKING" in offered,
+            requiretls="REQUIRETLS" in offered,
             auth=tuple(offered.get("AUTH", "").upper().split()),
+            mail_max=limits.get("MAILMAX"),
+            rcpt_max=limits.get("RCPTMAX"),
+            rcpt_domain_max=limits.get("RCPTDOMAINMAX"),
         )
 
 
 def _size(value: str) -> int:
     readable = value.isascii() and value.isdecimal() and len(value) <= _MAX_SIZE_DIGITS
     return int(value) if readable else 0
+
+
+def _limits(value: str) -> dict[str, int]:
+    """Return the limits that are readable by their names, upper-case; the others are as good as not said."""
+    pairs = (word.partition("=") for word in value.split())
+    return {name.upper(): int(limit) for name, _, limit in pairs if _LIMIT.fullmatch(limit)}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,6 +116,8 @@ class Envelope:
     said for that one. (): for none."""
     orcpt: tuple[str | None, ...] = ()
     """The original recipient of each, 'type;address'; None and () as for `notify`."""
+    require_tls: bool | None = None
+    """True: it goes only where REQUIRETLS is offered, and says so. False and None: nothing is said."""
 
     def __post_init__(self) -> None:
         if not self.recipients:
@@ -116,8 +141,12 @@ def lacks(envelope: Envelope, capabilities: Capabilities) -> Reply | None:
 
     The reply is ours, a permanent failure with the enhanced code that says what is missing: 5.6.7
     (SMTPUTF8, for an address; RFC 6531 3.5), 5.6.9 (SMTPUTF8, for the header block), 5.6.3
-    (8BITMIME; RFC 6152 3) or 5.3.4 (SIZE; RFC 1870 6.1).
+    (8BITMIME; RFC 6152 3), 5.3.4 (SIZE; RFC 1870 6.1) or 5.7.30 (REQUIRETLS; RFC 8689 4.2.1).
     """
+    if envelope.require_tls and not capabilities.requiretls:
+        return _refusal(
+            550, codes.REQUIRETLS_NEEDED, "it has to stay under TLS, and it does not offer REQUIRETLS"
+        )
     if envelope.smtputf8 and not capabilities.smtputf8:
         if all(address.isascii() for address in (envelope.sender, *envelope.recipients)):
             return _refusal(
@@ -137,6 +166,39 @@ def _refusal(code: int, enhanced: codes.EnhancedCode, why: str) -> Reply:
     return Reply(code, (f"not sent to this server: {why}",), enhanced)
 
 
+def fitting(
+    recipients: Sequence[str], capabilities: Capabilities, named: Collection[str] = ()
+) -> Sequence[int]:
+    """Return the indexes of the recipients that the next transaction may have (RFC 9422 4).
+
+    Args:
+        recipients: addresses as they go on the wire.
+        capabilities: with the limits of the server.
+        named: domains of recipients that the connection has carried, as `domain_of` returns them.
+
+    Returns:
+        Indexes in their order. Empty: the connection may carry none of them.
+    """
+    if capabilities.rcpt_max is None and capabilities.rcpt_domain_max is None:
+        return range(len(recipients))
+    found: list[int] = []
+    domains = set(named)
+    for index, recipient in enumerate(recipients):
+        if len(found) == capabilities.rcpt_max:
+            break
+        domain = domain_of(recipient)
+        if domain not in domains and len(domains) == capabilities.rcpt_domain_max:
+            continue
+        domains.add(domain)
+        found.append(index)
+    return found
+
+
+def domain_of(address: str) -> str:
+    """Return the domain of an address as it goes on the wire, in lower case."""
+    return address.rpartition("@")[2].lower()
+
+
 def mail_command(envelope: Envelope, capabilities: Capabilities) -> str:
     """Return the MAIL command with the parameters that the server offers, CRLF included."""
     words = [f"MAIL FROM:<{envelope.sender}>"]
@@ -146,6 +208,8 @@ def mail_command(envelope: Envelope, capabilities: Capabilities) -> str:
         words.append("BODY=8BITMIME")
     if envelope.smtputf8 and capabilities.smtputf8:
         words.append("SMTPUTF8")
+    if envelope.require_tls and capabilities.requiretls:
+        words.append("REQUIRETLS")
     if envelope.ret is not None and capabilities.dsn:
         words.append(f"RET={envelope.ret}")
     if envelope.envid is not None and capabilities.dsn:

@@ -23,7 +23,9 @@ class TlsWanted:
 
 @dataclass(frozen=True, slots=True)
 class BodyWanted:
-    """The server wants the content: call `send_body` with each chunk, then `end_body`."""
+    """The server wants the content: call `send_body` with each block, then `end_body`, as soon as
+    `takes_block` and `takes_end` allow; neither any more when `wants_body` has become False.
+    """
 
 
 @dataclass(frozen=True, slots=True)

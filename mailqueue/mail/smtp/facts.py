@@ -35,10 +35,12 @@ class Phase(StrEnum):
     MAIL = "mail"
     RCPT = "rcpt"
     DATA = "data"
+    BDAT = "bdat"
+    """The reply to a chunk of content that is not the last (RFC 3030)."""
     BODY = "body"
     """That the network takes the next block of content."""
     FINAL = "final"
-    """The reply to the final dot."""
+    """The reply to the final dot, or to the last chunk."""
     QUIT = "quit"
 
 
@@ -55,12 +57,14 @@ TIMEOUTS: Final[Mapping[Phase, float]] = MappingProxyType(
         Phase.MAIL: 300.0,
         Phase.RCPT: 300.0,
         Phase.DATA: 120.0,
+        Phase.BDAT: 180.0,
         Phase.BODY: 180.0,
         Phase.FINAL: 600.0,
         Phase.QUIT: 5.0,
     }
 )
-"""Seconds that each phase may take in all, however its octets come in (RFC 5321 4.5.3.2).
+"""Seconds that each phase may take in all, however its octets come in (RFC 5321 4.5.3.2). RFC 3030 has none
+for the reply to a chunk: it is a block of content, and may take as long as one.
 
 A wait in `Phase.IDLE` has no limit here: who keeps connections says for how long.
 """
@@ -121,13 +125,14 @@ class TransactionResult:
     rcpt: tuple[Reply | None, ...] = ()
     """Replies to RCPT in the order of the recipients; None where none came or none was asked for."""
     data: Reply | None = None
-    """Reply to DATA. None: none came, or DATA was not sent because no recipient was taken."""
+    """Reply to DATA. None: none came, or DATA was not sent because no recipient was taken, or the
+    content went in chunks."""
     final: Reply | None = None
     """Reply to the content. None: none came, or no content was sent. With `final_dot_sent` False it
-    is a refusal in the middle of the content."""
+    is a refusal in the middle of the content, as of a chunk."""
     final_dot_sent: bool = False
-    """Whether the end of the content was handed to the network. False: the server cannot have taken
-    the message. True without `final`: nobody knows."""
+    """Whether the end of the content, the final dot or the last chunk, was handed to the network.
+    False: the server cannot have taken the message. True without `final`: nobody knows."""
     content_octets: int = 0
     """Octets of content handed to the network, without dots added."""
     lost: Lost | None = None

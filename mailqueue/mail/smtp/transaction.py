@@ -16,19 +16,21 @@ class Transaction:
 
     Attributes:
         envelope: what is being sent.
+        chunked: whether the content goes in chunks (BDAT).
         mail: reply to MAIL; None so far.
         rcpt: replies to RCPT, as many as came.
         data: reply to DATA; None so far.
         final: reply to the content; None so far.
         accepted: how many recipients were taken.
         octets: octets of content handed out.
-        dot_sent: whether the final dot was handed out.
+        dot_sent: whether the final dot, or the last chunk, was handed out.
     """
 
-    __slots__ = ("accepted", "data", "dot_sent", "envelope", "final", "mail", "octets", "rcpt")
+    __slots__ = ("accepted", "chunked", "data", "dot_sent", "envelope", "final", "mail", "octets", "rcpt")
 
-    def __init__(self, envelope: Envelope) -> None:
+    def __init__(self, envelope: Envelope, *, chunked: bool) -> None:
         self.envelope = envelope
+        self.chunked = chunked
         self.mail: Reply | None = None
         self.rcpt: list[Reply] = []
         self.data: Reply | None = None
@@ -46,7 +48,8 @@ class Transaction:
         """Write down the answer to the command of `phase`.
 
         The answer to a lone dot, sent where no recipient was taken, is about no message and is
-        not kept; nor is one to RSET.
+        not kept; nor is one to RSET. That a chunk was taken says nothing yet; the first that was
+        not is the answer to the content.
         """
         if phase is Phase.RCPT:
             self.rcpt.append(reply)
@@ -55,6 +58,9 @@ class Transaction:
             self.mail = reply
         elif phase is Phase.DATA:
             self.data = reply
+        elif phase is Phase.BDAT:
+            if self.final is None and not reply.positive:
+                self.final = reply
         elif phase is Phase.FINAL and self.dot_sent:
             self.final = reply
 

@@ -11,13 +11,13 @@ VALUES (?, ?, ?, ?, ?)
 
 -- name: insert_submission
 INSERT INTO mailqueue_submission (id, account_id, content_id, sender, message_id, subject, eight_bit, utf8_header,
-    notice_for, actor, submitted_at, envid, ret)
-VALUES (?, ?, ?, ?, ?, ?, ?, ?, nullif(?, 0), ?, ?, nullif(?, ''), nullif(?, ''))
+    notice_for, actor, submitted_at, envid, ret, not_before, warn_after, max_attempts)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, nullif(?, 0), ?, ?, nullif(?, ''), nullif(?, ''), nullif(?, 0), nullif(?, -1), nullif(?, 0))
 
 -- name: insert_message
 INSERT INTO mailqueue_message (id, submission_id, account_id, recipient, domain, state, holds, next_attempt_at,
-    fallback, schedule, give_up_at, notify, orcpt)
-VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, nullif(?, ''), nullif(?, ''))
+    fallback, schedule, give_up_at, notify, orcpt, priority, transport, require_tls, expires_at)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, nullif(?, ''), nullif(?, ''), ?, ?, nullif(?, -1), nullif(?, 0))
 
 -- name: insert_hold
 INSERT INTO mailqueue_hold (message_id, rule_id, since_at, actor, reason)
@@ -34,11 +34,14 @@ VALUES (?, ?, ?, ?, ?, ?, ?, nullif(?, ''), nullif(?, ''), nullif(?, 0), nullif(
 INSERT INTO mailqueue_event (event, message_id, at, actor, reason, notice_id, data)
 VALUES (?, nullif(?, 0), ?, nullif(?, ''), nullif(?, ''), nullif(?, 0), nullif(?, ''))
 
+-- A lane that is blocked is not looked at before that ends.
 -- name: lower_due
-INSERT INTO mailqueue_destination (domain, due_at)
-VALUES (?, ?)
-ON CONFLICT (domain) DO UPDATE SET due_at = excluded.due_at
-WHERE mailqueue_destination.due_at IS NULL OR mailqueue_destination.due_at > excluded.due_at
+INSERT INTO mailqueue_lane (priority, account_id, domain, transport, due_at)
+VALUES (?, ?, ?, ?, ?)
+ON CONFLICT (priority, account_id, domain, transport)
+DO UPDATE SET due_at = max(excluded.due_at, coalesce(mailqueue_lane.blocked_until, 0))
+WHERE mailqueue_lane.due_at IS NULL
+    OR mailqueue_lane.due_at > max(excluded.due_at, coalesce(mailqueue_lane.blocked_until, 0))
 
 -- name: keep_content
 UPDATE mailqueue_content SET purge_at = max(coalesce(purge_at, 0), ?)

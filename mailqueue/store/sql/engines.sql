@@ -20,13 +20,16 @@ FROM mailqueue_message AS message
 LEFT JOIN mailqueue_engine AS engine ON engine.id = message.engine_id
 WHERE message.state = 'claimed' AND message.engine_id = ?
 
--- name: domains_of_engine
-SELECT domain, min(next_attempt_at) FROM mailqueue_message
-WHERE state = 'claimed' AND engine_id = ? GROUP BY domain
+-- name: lanes_of_engine
+SELECT priority, account_id, domain, transport, min(next_attempt_at) FROM mailqueue_message
+WHERE state = 'claimed' AND engine_id = ? GROUP BY priority, account_id, domain, transport
 
 -- name: return_claims
 UPDATE mailqueue_message SET state = 'queued', engine_id = NULL, claimed_at = NULL, last_error = ?
 WHERE state = 'claimed' AND engine_id = ?
+
+-- name: free_slots
+DELETE FROM mailqueue_slot WHERE engine_id = ?
 
 -- name: delete_engine
 DELETE FROM mailqueue_engine WHERE id = ?

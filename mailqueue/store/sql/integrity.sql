@@ -16,25 +16,28 @@ SELECT DISTINCT message.id FROM mailqueue_hold AS mark
 JOIN mailqueue_message AS message ON message.id = mark.message_id
 WHERE message.retired_at IS NOT NULL LIMIT ?
 
--- name: destination_missing
+-- name: lane_missing
 SELECT message.domain, min(message.id) FROM mailqueue_message AS message
-LEFT JOIN mailqueue_destination AS place ON place.domain = message.domain
-WHERE message.state = 'queued' AND message.holds = 0 AND place.due_at IS NULL
-GROUP BY message.domain LIMIT ?
+LEFT JOIN mailqueue_lane AS lane ON lane.priority = message.priority AND lane.account_id = message.account_id
+    AND lane.domain = message.domain AND lane.transport = message.transport
+WHERE message.state = 'queued' AND message.holds = 0 AND lane.due_at IS NULL
+GROUP BY message.priority, message.account_id, message.domain, message.transport LIMIT ?
 
--- A destination that had more to give is due at the time of its last turn, which is not later than the
--- newest moment that anything else tells of.
--- name: destination_late
+-- A lane that had more to give is due at the time of its last turn, which is not later than the newest
+-- moment that anything else tells of; one that is blocked, when that ends.
+-- name: lane_late
 WITH newest (at) AS (SELECT max(
     coalesce((SELECT max(claimed_at) FROM mailqueue_message WHERE state = 'claimed'), 0),
     coalesce((SELECT max(retired_at) FROM mailqueue_message WHERE retired_at IS NOT NULL), 0),
     coalesce((SELECT max(heartbeat_at) FROM mailqueue_engine), 0),
     coalesce((SELECT max(started_at) FROM mailqueue_attempt), 0)))
-SELECT place.domain, place.due_at, min(message.next_attempt_at) FROM mailqueue_destination AS place
-JOIN mailqueue_message AS message ON message.domain = place.domain
+SELECT lane.domain, lane.due_at, min(message.next_attempt_at) FROM mailqueue_lane AS lane
+JOIN mailqueue_message AS message ON lane.priority = message.priority AND lane.account_id = message.account_id
+    AND lane.domain = message.domain AND lane.transport = message.transport
 WHERE message.state = 'queued' AND message.holds = 0
-GROUP BY place.domain
-HAVING place.due_at > max(min(message.next_attempt_at), (SELECT at FROM newest)) LIMIT ?
+GROUP BY lane.priority, lane.account_id, lane.domain, lane.transport
+HAVING lane.due_at > max(min(message.next_attempt_at), coalesce(lane.blocked_until, 0), (SELECT at FROM newest))
+LIMIT ?
 
 -- name: claim_without_engine
 SELECT message.id, message.engine_id FROM mailqueue_message AS message

@@ -8,8 +8,22 @@ SELECT (SELECT value FROM mailqueue_meta WHERE key = 'active'),
     (SELECT count(*) FROM mailqueue_message WHERE state = 'claimed'),
     (SELECT value FROM mailqueue_meta WHERE key = 'held')
 
+-- The lane that is due first: a step into the index for each priority and account whose mail waits.
 -- name: next_due
-SELECT min(due_at) FROM mailqueue_destination WHERE due_at IS NOT NULL
+WITH RECURSIVE line (priority, account_id) AS (
+    SELECT each.value, (
+        SELECT min(lane.account_id) FROM mailqueue_lane AS lane
+        WHERE lane.priority = each.value AND lane.due_at IS NOT NULL)
+    FROM json_each('[0, 1, 2]') AS each
+    UNION ALL
+    SELECT line.priority, (
+        SELECT min(lane.account_id) FROM mailqueue_lane AS lane
+        WHERE lane.priority = line.priority AND lane.account_id > line.account_id AND lane.due_at IS NOT NULL)
+    FROM line WHERE line.account_id IS NOT NULL)
+SELECT min((
+    SELECT min(lane.due_at) FROM mailqueue_lane AS lane
+    WHERE lane.priority = line.priority AND lane.account_id = line.account_id AND lane.due_at IS NOT NULL))
+FROM line
 
 -- name: next_warning
 SELECT min(warn_at) FROM mailqueue_message WHERE warn_at IS NOT NULL AND state = 'queued' AND holds = 0
@@ -25,7 +39,8 @@ SELECT message.id, message.submission_id, message.account_id, message.recipient,
     message.attempts, message.claim, message.schedule, message.give_up_at, message.warn_at,
     submission.content_id, submission.sender, submission.eight_bit, submission.utf8_header,
     submission.notice_for, submission.submitted_at, content.size, message.notify, message.orcpt,
-    submission.envid, submission.ret
+    submission.envid, submission.ret, message.priority, message.transport, message.require_tls, message.expires_at,
+    submission.warn_after, submission.max_attempts, submission.not_before, message.next_attempt_at
 FROM mailqueue_message AS message
 JOIN mailqueue_submission AS submission ON submission.id = message.submission_id
 JOIN mailqueue_content AS content ON content.id = submission.content_id
@@ -35,13 +50,19 @@ ORDER BY message.id
 
 -- name: read_messages
 SELECT message.id, message.submission_id, account.name, submission.sender, message.recipient, message.state,
-    message.holds, message.attempts, submission.submitted_at, message.claimed_at, message.next_attempt_at,
+    message.holds, message.attempts, submission.submitted_at, message.claimed_at,
+    CASE message.state WHEN 'queued' THEN max(message.next_attempt_at, coalesce(lane.blocked_until, 0))
+        ELSE message.next_attempt_at END,
     message.give_up_at, message.schedule, message.last_error, message.retired_at, submission.message_id,
-    submission.subject, content.size, message.notify, message.orcpt, submission.envid, submission.ret
+    submission.subject, content.size, message.notify, message.orcpt, submission.envid, submission.ret,
+    message.priority, message.transport, message.require_tls, message.expires_at, submission.not_before,
+    submission.warn_after, submission.max_attempts, lane.blocked_until, lane.blocked_by
 FROM mailqueue_message AS message
 CROSS JOIN mailqueue_submission AS submission ON submission.id = message.submission_id
 CROSS JOIN mailqueue_content AS content ON content.id = submission.content_id
 CROSS JOIN mailqueue_account AS account ON account.id = message.account_id
+LEFT JOIN mailqueue_lane AS lane ON lane.priority = message.priority AND lane.account_id = message.account_id
+    AND lane.domain = message.domain AND lane.transport = message.transport AND message.state = 'queued'
 
 -- name: message_exists
 SELECT retired_at FROM mailqueue_message WHERE id = ?
@@ -81,6 +102,9 @@ SELECT size, purged_at, data FROM mailqueue_content WHERE id = ?
 
 -- name: content_facts
 SELECT size, purged_at, data IS NOT NULL FROM mailqueue_content WHERE id = ?
+
+-- name: inline_contents
+SELECT id, data FROM mailqueue_content WHERE id IN (SELECT value FROM json_each(?)) AND data IS NOT NULL
 
 -- Content that stands in one row is its own only piece.
 -- name: inline_content

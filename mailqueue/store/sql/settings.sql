@@ -29,3 +29,7 @@ FROM mailqueue_hold_rule ORDER BY id
 -- name: all_reply_rules
 SELECT id, position, pattern, code, category, permanent, note, actor, created_at
 FROM mailqueue_reply_rule ORDER BY position, id
+
+-- name: all_shaping_rules
+SELECT id, position, transport, domain, mx, connections, per_connection, per_minute, reason, actor, created_at
+FROM mailqueue_shaping_rule ORDER BY position, id

@@ -11,8 +11,8 @@ WHERE message.id IN (SELECT value FROM json_each(?)) AND message.retired_at IS N
                 OR NOT EXISTS (SELECT 1 FROM mailqueue_hold_rule AS rule WHERE rule.id = mark.rule_id)))
 
 -- Where these messages wait.
--- name: domains_of_messages
-SELECT json_group_array(DISTINCT domain) FROM mailqueue_message
+-- name: lanes_of_messages
+SELECT DISTINCT priority, account_id, domain, transport FROM mailqueue_message
 WHERE id IN (SELECT value FROM json_each(?)) AND state = 'queued'
 
 -- name: held_of_messages
@@ -24,9 +24,9 @@ UPDATE mailqueue_message
 SET holds = 0, exempt_through = max(exempt_through, coalesce((SELECT max(id) FROM mailqueue_hold_rule), 0))
 WHERE id IN (SELECT value FROM json_each(?)) AND retired_at IS NULL
 
--- name: next_at_domains
-SELECT domain, min(next_attempt_at) FROM mailqueue_message
-WHERE id IN (SELECT value FROM json_each(?)) AND state = 'queued' GROUP BY domain
+-- name: next_in_lanes
+SELECT priority, account_id, domain, transport, min(next_attempt_at) FROM mailqueue_message
+WHERE id IN (SELECT value FROM json_each(?)) AND state = 'queued' GROUP BY priority, account_id, domain, transport
 
 -- name: insert_hold_rule
 INSERT INTO mailqueue_hold_rule (account_id, sender_domain, sender, recipient_domain, recipient, reason, actor,
@@ -100,3 +100,11 @@ DELETE FROM mailqueue_reply_rule WHERE id = ?
 
 -- name: insert_schedule
 INSERT INTO mailqueue_schedule (name, delays, lifetime, warn_after, created_at) VALUES (?, ?, ?, ?, ?)
+
+-- name: insert_shaping_rule
+INSERT INTO mailqueue_shaping_rule (position, transport, domain, mx, connections, per_connection, per_minute, reason,
+    actor, created_at)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+
+-- name: delete_shaping_rule
+DELETE FROM mailqueue_shaping_rule WHERE id = ?

@@ -234,7 +234,9 @@ def test_first_transport_becomes_the_default_and_another_may_take_that_over(stor
     direct = store.run(lambda transaction: transaction.add_transport(DIRECT, NOON))
     assert (relay.is_default, direct.is_default) == (True, False)
     assert replace(direct, id=0) == DIRECT
-    store.run(lambda transaction: transaction.set_transport(replace(direct, is_default=True, port=2525)))
+    store.run(
+        lambda transaction: transaction.set_transport(replace(direct, is_default=True, port=2525), NOON)
+    )
     now = settings(store)
     assert now.default_transport() == replace(direct, is_default=True, port=2525)
     assert not now.transports["relay"].is_default
@@ -257,10 +259,10 @@ def test_transport_that_logs_in_is_read_back_as_it_was_made_and_shows_no_passwor
     assert replace(made, id=0, is_default=False) == wanted
     assert str(wanted.password) not in repr(settings(store))
     changed = replace(made, username="ben", password="other", auth=None, ca_file=None, tls=Tls.REQUIRED)
-    store.run(lambda transaction: transaction.set_transport(changed))
+    store.run(lambda transaction: transaction.set_transport(changed, NOON))
     assert settings(store).transports["provider"] == changed
     bare = replace(changed, kind=TransportKind.SUBMISSION, username=None, password=None)
-    store.run(lambda transaction: transaction.set_transport(bare))
+    store.run(lambda transaction: transaction.set_transport(bare, NOON))
     assert settings(store).transports["provider"] == bare
 
 
@@ -270,9 +272,9 @@ def test_transport_names_are_taken_once(store: Store) -> None:
     with pytest.raises(Conflict, match="relay"):
         store.run(lambda transaction: transaction.add_transport(RELAY, NOON))
     with pytest.raises(Conflict, match="relay"):
-        store.run(lambda transaction: transaction.set_transport(replace(direct, name="relay")))
+        store.run(lambda transaction: transaction.set_transport(replace(direct, name="relay"), NOON))
     with pytest.raises(NotFound):
-        store.run(lambda transaction: transaction.set_transport(replace(relay, id=99)))
+        store.run(lambda transaction: transaction.set_transport(replace(relay, id=99), NOON))
 
 
 def test_transport_that_something_needs_is_not_removed(store: Store) -> None:
@@ -284,7 +286,7 @@ def test_transport_that_something_needs_is_not_removed(store: Store) -> None:
         store.run(lambda transaction: transaction.remove_transport("direct"))
     with pytest.raises(Conflict, match="default"):
         store.run(lambda transaction: transaction.remove_transport("relay"))
-    store.run(lambda transaction: transaction.remove_route(made.id))
+    store.run(lambda transaction: transaction.remove_route(made.id, NOON))
     store.run(lambda transaction: transaction.remove_transport("direct"))
     store.run(lambda transaction: transaction.remove_transport("relay"))
     assert settings(store).transports == {}
@@ -351,7 +353,7 @@ def test_routes_are_in_the_order_of_position_then_of_making(store: Store) -> Non
     with pytest.raises(NotFound, match="nowhere"):
         store.run(lambda transaction: transaction.add_route(replace(route, transport="nowhere"), NOON))
     with pytest.raises(NotFound, match="route 99"):
-        store.run(lambda transaction: transaction.remove_route(99))
+        store.run(lambda transaction: transaction.remove_route(99, NOON))
 
 
 def test_own_schedule_is_read_back_as_it_was_made_beside_the_shipped_ones(store: Store) -> None:

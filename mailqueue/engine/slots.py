@@ -1,0 +1,92 @@
+"""Connections at once, over all destinations: who may have one.
+
+The rule: what waits longest goes first among equals; interactive mail goes before the others, and some
+connections are kept for it; destinations in trouble have half of all at most, so that the others
+always find one.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+
+from mailqueue.model.lane import Priority
+
+_Waiter = asyncio.Future[None]
+
+
+class Slots:
+    """So many connections at once.
+
+    Args:
+        total: connections.
+        make_room: called when somebody has to wait: an idle connection may end.
+    """
+
+    def __init__(self, total: int, make_room: Callable[[], None]) -> None:
+        self._free = total
+        self._kept_back = total // 10
+        self._for_troubled = max(1, total // 2)
+        self._make_room = make_room
+        self._waiting: dict[tuple[Priority, bool], deque[_Waiter]] = {
+            (priority, troubled): deque() for priority in Priority for troubled in (False, True)
+        }
+
+    @property
+    def wanted(self) -> bool:
+        """Whether somebody waits for a connection."""
+        return any(self._waiting.values())
+
+    @asynccontextmanager
+    async def one(self, priority: Priority, *, troubled: bool) -> AsyncIterator[None]:
+        """Wait for the right to have a connection.
+
+        Args:
+            priority: of the mail that it is for.
+            troubled: its destination has failed, and not been well since.
+        """
+        if any(self._waiting[each, troubled] for each in Priority if each <= priority) or not self._may(
+            priority, troubled
+        ):
+            await self._wait(priority, troubled)
+        else:
+            self._take(troubled)
+        try:
+            yield
+        finally:
+            self._free += 1
+            self._for_troubled += troubled
+            self._let_go()
+
+    async def _wait(self, priority: Priority, troubled: bool) -> None:
+        waiter = asyncio.get_running_loop().create_future()
+        line = self._waiting[priority, troubled]
+        line.append(waiter)
+        self._make_room()
+        try:
+            await waiter
+        except asyncio.CancelledError:
+            if waiter.done() and not waiter.cancelled():  # it has just been given one
+                self._free += 1
+                self._for_troubled += troubled
+                self._let_go()
+            else:
+                line.remove(waiter)
+            raise
+
+    def _may(self, priority: Priority, troubled: bool) -> bool:
+        kept_back = 0 if priority is Priority.INTERACTIVE else self._kept_back
+        return self._free > kept_back and (not troubled or self._for_troubled > 0)
+
+    def _take(self, troubled: bool) -> None:
+        self._free -= 1
+        self._for_troubled -= troubled
+
+    def _let_go(self) -> None:
+        """Give what is free to those who wait."""
+        for (priority, troubled), line in self._waiting.items():
+            while line and self._may(priority, troubled):
+                self._take(troubled)
+                line.popleft().set_result(None)
