@@ -1,4 +1,4 @@
-"""A fuzzer for whatever reads mail that comes in. Not run with the tests: it needs `pip install atheris`.
+"""A fuzzer for what reads mail that comes in. Not run with the tests: it needs `pip install -e '.[fuzz]'`.
 
     python tests/fuzz/fuzz_incoming.py [folder for new inputs] [-max_total_time=600 or other options]
 

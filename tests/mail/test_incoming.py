@@ -148,6 +148,13 @@ def test_a_bounce_that_names_nobody_says_so_and_keeps_its_hints():
     assert (found.kind, found.hints.return_paths[0]) == (Kind.BOUNCE, "paul+k7@example.org")
 
 
+def test_a_report_whose_fields_name_nobody_is_a_bounce_all_the_same():
+    data = stored.read("bounces", "no-recipient-but-failed-recipients").replace(b"X-Failed-", b"X-")
+    found = incoming.read(data.replace(b"\nTo: anna@example.com", b""))
+    assert isinstance(found, Unrecognized)
+    assert found.kind is Kind.BOUNCE
+
+
 @pytest.mark.parametrize("data", [b"", b"\n", b"\0\0", b"no header", b"X: " + b"x" * 600_000, b"\xff" * 1000])
 def test_what_is_no_message_is_unreadable(data):
     assert incoming.read(data).kind is Kind.UNREADABLE

@@ -124,6 +124,12 @@ def test_no_word_repeated_makes_a_pattern_go_back_and_forth(word, kind):
     incoming.read(data)
 
 
+def test_thousands_of_recipients_of_whom_nothing_is_said_are_not_looked_up_one_by_one():
+    text = b"".join(b"a%d@b.example\n\n" % number for number in range(4000))
+    found = incoming.read(DAEMON + b"\nThe following address(es) failed:\n\n" + text)
+    assert len(found.report.recipients) > 3000
+
+
 @pytest.mark.parametrize("path", sorted((stored.FOLDER / "fuzz").iterdir()), ids=lambda path: path.name)
 def test_what_a_fuzzer_found_is_read_and_what_is_read_can_be_sent_again(path):
     check(path.read_bytes())

@@ -10,7 +10,7 @@ from mailqueue.errors import ParseError
 from mailqueue.mail import arf, dsn
 from mailqueue.mail.incoming import hints, kinds, textual
 from mailqueue.mail.incoming.model import Bounce, Complaint, Hints, Kind, Source, Unrecognized
-from mailqueue.mail.mime import MAX_HEADER, leaves, read_head, read_whole
+from mailqueue.mail.mime import MAX_HEADER, Part, leaves, read_head, read_whole
 
 
 def read(data: bytes, sender: str | None = None) -> Bounce | Complaint | Unrecognized:
@@ -24,6 +24,11 @@ def read(data: bytes, sender: str | None = None) -> Bounce | Complaint | Unrecog
     if head is None or not head.fields:
         why = f"it has no header, or one of more than {MAX_HEADER} octets"
         return Unrecognized(kind=Kind.UNREADABLE, why=why, hints=Hints())
+    return _by_fields(head, data, sender) or _by_words(head, data, sender)
+
+
+def _by_fields(head: Part, data: bytes, sender: str | None) -> Bounce | Complaint | None:
+    """Return the report that the fields for programs hold."""
     try:
         status = dsn.read(data, sender)
         return Bounce(found=status, source=Source.STATUS, hints=hints.of_bounce(head, status))
@@ -33,15 +38,19 @@ def read(data: bytes, sender: str | None = None) -> Bounce | Complaint | Unrecog
         feedback = arf.read(data, sender)
         return Complaint(found=feedback, hints=hints.of_complaint(head, feedback))
     except ParseError:
-        pass
+        return None
+
+
+def _by_words(head: Part, data: bytes, sender: str | None) -> Bounce | Unrecognized:
+    """Return the bounce that the text for people holds, else what the message is."""
     message = read_whole(head, data)
     parts = tuple(leaves(message))
     known = kinds.by_form(message, parts)
     if known is None and textual.may_be_bounce(message, sender):
-        told = textual.read(message, parts, sender)
+        told = textual.read(message, parts)
         if told is not None:
             return Bounce(found=told, source=Source.TEXT, hints=hints.of_bounce(head, told))
         if textual.is_bounce(message, parts):
-            known = Kind.BOUNCE, "it begins as bounces do, and names no recipient"
+            known = Kind.BOUNCE, "it is a bounce by its form, and names no recipient"
     kind, why = known or kinds.by_header(message, sender)
     return Unrecognized(kind=kind, why=why, hints=hints.of_message(head))

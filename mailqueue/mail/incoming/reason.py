@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 from itertools import islice
+from typing import NamedTuple
 
 from mailqueue.mail import dsn
 from mailqueue.mail.codes import SUCCESS, EnhancedCode, find_enhanced
@@ -30,7 +31,7 @@ _REPLY_LINE = re.compile(
     re.IGNORECASE,
 )
 _STATUS_LINE = re.compile(r"[^A-Za-z0-9]{0,20}[245]\.[0-9]\.[0-9]{1,2}\b(?!\.)")
-_SENT_TO = re.compile(r"[ \t]{0,20}(?:to|subject|from)[ \t]{0,3}:", re.IGNORECASE)
+_NO_RECIPIENT = re.compile(r"[ \t]{0,20}(?:to|subject|from)[ \t]{0,3}:", re.IGNORECASE)
 _AT_THE_END = re.compile(rf"{ADDRESS}[>\"'\])]{{0,3}}[ \t:.,]{{0,3}}$")
 _LABEL = re.compile(
     r"(?:reason|grund|error(?: message)?|motif|motivo|退信原因)[ \t]{0,3}[:：][ \t]{0,10}", re.IGNORECASE
@@ -44,17 +45,28 @@ _MOST_PLACES = 20
 _LONGEST = 2000
 
 
+class _Around(NamedTuple):
+    """What the whole text says, for a recipient of whom nothing is said in particular."""
+
+    host: re.Match[str] | None
+    meaning: tuple[int, int] | None
+
+
+_NOTHING = _Around(None, None)
+
+
 def reports(recipients: Sequence[str], words: str, action: dsn.Action) -> Iterator[dsn.RecipientReport]:
     """Yield what became of each of the recipients that a text is about."""
     lines = words.split("\n")
     places = _places(lines)
-    general = _told_in_general(lines)
+    reply, telling = _told_in_general(lines), _telling_line(lines)
+    around = _Around(_HOST.search(words), meaning(" ".join(words.split())))
     for address in recipients:
         told = _told_of(lines, places.get(address.lower(), ()))
         alone = not told or len(recipients) == 1
         if alone and not _has_code(told):
-            told = general or told or _telling_line(lines)
-        yield _report(address, told[:_LONGEST], words if alone else told, action)
+            told = reply or told or telling
+        yield _report(address, told[:_LONGEST], around if alone else _NOTHING, action)
 
 
 def _has_code(text: str) -> bool:
@@ -74,7 +86,7 @@ def _told_of(lines: Sequence[str], places: Sequence[int]) -> str:
     """Return what stands with an address and below it: where a code is, else where it begins a line."""
 
     def rank(at: int) -> tuple[bool, bool]:
-        return not _LEADING.match(lines[at]), bool(_SENT_TO.match(lines[at]))
+        return not _LEADING.match(lines[at]), bool(_NO_RECIPIENT.match(lines[at]))
 
     ranked = sorted(places[:_MOST_PLACES], key=rank)
     told = [_paragraph(lines, at) for at in ranked]
@@ -139,23 +151,23 @@ def _telling_line(lines: Sequence[str]) -> str:
     return next(filter(meaning, lines), "").strip(" \t>")
 
 
-def _report(address: str, told: str, around: str, action: dsn.Action) -> dsn.RecipientReport:
+def _report(address: str, told: str, around: _Around, action: dsn.Action) -> dsn.RecipientReport:
     told = _LABEL.sub("", told, count=1) if _LABEL.match(told) else told
     reply = _REPLY.search(told)
     diagnostic = dsn.said(told[reply.start() :]) if reply else None
     if diagnostic is None and clean(told):
         diagnostic = dsn.Typed("unknown", told)
-    host = _HOST.search(told) or _HOST.search(around)
+    host = _HOST.search(told) or around.host
     return dsn.RecipientReport(
         final_recipient=dsn.mailbox(address),
         action=action,
-        status=_status(told, around, action),
+        status=_status(told, around.meaning, action),
         remote_mta=dsn.host(host[1]) if host else None,
         diagnostic=diagnostic,
     )
 
 
-def _status(told: str, around: str, action: dsn.Action) -> EnhancedCode:
+def _status(told: str, around: tuple[int, int] | None, action: dsn.Action) -> EnhancedCode:
     """Return the code in the reason; else what its words mean, or those around it, in the reply's class."""
     code = find_enhanced(told)
     if code is not None:
@@ -163,5 +175,5 @@ def _status(told: str, around: str, action: dsn.Action) -> EnhancedCode:
     if action is dsn.Action.DELIVERED:
         return SUCCESS
     reply = _REPLY.search(told)
-    subject, detail = meaning(told) or meaning(" ".join(around.split())) or (0, 0)
+    subject, detail = meaning(told) or around or (0, 0)
     return EnhancedCode(int(reply[1][0]) if reply else _CLASSES[action], subject, detail)

@@ -111,7 +111,7 @@ SHAPES = (
     ),
     _shape(
         "Lotus Notes and Domino",
-        r"was not delivered to:?",
+        r"^was not delivered to:?[\x20\t]*$",
         r"----- ?failure reasons ?---",
     ),
     _shape(

@@ -53,22 +53,20 @@ _STILL_TRYING = re.compile(
     r"|not yet been delivered|delivery attempts will continue",
     _IGNORE,
 )
-_MOST_RECIPIENTS = 1000
 
 
 def may_be_bounce(message: Part, sender: str | None) -> bool:
     """Return whether a mail system sent the message, or it calls itself a report: then its text tells."""
-    kind = message.parameters.get("report-type", "").lower()
-    return kind.endswith("delivery-status") or is_notice(message, sender)
+    return _calls_itself_report(message) or is_notice(message, sender)
 
 
-def read(message: Part, parts: Sequence[Part], sender: str | None) -> dsn.ParsedReport | None:
+def read(message: Part, parts: Sequence[Part]) -> dsn.ParsedReport | None:
     """Return what the text of a bounce says; None if it is no text of a known form, or names nobody."""
     words, original = own_words(parts)
     shape, opening = _shape(message, words)
     if shape is None:
         return None
-    faults = ["it has no part of type message/delivery-status: read from its text (RFC 3464 2)"]
+    faults = [f"it has no delivery status (RFC 3464 2): read from its text, as of {shape.writers}"]
     found = addresses((message.value("x-failed-recipients") or "")[:10_000]) or _recipients(
         words, opening, _others(message, original)
     )
@@ -81,7 +79,7 @@ def read(message: Part, parts: Sequence[Part], sender: str | None) -> dsn.Parsed
     return dsn.ParsedReport(
         report=dsn.Report(
             reporting_mta=None,
-            recipients=tuple(reason.reports(found[:_MOST_RECIPIENTS], words, _action(message, words, shape))),
+            recipients=tuple(reason.reports(found, words, _action(message, words, shape))),
         ),
         text=words,
         original_headers=original.headers,
@@ -92,8 +90,12 @@ def read(message: Part, parts: Sequence[Part], sender: str | None) -> dsn.Parsed
 
 
 def is_bounce(message: Part, parts: Sequence[Part]) -> bool:
-    """Return whether a message that `may_be_bounce` begins as bounces do, even if it names no recipient."""
-    return _shape(message, own_words(parts)[0])[0] is not None
+    """Return whether a message that `may_be_bounce` is one by its form, even if it names no recipient."""
+    return _calls_itself_report(message) or _shape(message, own_words(parts)[0])[0] is not None
+
+
+def _calls_itself_report(message: Part) -> bool:
+    return message.parameters.get("report-type", "").lower().endswith("delivery-status")
 
 
 def _shape(message: Part, words: str) -> tuple[Shape | None, str]:
