@@ -9,7 +9,7 @@ from support import feedback, incoming, reports
 from mailqueue.errors import ParseError
 from mailqueue.mail import arf
 
-LIMITS = settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
+LIMITS = settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
 
 
 def read(name: str) -> arf.ParsedReport:

@@ -49,7 +49,7 @@ ENDLESS = {
     "line ends of CR alone": (DAEMON.replace(b"\n", b"\r"), b"\r"),
 }  # fmt: skip
 LONG_STATUS = {"recipients", "fields of a recipient", "lines of a diagnostic", "fields of a complaint"}
-"""Those with a limit so high that counting takes long; what stands for them is that work grows evenly."""
+"""Those with a limit so high that counting takes long: one has to do for memory; their work grows evenly."""
 
 
 def endless(name, size):
@@ -57,7 +57,7 @@ def endless(name, size):
     return beginning + again * (size // len(again))
 
 
-@pytest.mark.parametrize("name", ENDLESS)
+@pytest.mark.parametrize("name", sorted(ENDLESS.keys() - LONG_STATUS | {"lines of a diagnostic"}))
 def test_memory_is_bounded_however_much_comes(name):
     data = endless(name, 4 * MAX_MESSAGE)
     assert work.peak(lambda: incoming.read(data)) <= 6 * MAX_MESSAGE
@@ -208,13 +208,13 @@ _PIECES = st.sampled_from(
     st.sampled_from([b"", DAEMON, DAEMON + b"\n", REPORT, STATUS, FEEDBACK]),
     st.sampled_from([None, "", "anna@example.com"]),
 )
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=200, deadline=None)
 def test_any_octets_are_judged_and_what_is_read_can_be_sent_again(octets, head, sender):
     check(head + octets, sender)
 
 
 @given(st.sampled_from(sorted(stored.table("bounces"))), st.data())
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=100, deadline=None)
 def test_a_bounce_with_anything_cut_out_is_judged(name, pick):
     data = stored.read("bounces", name)
     begin = pick.draw(st.integers(0, len(data)))
