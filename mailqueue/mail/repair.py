@@ -14,10 +14,10 @@ from typing import NamedTuple
 
 from mailqueue.mail.asciify import asciify, charset_of, encoded_words
 from mailqueue.mail.defaults import addresses_in
+from mailqueue.mail.entity import IDENTITY, Entity
 from mailqueue.mail.folding import fold, refold, without_blank_lines
 from mailqueue.mail.header import Field, Header, media_type
 from mailqueue.mail.lines import MAX_LINE, longest
-from mailqueue.mail.mime import IDENTITY, Entity
 from mailqueue.mail.rewrite import Rewrite, seal_of
 from mailqueue.mail.strict import ONCE
 from mailqueue.mail.visible import visible

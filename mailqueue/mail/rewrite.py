@@ -16,10 +16,10 @@ from typing import NamedTuple
 
 from mailqueue.mail import transfer
 from mailqueue.mail.asciify import asciify, charset_of
+from mailqueue.mail.entity import IDENTITY, Entity, Piece
 from mailqueue.mail.folding import fold
 from mailqueue.mail.header import Field, Header, cut
 from mailqueue.mail.lines import MAX_LINE, longest
-from mailqueue.mail.mime import IDENTITY, Entity, Piece
 
 _MAX_DEPTH = 20
 _TOLD = 3  # faults of a refusal

@@ -14,10 +14,10 @@ from collections.abc import Iterator
 from itertools import islice
 
 from mailqueue.mail.defaults import addresses_in
+from mailqueue.mail.entity import IDENTITY
 from mailqueue.mail.folding import ADDRESSES
 from mailqueue.mail.header import Field, Header, find_boundary, media_type
 from mailqueue.mail.lines import MAX_LINE, lines_over
-from mailqueue.mail.mime import IDENTITY
 from mailqueue.mail.visible import visible
 
 ONCE = (  # the second row is MIME's
