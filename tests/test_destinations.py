@@ -5,40 +5,18 @@ from __future__ import annotations
 import json
 import sqlite3
 from contextlib import closing
-from dataclasses import replace
 from datetime import timedelta
+from pathlib import Path
 
 import pytest
 from support.receiver import Receiver
-from support.stage import Stage, free_port
+from support.stage import MAIL, Stage, free_port, wait_until
+from support.trouble import blocked, in_trouble
 
+from mailqueue import Engine, Queue
 from mailqueue.clock import MINUTE, from_datetime, to_datetime
 from mailqueue.engine.liveness import this_process
 from mailqueue.errors import MailqueueError, NotFound, SettingError
-from mailqueue.model.destination import Destination
-from mailqueue.model.lane import Block, Lane, Priority
-
-
-def in_trouble(stage: Stage, name: str, **more: object) -> Destination:
-    """Have a destination known as one in trouble: since now, blocked for a minute."""
-    now = stage.clock.now()
-    known = Destination(
-        name=name,
-        failures=3,
-        since_at=now,
-        blocked_until=now + MINUTE,
-        canary_at=None,
-        last_error="451 4.4.1 no connection",
-    )
-    wanted = replace(known, **more)  # type: ignore[arg-type]
-    return stage.queue.store.run(lambda transaction: transaction.put_destination(wanted))
-
-
-def blocked(stage: Stage, name: str, *domains: str, minutes: int = 1) -> None:
-    """Have the mail for some domains wait for a destination, as an engine does."""
-    until = stage.clock.now() + minutes * MINUTE
-    lanes = [Block(Lane(Priority.NORMAL, 1, domain, ""), until, name) for domain in domains]
-    stage.queue.store.run(lambda transaction: transaction.block(lanes))
 
 
 # --- a host that nobody answers at ---------------------------------------------------------------
@@ -88,6 +66,27 @@ def test_mail_for_a_host_that_is_down_waits_for_it_and_goes_when_an_operator_say
     ]
 
 
+def test_engine_at_work_hears_of_a_retry_at_once(tmp_path: Path) -> None:
+    """The block is longer than this test waits."""
+    port = free_port("127.0.0.1")
+    with Queue(tmp_path / "running.db") as queue:
+        queue.transports.add("relay", kind="relay", host="127.0.0.1", port=port)
+        for n in range(3):
+            queue.submit(MAIL, recipients=[f"ann@d{n}.example"])
+        engine = Engine(queue)
+        engine.start()
+        try:
+            wait_until(lambda: any(each.blocked_until for each in queue.destinations.list()))
+            [late] = queue.submit(MAIL, recipients=["ben@late.example"]).messages
+            wait_until(lambda: queue.show(late.id).blocked_by is not None)
+            with Receiver(port=port):
+                queue.destinations.retry(f"relay 127.0.0.1:{port}")
+                wait_until(lambda: queue.show(late.id).state == "delivered")
+                wait_until(lambda: queue.destinations.list() == [])
+        finally:
+            engine.stop()
+
+
 # --- retry ---------------------------------------------------------------------------------------
 def test_retry_frees_all_that_waits_there_and_nothing_else_in_steps(
     stage: Stage, monkeypatch: pytest.MonkeyPatch
@@ -95,10 +94,10 @@ def test_retry_frees_all_that_waits_there_and_nothing_else_in_steps(
     monkeypatch.setattr("mailqueue.engine.shaping.STEP", 2)
     domains = [f"d{n}.example" for n in range(5)]
     messages = stage.submit(*(f"ann@{domain}" for domain in (*domains, "other.example")))
-    in_trouble(stage, "out mx:25", canary_at=stage.clock.now())
-    in_trouble(stage, "elsewhere")
-    blocked(stage, "out mx:25", *domains)
-    blocked(stage, "elsewhere", "other.example")
+    in_trouble(stage.queue, "out mx:25", canary_at=stage.clock.now())
+    in_trouble(stage.queue, "elsewhere")
+    blocked(stage.queue, "out mx:25", *domains)
+    blocked(stage.queue, "elsewhere", "other.example")
     assert stage.queue.destinations.show("out mx:25").lanes == 5
     done = stage.queue.destinations.retry("out mx:25")
     assert (done.lanes, done.blocked_until, done.canary_at) == (0, None, None)
@@ -112,8 +111,8 @@ def test_retry_leaves_alone_what_is_in_trouble_again_meanwhile(
     monkeypatch.setattr("mailqueue.engine.shaping.STEP", 2)
     domains = [f"d{n}.example" for n in range(5)]
     stage.submit(*(f"ann@{domain}" for domain in domains))
-    known = in_trouble(stage, "out mx:25")
-    blocked(stage, "out mx:25", *domains)
+    known = in_trouble(stage.queue, "out mx:25")
+    blocked(stage.queue, "out mx:25", *domains)
     run, steps = stage.queue.store.run, []
 
     def run_and_fail(job):  # type: ignore[no-untyped-def]
@@ -128,7 +127,7 @@ def test_retry_leaves_alone_what_is_in_trouble_again_meanwhile(
 
 
 def test_destination_of_which_nothing_is_known_is_not_found_and_the_nearest_is_named(stage: Stage) -> None:
-    in_trouble(stage, "relay mx.example.net:25")
+    in_trouble(stage.queue, "relay mx.example.net:25")
     for verb in (stage.queue.destinations.show, stage.queue.destinations.retry):
         with pytest.raises(NotFound, match=r"did you mean 'relay mx\.example\.net:25'"):
             verb("relay mx.example.net")
@@ -140,8 +139,8 @@ def test_destination_of_which_nothing_is_known_is_not_found_and_the_nearest_is_n
 def test_explain_tells_of_the_message_that_is_trying(stage: Stage) -> None:
     stage.relay(25)
     [message] = stage.submit("ann@example.com")
-    known = in_trouble(stage, "relay 127.0.0.1:25", canary_at=stage.clock.now() + MINUTE)
-    blocked(stage, known.name, "example.com", minutes=2)
+    known = in_trouble(stage.queue, "relay 127.0.0.1:25", canary_at=stage.clock.now() + MINUTE)
+    blocked(stage.queue, known.name, "example.com", minutes=2)
     stage.clock.advance(timedelta(minutes=1))
     explained = stage.queue.explain(message)
     assert explained.blocked_by == "destination"
@@ -165,7 +164,7 @@ def test_explain_tells_of_trouble_that_keeps_no_mail_back(
 ) -> None:
     stage.relay(25)
     [message] = stage.submit("ann@example.com")
-    in_trouble(stage, "relay 127.0.0.1:25", **state)
+    in_trouble(stage.queue, "relay 127.0.0.1:25", **state)
     stage.clock.advance(timedelta(minutes=2))
     explained = stage.queue.explain(message)
     assert explained.blocked_by == "engine"
@@ -175,7 +174,7 @@ def test_explain_tells_of_trouble_that_keeps_no_mail_back(
 def test_explain_tells_that_a_destination_in_good_health_has_all_that_it_takes(stage: Stage) -> None:
     stage.relay(25)
     [message] = stage.submit("ann@example.com")
-    blocked(stage, "relay 127.0.0.1:25", "example.com")
+    blocked(stage.queue, "relay 127.0.0.1:25", "example.com")
     assert stage.queue.explain(message).summary == (
         "destination relay 127.0.0.1:25 has all it takes at once; asked again at 2027-01-15 08:01:00Z"
     )
@@ -189,8 +188,8 @@ def test_explain_tells_first_of_the_messages_own_time_where_that_is_later(
     stage.relay(receiver.port)
     [message] = stage.submit("greylist@example.com")
     stage.deliver()
-    known = in_trouble(stage, f"relay 127.0.0.1:{receiver.port}")
-    blocked(stage, known.name, "example.com")
+    known = in_trouble(stage.queue, f"relay 127.0.0.1:{receiver.port}")
+    blocked(stage.queue, known.name, "example.com")
     explained = stage.queue.explain(message)
     assert explained.blocked_by == "backoff"
     assert [each.gate.value for each in explained.gates if not each.open] == [

@@ -35,7 +35,7 @@ def list_(face: Face) -> None:
                     each.failures,
                     f"{output.about(to_datetime(now) - each.since_at)} ago",
                     _next_try(each, now),
-                    _waiting(each),
+                    _waiting(each).partition(" ")[0],
                     each.last_error,
                 )
                 for each in found
@@ -61,7 +61,7 @@ def show(face: Face, name: tuple[str, ...]) -> None:
                 ("failed", f"{found.failures:,} in a row" if found.failures else None),
                 ("blocked until", _when(found, now)),
                 ("on its way", _canary(found, now)),
-                ("waiting", f"{_waiting(found)} messages in {output.plural(found.lanes, 'lane')}"),
+                ("waiting", f"{_waiting(found)} in {output.plural(found.lanes, 'lane')}"),
                 ("last error", found.last_error or None),
             ]
         ),
@@ -78,7 +78,9 @@ def retry(face: Face, name: tuple[str, ...]) -> None:
 
 
 def _waiting(found: DestinationInfo) -> str:
-    return f"{found.messages:,}" + ("+" if found.messages >= COUNTED else "")
+    if found.messages >= COUNTED:
+        return f"{COUNTED:,}+ messages"
+    return output.plural(found.messages, "message")
 
 
 def _next_try(found: DestinationInfo, now: int) -> str:
