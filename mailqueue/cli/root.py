@@ -44,6 +44,7 @@ for _verb in (
     look.status,
     look.show,
     trace.attempts,
+    trace.timeline,
     trace.explain,
     trace.dump,
     steer.hold,
@@ -61,6 +62,8 @@ for _verb in (
     history.notice,
     reports.dsn_,
     upkeep.migrate,
+    upkeep.backup,
+    upkeep.restore,
     upkeep.check_integrity,
     demo.demo,
 ):
