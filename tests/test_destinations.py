@@ -182,6 +182,14 @@ def test_explain_tells_that_a_destination_in_good_health_has_all_that_it_takes(s
     assert stage.queue.explain(message).blocked_by == "engine"
 
 
+def test_explain_tells_of_the_limit_where_trouble_alone_keeps_no_mail_back(stage: Stage) -> None:
+    stage.relay(25)
+    [message] = stage.submit("ann@example.com")
+    known = in_trouble(stage.queue, "relay 127.0.0.1:25", blocked_until=None, failures=1)
+    blocked(stage.queue, known.name, "example.com")
+    assert "has all it takes at once" in stage.queue.explain(message).summary
+
+
 def test_explain_tells_first_of_the_messages_own_time_where_that_is_later(
     stage: Stage, receiver: Receiver
 ) -> None:

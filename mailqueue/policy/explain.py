@@ -127,17 +127,20 @@ def _said(message: Message, last: Attempt) -> str:
 
 
 def _destination(message: Message, known: Destination | None, now: int) -> Gate:
-    if message.state is not State.CLAIMED and known is not None and known.failures:
+    kind, until = GateKind.DESTINATION, message.blocked_until
+    if message.state is State.CLAIMED:
+        return Gate(gate=kind, open=True, text="it is being tried")
+    shut = until if until is not None and from_datetime(until) > now else None
+    if (
+        known is not None
+        and known.failures
+        and (not shut or breaker.gate(known, now) is not breaker.Gate.OPEN)
+    ):
         return _troubled(known, now)
-    until = message.blocked_until
-    if message.state is State.CLAIMED or until is None or from_datetime(until) <= now:
-        return Gate(gate=GateKind.DESTINATION, open=True, text="no trouble with its destination")
-    return Gate(
-        gate=GateKind.DESTINATION,
-        open=False,
-        text=f"destination {message.blocked_by} has all it takes at once; asked again at {_told(until)}",
-        until=until,
-    )
+    if not shut:
+        return Gate(gate=kind, open=True, text="no trouble with its destination")
+    text = f"destination {message.blocked_by} has all it takes at once; asked again at {_told(shut)}"
+    return Gate(gate=kind, open=False, text=text, until=shut)
 
 
 def _troubled(known: Destination, now: int) -> Gate:
