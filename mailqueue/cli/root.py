@@ -61,6 +61,7 @@ for _verb in (
     history.retired,
     history.notice,
     reports.dsn_,
+    reports.arf_,
     upkeep.migrate,
     upkeep.backup,
     upkeep.restore,

@@ -36,7 +36,7 @@ SAID_OTHERWISE = {
     "check_integrity": "check-integrity",
 }
 NO_VERB = {"actor", "close"}
-NOT_OF_A_QUEUE = {"run", "dsn parse", "demo", "notice show"}
+NOT_OF_A_QUEUE = {"run", "dsn parse", "arf parse", "demo", "notice show"}
 COMMON = {"--db", "--json", "--help", "-h", "--version"}
 
 
