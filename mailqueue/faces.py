@@ -204,7 +204,7 @@ class Transports:
 
         Raises:
             NotFound: no such transport.
-            Conflict: a route uses it, or it is the default and others exist.
+            Conflict: a route uses it, messages in the queue name it, or it is the default and others exist.
         """
         steering.remove_transport(self._queue.store, name)
 

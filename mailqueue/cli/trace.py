@@ -81,6 +81,9 @@ def _print_explanation(found: Explanation, now: int) -> None:
     output.line()
     earliest = found.earliest_attempt_at
     output.line(f"earliest attempt: {output.when(earliest, now) if earliest else 'not by itself'}")
+    if found.expires_at is not None:
+        output.line(f"expires: {output.when(found.expires_at, now)}")
+    output.line(f"priority: {found.priority}")
 
 
 def _gate(gate: Gate, now: int) -> Iterator[tuple[str, str]]:

@@ -3,7 +3,8 @@
 The rule: no store here. What goes in has been claimed and committed; what comes out is an Outcome
 for every message of the batch, whatever happens in between.
 
-RFC 5321 5.1 (which hosts, in which order), 4.5.3.1.10 (too many recipients), RFC 9422 (LIMITS).
+RFC 5321 5.1 (which hosts, in which order), 4.5.3.1.10 (too many recipients), RFC 9422 (LIMITS),
+RFC 8689 (REQUIRETLS).
 """
 
 from __future__ import annotations
@@ -223,7 +224,7 @@ class Courier:
                 break
             sending = [waiting[index] for index in fitting]
             visit.session = session
-            result = await session.send(_envelope(sending, visit.batch.smtputf8), content)
+            result = await session.send(_envelope(sending, visit.batch.smtputf8, session), content)
             visit.session = None
             rest = [message for index, message in enumerate(waiting) if index not in fitting]
             if result.lost is not None:  # on this server the others would fare no better
@@ -253,8 +254,10 @@ def _security(transport: Transport) -> Security:
     )
 
 
-def _envelope(messages: Sequence[Claimed], smtputf8: bool) -> Envelope:
+def _envelope(messages: Sequence[Claimed], smtputf8: bool, session: Session) -> Envelope:
     first = messages[0]
+    # A bounce goes without REQUIRETLS rather than not at all, still under TLS (RFC 8689 5).
+    unsaid = first.sender == "" and not session.capabilities.requiretls
     return Envelope(
         sender=first.sender,
         recipients=tuple(message.recipient for message in messages),
@@ -265,6 +268,7 @@ def _envelope(messages: Sequence[Claimed], smtputf8: bool) -> Envelope:
         envid=first.envid,
         notify=_said(message.notify for message in messages),
         orcpt=_said(message.orcpt for message in messages),
+        require_tls=None if unsaid else first.require_tls,
     )
 
 

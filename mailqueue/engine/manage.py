@@ -108,6 +108,7 @@ def explain(store: Store, message_id: int, now: int) -> Explanation:
         found.recipient,
         account_id=now_set.accounts[found.account].id,
         failed=found.attempts - (found.state is State.CLAIMED),
+        named=found.transport or "",
     )
     return explained(
         found,

@@ -41,9 +41,9 @@ KEEP_FOR = 300.0
 """Seconds after which a connection is closed (row D5)."""
 _AFTER_A_FAULT = 60 * SECOND
 
-Key = tuple[Transport, str, int, bool]
-"""What has connections in common: transport (one whose settings changed is another), destination, shaping
-rule (0: none), and whether TLS is required by the message."""
+Key = tuple[Transport, str, int]
+"""What has connections in common: transport (one whose settings changed is another, and so is one for mail
+that has to stay under TLS), destination, and shaping rule (0: none)."""
 
 
 class Office(Protocol):

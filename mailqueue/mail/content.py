@@ -5,7 +5,7 @@ Message-ID comes. The body keeps every octet but for its line ends, which all be
 here raises for a bad message: what is wrong is returned as sentences.
 
 RFC 5322 (messages), RFC 5321 2.3.8 (CRLF), RFC 6532 (UTF-8 in headers), RFC 6376 (what a
-signature covers must not change).
+signature covers must not change), RFC 8689 3 (TLS-Required).
 """
 
 from __future__ import annotations
@@ -52,6 +52,8 @@ class Prepared:
         longest_line: octets of the longest line of header and body, without its CRLF.
         sender: what the envelope's sender is unless the caller says; None where the header has none.
         recipients: likewise the envelope's recipients, in the order of To, Cc, Bcc, each once.
+        tls_optional: whether it says `TLS-Required: No`: it is to be delivered rather than protected
+            (RFC 8689 3).
         changes: what was changed, a sentence each.
         faults: why it cannot be queued, a sentence each that names the place; empty if it can.
         envelope_faults: address fields that cannot be read: faults only for a caller that needs
@@ -67,6 +69,7 @@ class Prepared:
     longest_line: int
     sender: Address | None
     recipients: tuple[Address, ...]
+    tls_optional: bool
     changes: tuple[str, ...]
     faults: tuple[str, ...]
     envelope_faults: tuple[str, ...]
@@ -105,6 +108,7 @@ def prepare(
         longest_line=longest_line,
         sender=defaults.sender,
         recipients=defaults.recipients,
+        tls_optional=any(field.value.lower() == b"no" for field in parsed.named("tls-required")),
         changes=(*changes, *_changes_of_line_ends(ends)),
         faults=tuple(faults),
         envelope_faults=() if strict else defaults.faults,

@@ -7,6 +7,7 @@ from datetime import datetime
 from enum import StrEnum
 
 from mailqueue.model.engine import EngineInfo
+from mailqueue.model.lane import Priority
 
 
 class GateKind(StrEnum):
@@ -55,6 +56,10 @@ class Explanation:
     """None: nothing but a change by hand brings an attempt, or it is retired."""
     transport: str | None
     """The transport it would take. None: there is none."""
+    priority: Priority
+    """What goes first."""
+    expires_at: datetime | None
+    """It is given up then. None: it is retired, or given up by its lifetime alone."""
     summary: str
     """All of it in a sentence."""
 

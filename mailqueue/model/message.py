@@ -172,6 +172,11 @@ class Claimed:
     """Microseconds UTC: when this attempt was due."""
 
     @property
+    def begins_at(self) -> int:
+        """When its lifetime begins, microseconds UTC: when it was submitted, or may be tried."""
+        return max(self.submitted_at, self.not_before or 0)
+
+    @property
     def lane(self) -> Lane:
         """Where it waited, and waits if it is tried again."""
         return Lane(self.priority, self.account_id, self.domain, self.transport)

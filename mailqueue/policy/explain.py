@@ -6,6 +6,7 @@ The rule: it says what the claim would do, from the same facts.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import datetime
 
 from mailqueue.clock import from_datetime, to_datetime
 from mailqueue.model.attempt import Attempt
@@ -13,7 +14,7 @@ from mailqueue.model.engine import EngineInfo
 from mailqueue.model.explain import Explanation, Gate, GateKind
 from mailqueue.model.lifecycle import State
 from mailqueue.model.message import Message
-from mailqueue.model.rules import Transport
+from mailqueue.model.rules import Transport, TransportKind
 
 NO_TRANSPORT = "mailqueue transport add NAME --kind relay --host HOST (or --kind direct)"
 
@@ -39,23 +40,35 @@ def explain(
         return _retired(message, transport)
     gates = (
         _hold(message),
-        _transport(transport),
+        _transport(message, transport),
         _time(message, last, now),
         _lease(message, engines),
         _engine(engines),
     )
     blocked = next((gate for gate in gates if not gate.open), None)
     by_hand = any(not gate.open and gate.until is None and gate.gate is not GateKind.LEASE for gate in gates)
-    due = message.next_attempt_at
+    summary = blocked.text if blocked else "due now: the engine takes it at its next look"
+    if message.expires_at is not None:
+        summary += f"; it expires at {message.expires_at:%Y-%m-%d %H:%M:%SZ}"
     return Explanation(
         message_id=message.id,
         state=message.state.value,
         gates=gates,
         blocked_by=blocked.gate if blocked else None,
-        earliest_attempt_at=None if by_hand or due is None else max(due, to_datetime(now)),
+        earliest_attempt_at=None if by_hand else _earliest(message, now),
         transport=transport.name if transport else None,
-        summary=blocked.text if blocked else "due now: the engine takes it at its next look",
+        priority=message.priority,
+        expires_at=message.expires_at,
+        summary=summary,
     )
+
+
+def _earliest(message: Message, now: int) -> datetime | None:
+    """Return the earliest time for an attempt. None: it expires before."""
+    if message.next_attempt_at is None:
+        return None
+    at = max(message.next_attempt_at, to_datetime(now))
+    return None if message.expires_at is not None and at >= message.expires_at else at
 
 
 def _retired(message: Message, transport: Transport | None) -> Explanation:
@@ -68,6 +81,8 @@ def _retired(message: Message, transport: Transport | None) -> Explanation:
         blocked_by=None,
         earliest_attempt_at=None,
         transport=transport.name if transport else None,
+        priority=message.priority,
+        expires_at=None,
         summary=f"{message.state.value}{when}{why}; it waits for nothing",
     )
 
@@ -89,15 +104,20 @@ def _hold(message: Message) -> Gate:
     )
 
 
-def _transport(transport: Transport | None) -> Gate:
-    if transport is not None:
-        return Gate(gate=GateKind.TRANSPORT, open=True, text=f"transport {transport.name} ({transport.kind})")
-    return Gate(
-        gate=GateKind.TRANSPORT,
-        open=False,
-        text=f"no transport: {NO_TRANSPORT}",
-        frees=NO_TRANSPORT,
-    )
+def _transport(message: Message, transport: Transport | None) -> Gate:
+    if transport is None:
+        return Gate(
+            gate=GateKind.TRANSPORT,
+            open=False,
+            text=f"no transport: {NO_TRANSPORT}",
+            frees=NO_TRANSPORT,
+        )
+    text = f"transport {transport.name} ({transport.kind})"
+    if message.transport is not None:
+        text += ", which the message names"
+    if message.require_tls and transport.kind is TransportKind.DIRECT:
+        text += ", where what has to stay under TLS is refused"
+    return Gate(gate=GateKind.TRANSPORT, open=True, text=text)
 
 
 def _time(message: Message, last: Attempt | None, now: int) -> Gate:
@@ -105,7 +125,9 @@ def _time(message: Message, last: Attempt | None, now: int) -> Gate:
     due = message.next_attempt_at
     if message.state is State.CLAIMED or due is None or from_datetime(due) <= now:
         return Gate(gate=kind, open=True, text="due now")
-    if last is None:
+    if last is None and due == message.not_before:
+        text = f"future release: not before {due:%Y-%m-%d %H:%M:%SZ}"
+    elif last is None:
         text = f"not due before {due:%Y-%m-%d %H:%M:%SZ}"
     else:
         text = f"waits until {due:%Y-%m-%d %H:%M:%SZ} after attempt {last.number}: {_said(message, last)}"
