@@ -346,6 +346,8 @@ class AsyncQueue(_AsyncFace):
     classify = _awaited(Queue.classify)
     check_integrity = _awaited(Queue.check_integrity)
     migrate = _awaited(Queue.migrate)
+    backup = _awaited(Queue.backup)
+    restore = _awaited(Queue.restore)
 
     async def close(self) -> None:
         """Commit what waits, for at most 10 s, and close."""

@@ -55,6 +55,8 @@ PINNED = {
         classify(self, reply, *, phase='rcpt')
         check_integrity(self)
         migrate(self, *, copy=True)
+        backup(self, target)
+        restore(self, source, *, copy=True, whole_file=False, hold=True, actor=None)
         close(self)
     """,
     HoldRules: """

@@ -57,6 +57,8 @@ for _verb in (
     history.notice,
     reports.dsn_,
     upkeep.migrate,
+    upkeep.backup,
+    upkeep.restore,
     upkeep.check_integrity,
     demo.demo,
 ):

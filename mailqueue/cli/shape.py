@@ -12,6 +12,7 @@ from mailqueue.cli.output import Json, rfc3339
 from mailqueue.clock import to_micros
 from mailqueue.model.account import Account
 from mailqueue.model.attempt import Attempt
+from mailqueue.model.backup import Backup, Restored
 from mailqueue.model.duration import format_duration
 from mailqueue.model.engine import EngineInfo
 from mailqueue.model.events import Event, Notice
@@ -195,6 +196,16 @@ def engine(found: EngineInfo) -> Json:
 def steered(done: Steered) -> Json:
     """Return what a hold or a release came to."""
     return {"changed": done.changed, "unchanged": done.unchanged, "retired": list(done.retired)}
+
+
+def backup(done: Backup) -> Json:
+    """Return what `backup` made."""
+    return {"path": done.path, "size": done.size}
+
+
+def restored(done: Restored) -> Json:
+    """Return what `restore` did."""
+    return {"db": done.path, "source": done.source, "copy": done.copy, "held": done.held}
 
 
 def migration(done: Migration) -> Json:

@@ -99,11 +99,12 @@ class Run:
         self._timer: Timer = options.timer or SystemTimer(self._clock)
         self._resolver = options.resolver or Resolver(clock=self._clock)
         self._settler = Settler(self._store, self._clock, options.hostname)
+        self._contents = Contents(self._store)
         courier = Courier(
             hostname=options.hostname,
             resolver=self._resolver,
             clock=self._clock,
-            content=Contents(self._store),
+            content=self._contents,
             may_finish=self._may_finish,
             own_rules=lambda: self._store.settings().reply_rules,
         )
@@ -338,6 +339,7 @@ class Run:
         if self._stopping.is_set():  # told to stop while the claim was being written
             self._unwanted += claimed
         else:
+            self._contents.read_ahead(claimed)
             self._unwanted += self._dispatch.add(claimed, written.settings, self._options.override)
         if self._unwanted:
             await self._put_back()

@@ -19,6 +19,7 @@ from typing import Any, Protocol, TypeVar
 
 from mailqueue.model.account import Account
 from mailqueue.model.attempt import Attempt
+from mailqueue.model.backup import Backup, Restored
 from mailqueue.model.destination import Destination
 from mailqueue.model.engine import EngineInfo, Identity
 from mailqueue.model.events import Event, Notice
@@ -422,6 +423,10 @@ class Reader(Protocol):
         """Return content whole. Raises NotFound, saying when it was purged."""
         ...
 
+    def contents(self, content_ids: Sequence[int]) -> dict[int, bytes]:
+        """Return contents that stand in one row each, by their ids; larger and purged ones are left out."""
+        ...
+
     def content_chunk(self, content_id: int, number: int) -> bytes | None:
         """Return piece `number` (from 0) of content, at most 256 KiB. None: there are no more.
 
@@ -491,6 +496,29 @@ class Store(Protocol):
             SchemaMissing: there are no tables, or no file.
             SchemaNewer: they are newer than this code.
             StoreError: the copy cannot be made, or something is at its place; the database is in the way.
+        """
+        ...
+
+    def back_up(self, target: str) -> Backup:
+        """Copy the whole file to `target`, as its last commit left it; nobody is held up.
+
+        Raises:
+            StoreError: there is something at `target` already, or it cannot be written.
+        """
+        ...
+
+    def restore(self, source: str, *, copy: Copy, whole_file: bool, check: Check) -> Restored:
+        """Put a backup in the place of the file, after a copy of it. No id is given again.
+
+        Args:
+            source: path of the backup; it is looked through before anything is changed.
+            copy: where the copy goes, as for `migrate`.
+            whole_file: replace the tables of others that are in the file, too.
+            check: called with the engines that the file knows; what it raises ends it.
+
+        Raises:
+            SchemaMissing, SchemaOutdated, SchemaNewer: the backup has no tables of ours, or others.
+            StoreError: it is not sound; the file may not be replaced; the copy cannot be made.
         """
         ...
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
+from collections.abc import Sequence
 from typing import Any
 
 from mailqueue.clock import from_datetime, to_datetime
@@ -156,6 +157,9 @@ class SqliteReader:
         if row[2] is not None:
             return bytes(row[2])
         return b"".join(self._one("chunk", content_id, number) for number in range(-(-row[0] // CHUNK)))
+
+    def contents(self, content_ids: Sequence[int]) -> dict[int, bytes]:
+        return dict(self._all("inline_contents", json.dumps(content_ids)))
 
     def content_chunk(self, content_id: int, number: int) -> bytes | None:
         row = self._cursor.execute(query("content_facts"), (content_id,)).fetchone()

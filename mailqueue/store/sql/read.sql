@@ -116,6 +116,9 @@ SELECT size, purged_at, data FROM mailqueue_content WHERE id = ?
 -- name: content_facts
 SELECT size, purged_at, data IS NOT NULL FROM mailqueue_content WHERE id = ?
 
+-- name: inline_contents
+SELECT id, data FROM mailqueue_content WHERE id IN (SELECT value FROM json_each(?)) AND data IS NOT NULL
+
 -- Content that stands in one row is its own only piece.
 -- name: inline_content
 SELECT data FROM mailqueue_content WHERE id = ? AND ? = 0

@@ -204,3 +204,11 @@ def test_data_version_moves_with_every_commit(store: Store) -> None:
         seen.append(store.data_version())
     assert len(set(seen)) == 4
     assert store.data_version() == seen[-1]
+
+
+def test_contents_that_stand_in_one_row_are_read_together(store: Store) -> None:
+    submit(store, content=b"Subject: one\r\n\r\n1\r\n")
+    submit(store, content=b"x" * 300_000)
+    submit(store, content=b"Subject: three\r\n\r\n3\r\n")
+    found = store.read(lambda reader: reader.contents([1, 2, 3, 4]))
+    assert found == {1: b"Subject: one\r\n\r\n1\r\n", 3: b"Subject: three\r\n\r\n3\r\n"}
