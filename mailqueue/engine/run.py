@@ -95,6 +95,7 @@ class Run:
         self._ending = False
         self._said_no_transport = False
         self._overdue: asyncio.Task[None] | None = None
+        self._one_at_a_time = asyncio.Lock()
         self._beat_at = self._loop.time()
         self._timer: Timer = options.timer or SystemTimer(self._clock)
         self._resolver = options.resolver or Resolver(clock=self._clock)
@@ -424,9 +425,10 @@ class Run:
 
     async def _see_to_overdue(self) -> None:
         """Give up what has expired, and give the delay notices that are owed."""
-        with _waited_out("what has expired and delay notices have to wait"):
-            await self._settler.expire(self._tell)
-            await self._settler.warn()
+        async with self._one_at_a_time:
+            with _waited_out("what has expired and delay notices have to wait"):
+                await self._settler.expire(self._tell)
+                await self._settler.warn()
 
     async def _take_over(self, now: int) -> int:
         dead_after = round(self._options.dead_after * SECOND)

@@ -147,10 +147,8 @@ class Settler:
 
 def _expired(reader: Reader, now: int) -> list[tuple[Claimed, Attempt | None]]:
     """Return what has expired, with the last attempt of each."""
-    return [
-        (message, reader.attempts(message.id)[-1] if message.attempts else None)
-        for message in reader.expired(now, _EXPIRED)
-    ]
+    found = reader.expired(now, _EXPIRED)
+    return [(each, next(reversed(reader.attempts(each.id)), None)) for each in found]
 
 
 def _owed(reader: Reader, now: int) -> list[report.Owed]:

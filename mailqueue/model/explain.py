@@ -53,7 +53,7 @@ class Explanation:
     blocked_by: GateKind | None
     """The first gate that is shut. None: none is; it goes at the engine's next look, or is retired."""
     earliest_attempt_at: datetime | None
-    """None: nothing but a change by hand brings an attempt, or it is retired."""
+    """None: nothing but a change by hand brings an attempt, it expires before, or it is retired."""
     transport: str | None
     """The transport it would take. None: there is none."""
     priority: Priority
