@@ -229,7 +229,7 @@ class Message:
     schedule: str
     """Name of its retry schedule."""
     last_error: str | None
-    """What the last failed attempt came to. None: none failed."""
+    """What the last failed attempt came to, or why it was given up without one. None: none failed."""
     retired_at: datetime | None
     """When it was done. None: it is in the queue."""
     message_id: str

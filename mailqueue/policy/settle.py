@@ -77,7 +77,7 @@ def settle(
                 attempts=message.attempts,
                 category=UNCERTAIN if outcome.kind is OutcomeKind.UNCERTAIN else outcome.category,
                 ended_at=now,
-                give_up_at=message.give_up_at,
+                give_up_at=_last_moment(message),
                 jitter=jitter,
             )
             if outcome.kind is OutcomeKind.UNCERTAIN and account.on_uncertain is OnUncertain.HOLD:
@@ -89,6 +89,13 @@ def settle(
             return _again(message, outcome, facts, now, account, schedule, next_at)
         case _:
             assert_never(outcome.kind)
+
+
+def _last_moment(message: Claimed) -> int:
+    """Return the last moment at which a message may be tried, microseconds UTC."""
+    if message.expires_at is None:
+        return message.give_up_at
+    return min(message.give_up_at, message.expires_at - 1)  # no longer at the moment itself
 
 
 def expire(message: Claimed, last: Attempt | None, *, now: int, account: Account) -> Settlement:

@@ -8,17 +8,17 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from support import stored
 from support.clock import START, ManualTimer
 from support.receiver import Receiver
 from support.stage import Stage
 
 from mailqueue.clock import HOUR, to_datetime
+from mailqueue.engine.liveness import this_process
 from mailqueue.engine.settle import Settler, Work
 from mailqueue.errors import Conflict
 from mailqueue.mail import dsn
 from mailqueue.model.settlement import Settlement
-from mailqueue.store.base import Reader, Store
+from mailqueue.store.base import ClaimRequest, Reader, Store
 
 MINUTE, HOURS, DAYS = timedelta(minutes=1), timedelta(hours=1), timedelta(days=1)
 
@@ -216,8 +216,10 @@ def test_message_that_an_engine_has_just_claimed_expires_by_its_attempt(relayed:
     [claimed] = relayed.submit("ann@example.com", "ben@example.com", expires_at=1 * HOURS)[:1]
     other = claimed + 1
     relayed.queue.hold(other)
-    store, engine_id = relayed.queue.store, stored.engine(relayed.queue.store)
-    meanwhile = Meanwhile(store, lambda: stored.claim(store, engine_id, relayed.clock.now() - 1))
+    store = relayed.queue.store
+    engine_id = store.run(lambda transaction: transaction.register_engine(this_process(), START))
+    request = ClaimRequest(engine_id=engine_id, now=START, limit=9, per_lane=9, room=[9] * 3)
+    meanwhile = Meanwhile(store, lambda: store.run(lambda transaction: transaction.claim(request)))
     relayed.clock.advance(1 * HOURS)
     done: list[Work] = []
     settler = Settler(meanwhile, relayed.clock, "mx.example.org")  # type: ignore[arg-type]

@@ -141,6 +141,22 @@ def test_the_last_attempt_that_is_allowed_expires_the_message(outcome, on_uncert
     assert settled(DELIVERED, last).move == Retire(state=State.DELIVERED, keep_content_until=None)
 
 
+@pytest.mark.parametrize("jitter", [-1.0, 0.0, 1.0])
+@pytest.mark.parametrize(
+    ("left", "again"), [(10 * MINUTE, True), (5 * MINUTE + 1, True), (5 * MINUTE, False)]
+)
+def test_the_next_try_comes_before_the_message_expires_or_there_is_none(left, again, jitter):
+    now = NOW + SECOND
+    message = claimed(expires_at=now + left, give_up_at=now + left)
+    move = settled(DEFERRED, message, now=now, jitter=jitter).move
+    if again:
+        assert isinstance(move, Retry)
+        assert now < move.next_attempt_at < now + left
+    else:
+        assert isinstance(move, Retire)
+        assert move.state is State.EXPIRED
+
+
 WARNED = [
     ({}, 4 * HOUR, "as the schedule says"),
     ({"warn_after": HOUR}, HOUR, "as the submission says"),
