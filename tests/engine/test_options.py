@@ -114,16 +114,16 @@ def test_message_on_hold_expires_at_its_moment_with_a_notice(relayed: Stage):
 
 
 def test_notice_of_what_expires_on_hold_tells_of_the_last_attempt(relayed: Stage):
-    [message] = relayed.submit("full@example.com", expires_at=1 * HOURS)
+    [message] = relayed.submit("slow@example.com", expires_at=1 * HOURS)
     relayed.deliver()
     relayed.queue.hold(message)
     relayed.deliver(1 * HOURS)
     assert relayed.outcomes(message) == ["deferred"]
-    assert relayed.show(message).last_error == "its time was over; at last: 452 4.2.2 Mailbox full"
+    assert relayed.show(message).last_error == "its time was over; at last: 450 4.3.0 Later"
     [told] = dsn.parse(relayed.queue.notices(message)[-1].content).recipients
     assert told.status_comment == "given up after 1h and 1 attempt"
     assert told.diagnostic is not None
-    assert told.diagnostic.value == "452 4.2.2 Mailbox full"
+    assert told.diagnostic.value == "450 4.3.0 Later"
     assert told.last_attempt == START
 
 
