@@ -44,7 +44,7 @@ _IN_TRANSACTION = 2**20  # larger content is written in steps before, so that it
 _STEP = 256 * 2**10
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class Draft:
     """A submission that has been looked at and found good, not yet stored."""
 

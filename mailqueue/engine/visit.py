@@ -22,7 +22,7 @@ from mailqueue.policy import outcome as judge
 from mailqueue.policy.batch import Batch
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Tried:
     """What one attempt came to for one message."""
 

@@ -1,8 +1,12 @@
-"""Submissions and messages: what goes in, what is claimed, what people see."""
+"""Submissions and messages: what goes in, what is claimed, what people see.
+
+What is made for each message on its way is not frozen, though nobody changes it: freezing costs more
+than all else about making it (docs/decisions 0012).
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from mailqueue.model.lane import Lane, Priority
@@ -35,7 +39,7 @@ class Submission:
     """True: the idempotency key was known, and this is the first submission again."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class NewMessage:
     """One recipient to be stored."""
 
@@ -72,7 +76,7 @@ class Idempotency:
     fingerprint: bytes
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class NewSubmission:
     """One call of submit, ready to be stored."""
 
@@ -104,7 +108,7 @@ class NewSubmission:
     """Given up after so many attempts. None: by time alone."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class Claimed:
     """A message that an engine has claimed: all that an attempt and its settlement need."""
 
@@ -171,15 +175,16 @@ class Claimed:
     due_at: int = 0
     """Microseconds UTC: when this attempt was due."""
 
+    lane: Lane = field(init=False)
+    """Where it waited, and waits if it is tried again."""
+
+    def __post_init__(self) -> None:
+        self.lane = Lane(self.priority, self.account_id, self.domain, self.transport)
+
     @property
     def begins_at(self) -> int:
         """When its lifetime begins, microseconds UTC: when it was submitted, or may be tried."""
         return max(self.submitted_at, self.not_before or 0)
-
-    @property
-    def lane(self) -> Lane:
-        """Where it waited, and waits if it is tried again."""
-        return Lane(self.priority, self.account_id, self.domain, self.transport)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

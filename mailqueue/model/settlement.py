@@ -50,7 +50,7 @@ class NewEvent:
     """Further facts. None: there are none."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class Settlement:
     """All that follows for one message from an attempt, or from giving it up without one."""
 

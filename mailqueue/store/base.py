@@ -325,9 +325,10 @@ class Transaction(Protocol):
         ...
 
     def purge_content(self, now: int, limit: int) -> int:
-        """Remove the octets of content whose keep time is over. Returns how many contents went.
+        """Remove some octets of content whose keep time is over. Returns 0 when there is no more.
 
-        Content that a message still needs stays until that message retires.
+        Content that a message still needs stays until that message retires. Large content is gone for
+        readers at once, and its pieces go in steps.
         """
         ...
 
@@ -336,7 +337,7 @@ class Transaction(Protocol):
         ...
 
     def purge_orphans(self, older_than: int, limit: int) -> int:
-        """Remove content begun before `older_than` that no submission took."""
+        """Remove some content begun before `older_than` that no submission has. Returns 0 at the end."""
         ...
 
     def purge_destinations(self, older_than: int, limit: int) -> int:

@@ -87,7 +87,7 @@ def _limits(value: str) -> dict[str, int]:
     return {name.upper(): int(limit) for name, _, limit in pairs if _LIMIT.fullmatch(limit)}
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class Envelope:
     """What MAIL and RCPT say about one transaction.
 
