@@ -214,7 +214,8 @@ class Transports:
 
         Raises:
             NotFound: no such transport.
-            Conflict: a route or a shaping rule uses it, or it is the default and others exist.
+            Conflict: a route or a shaping rule uses it, messages in the queue name it, or it is the
+                default and others exist.
         """
         steering.remove_transport(self._queue.store, name)
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Container, Sequence
 
 from mailqueue.cli.output import Json, rfc3339
+from mailqueue.clock import to_micros
 from mailqueue.model.account import Account
 from mailqueue.model.attempt import Attempt
 from mailqueue.model.backup import Backup, Restored
@@ -51,6 +52,13 @@ def message(found: Message) -> Json:
         "orcpt": found.orcpt,
         "envid": found.envid,
         "ret": found.ret,
+        "priority": str(found.priority),
+        "transport": found.transport,
+        "require_tls": found.require_tls,
+        "not_before": rfc3339(found.not_before),
+        "expires_at": rfc3339(found.expires_at),
+        "warn_after": None if found.warn_after is None else format_duration(to_micros(found.warn_after)),
+        "max_attempts": found.max_attempts,
     }
 
 
@@ -173,6 +181,8 @@ def explanation(found: Explanation) -> Json:
         "blocked_by": found.blocked_by.value if found.blocked_by else None,
         "earliest_attempt_at": rfc3339(found.earliest_attempt_at),
         "transport": found.transport,
+        "priority": str(found.priority),
+        "expires_at": rfc3339(found.expires_at),
         "gates": gates,
     }
 

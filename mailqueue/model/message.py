@@ -186,6 +186,11 @@ class Claimed:
     def __post_init__(self) -> None:
         self.lane = Lane(self.priority, self.account_id, self.domain, self.transport)
 
+    @property
+    def begins_at(self) -> int:
+        """When its lifetime begins, microseconds UTC: when it was submitted, or may be tried."""
+        return max(self.submitted_at, self.not_before or 0)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Hold:
@@ -234,7 +239,7 @@ class Message:
     schedule: str
     """Name of its retry schedule."""
     last_error: str | None
-    """What the last failed attempt came to. None: none failed."""
+    """What the last failed attempt came to, or why it was given up without one. None: none failed."""
     retired_at: datetime | None
     """When it was done. None: it is in the queue."""
     message_id: str

@@ -111,6 +111,10 @@ def remove_transport(batch: Batch, name: str) -> None:
             raise Conflict(f"transport {name!r} is used by {noun} {', '.join(using)}: remove that first")
     if found.is_default and len(settings.transports) > 1:
         raise Conflict(f"transport {name!r} is the default: make another one the default first")
+    [waiting] = batch.flush().execute(query("count_named_transport"), (name, name, name)).fetchone()
+    if waiting:
+        told = "1 message in the queue names" if waiting == 1 else f"{waiting} messages in the queue name"
+        raise Conflict(f"{told} transport {name!r}: it can be removed once they are done")
     _change(batch, "delete_transport", found.id)
 
 

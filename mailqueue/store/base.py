@@ -121,9 +121,9 @@ class Transaction(Protocol):
     def claim(self, request: ClaimRequest) -> list[Claimed]:
         """Claim messages that are due: by priority, accounts in turn, their lanes in turn, the oldest first.
 
-        Promises: no message that is on hold, or matched by a hold rule at work, is claimed (one that
-        such a rule matches and has not marked yet is marked now); the claim number, the attempt's number
-        and the fallback time are committed with it; the cost does not depend on how many messages wait.
+        Promises: no message that has expired, is on hold, or is matched by a hold rule at work, is claimed
+        (one that such a rule matches and has not marked yet is marked now); the claim number, the attempt's
+        number and the fallback time are committed with it; the cost does not depend on how many wait.
         A lane that has more to give goes to the end of the line; one from which nothing is wanted until a
         certain time is not looked at before it. It may look in vain at some lanes and return less than is
         due: then `next_due_at` is not later than `request.now`.
@@ -137,6 +137,8 @@ class Transaction(Protocol):
         notice that tells of them; content that no message needs goes, or gets its purge time.
         A settlement whose claim has been returned meanwhile is late: `delivered` retires the message all the
         same (unless it has retired), anything else only adds its attempt.
+        One without facts retires a message that waits in the queue, on hold or not, and writes no attempt;
+        where the message has been claimed or has retired since it was read, it is late, and does nothing.
 
         Returns the ids of the messages whose settlement was late. Where a notice tells of a late one that
         did not apply, NOTHING has been written and `StaleNotice` is raised with their ids: compose it anew
@@ -281,7 +283,8 @@ class Transaction(Protocol):
 
         Raises:
             NotFound: there is none of that name.
-            Conflict: routes or shaping rules use it, or it is the default and others exist.
+            Conflict: routes or shaping rules use it, messages that have not retired name it, or it is the
+                default and others exist.
         """
         ...
 
@@ -362,7 +365,10 @@ class Reader(Protocol):
         ...
 
     def next_due_at(self) -> int | None:
-        """Return a lower bound of when an engine has something to do next: an attempt or a delay notice."""
+        """Return a lower bound of when an engine has something to do next.
+
+        That is an attempt, a delay notice, or a message that expires.
+        """
         ...
 
     def engines(self) -> list[EngineInfo]:
@@ -382,9 +388,16 @@ class Reader(Protocol):
         ...
 
     def owed_warnings(self, now: int, limit: int) -> list[Claimed]:
-        """Return queued messages, not on hold, whose delay notice is owed; engine and claim are 0.
+        """Return queued messages, not on hold, whose delay notice is owed; their engine is 0.
 
         Those of one submission come together, so that there may be more than `limit`.
+        """
+        ...
+
+    def expired(self, now: int, limit: int) -> list[Claimed]:
+        """Return queued messages, on hold or not, whose `expires_at` is not after `now`, `limit` at most.
+
+        Those with the earliest come first. Their engine is 0; attempts and claim are as they stand.
         """
         ...
 
