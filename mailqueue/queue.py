@@ -18,7 +18,17 @@ from mailqueue.engine.many import Progress
 from mailqueue.engine.replies import classify_alone
 from mailqueue.engine.runner import Engine, loop_factory
 from mailqueue.engine.submit import MAX_SIZE, Draft, draft, made, store_draft, store_joined
-from mailqueue.faces import Accounts, HoldRules, ReplyRules, Retired, Routes, Schedules, Transports
+from mailqueue.faces import (
+    Accounts,
+    Destinations,
+    HoldRules,
+    ReplyRules,
+    Retired,
+    Routes,
+    Schedules,
+    ShapingRules,
+    Transports,
+)
 from mailqueue.mail.smtp.facts import Phase
 from mailqueue.model.account import DEFAULT_ACCOUNT
 from mailqueue.model.attempt import Attempt
@@ -79,6 +89,8 @@ class Queue:
         self.transports = Transports(self)
         self.routes = Routes(self)
         self.reply_rules = ReplyRules(self)
+        self.shaping_rules = ShapingRules(self)
+        self.destinations = Destinations(self)
         self.schedules = Schedules(self)
         self.accounts = Accounts(self)
         self.retired = Retired(self)

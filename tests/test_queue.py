@@ -116,7 +116,17 @@ PINNED = {
         stop(self)
     """,
 }
-FACES = ("accounts", "hold_rules", "reply_rules", "retired", "routes", "schedules", "transports")
+FACES = (
+    "accounts",
+    "destinations",
+    "hold_rules",
+    "reply_rules",
+    "retired",
+    "routes",
+    "schedules",
+    "shaping_rules",
+    "transports",
+)
 
 
 def signature(function: Any) -> str:

@@ -266,6 +266,6 @@ class Message:
     max_attempts: int | None = None
     """Given up after so many attempts. None: by time alone."""
     blocked_until: datetime | None = None
-    """Its destination takes nothing before. None: it is not blocked."""
+    """Its destination takes no more before: it is in trouble, or has all it takes at once. None: it does."""
     blocked_by: str | None = None
     """That destination: a transport and its next hop. None: none."""

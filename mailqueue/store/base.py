@@ -10,7 +10,7 @@ raised as `mailqueue.errors.StoreError` and its kin, never as the driver's own.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -21,7 +21,7 @@ from typing import Any, Protocol, TypeVar
 from mailqueue.model.account import Account
 from mailqueue.model.attempt import Attempt
 from mailqueue.model.backup import Backup, Restored
-from mailqueue.model.destination import Destination
+from mailqueue.model.destination import Backlog, Destination
 from mailqueue.model.engine import EngineInfo, Identity
 from mailqueue.model.events import Event, Notice
 from mailqueue.model.filters import Filter, Page
@@ -281,7 +281,7 @@ class Transaction(Protocol):
 
         Raises:
             NotFound: there is none of that name.
-            Conflict: routes use it, or it is the default and others exist.
+            Conflict: routes or shaping rules use it, or it is the default and others exist.
         """
         ...
 
@@ -311,6 +311,10 @@ class Transaction(Protocol):
 
     def add_schedule(self, schedule: Schedule, now: int) -> None:
         """Store a schedule. Raises Conflict where the name is taken, shipped ones included."""
+        ...
+
+    def note_change(self, reason: str, data: Mapping[str, object], *, actor: str, now: int) -> None:
+        """Write an event `admin`: a change by a person that is about no single message."""
         ...
 
     # -- upkeep --------------------------------------------------------------------------------
@@ -371,6 +375,10 @@ class Reader(Protocol):
 
     def destination(self, name: str) -> Destination | None:
         """Return what is known of a destination. None: nothing is."""
+        ...
+
+    def backlog(self, destination: str, limit: int) -> Backlog:
+        """Return what waits in the lanes that a destination blocks; messages are counted up to `limit`."""
         ...
 
     def owed_warnings(self, now: int, limit: int) -> list[Claimed]:

@@ -22,6 +22,8 @@ FACES = {
     "transport": (faces.Transports, "transports"),
     "route": (faces.Routes, "routes"),
     "replies": (faces.ReplyRules, "reply_rules"),
+    "shaping": (faces.ShapingRules, "shaping_rules"),
+    "destinations": (faces.Destinations, "destinations"),
     "schedule": (faces.Schedules, "schedules"),
     "account": (faces.Accounts, "accounts"),
     "retired": (faces.Retired, "retired"),

@@ -24,6 +24,8 @@ KEYS = {
     "attempts",
     "next_attempt_at",
     "last_error",
+    "blocked_until",
+    "blocked_by",
     "submitted_at",
     "claimed_at",
     "give_up_at",
@@ -285,7 +287,8 @@ def test_explain_names_the_gate_and_what_opens_it(mailqueue: Command) -> None:
     mailqueue.submit("ann@example.net")
     found = mailqueue.json("explain", 1)
     assert found["blocked_by"] == "transport"
-    assert [gate["gate"] for gate in found["gates"]] == ["hold", "transport", "not_due", "lease", "engine"]
+    gates = ["hold", "transport", "not_due", "destination", "lease", "engine"]
+    assert [gate["gate"] for gate in found["gates"]] == gates
     people = mailqueue("explain", "s1")
     assert "  WAITS  no transport: mailqueue transport add" in people
     assert "  ok     not on hold" in people
