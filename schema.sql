@@ -186,7 +186,7 @@ CREATE TABLE mailqueue_content (
     size          INTEGER NOT NULL, -- octets on the wire, CRLF line ends, before dot-stuffing
     created_at    INTEGER NOT NULL,
     purge_at      INTEGER,         -- the octets go then, or when no message needs them any more; NULL: with the last message, or they are gone
-    purged_at     INTEGER,         -- when they went; NULL: they are here
+    purged_at     INTEGER,         -- when they went, but for pieces that may still be there until purge_at is NULL; NULL: they are here
     data          BLOB             -- NULL: in mailqueue_chunk, or purged
 );
 CREATE INDEX mailqueue_content_unlinked ON mailqueue_content (created_at) WHERE submission_id IS NULL;
@@ -250,7 +250,7 @@ CREATE TABLE mailqueue_message (
     schedule        TEXT    NOT NULL, -- name of its retry schedule
     give_up_at      INTEGER NOT NULL, -- no attempt is planned after this
     warn_at         INTEGER,        -- a delay notice is owed then; NULL: never tried yet, none wanted, or given
-    last_error      TEXT,           -- what the last attempt came to, in a line; NULL: none failed yet
+    last_error      TEXT,           -- what the last attempt came to, or why it was given up without one, in a line; NULL: none failed yet
     retired_at      INTEGER,        -- NULL: in the queue
     notify          TEXT,           -- NOTIFY of RCPT TO (RFC 3461 4.1): 'never', or some of success,failure,delay; NULL: not said
     orcpt           TEXT,           -- ORCPT of RCPT TO (RFC 3461 4.2), 'rfc822;b@example.org', decoded; NULL: none

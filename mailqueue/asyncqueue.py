@@ -11,6 +11,7 @@ import os
 from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
+from datetime import timedelta
 from functools import partial, wraps
 from types import TracebackType
 from typing import Any, Concatenate, ParamSpec, Self, TypeVar
@@ -18,10 +19,22 @@ from weakref import WeakKeyDictionary, WeakSet
 
 from mailqueue.clock import Clock
 from mailqueue.engine.many import Progress
-from mailqueue.engine.submit import MAX_SIZE, Draft, insert_all, made, store_draft, store_joined
+from mailqueue.engine.options import When
+from mailqueue.engine.submit import MAX_SIZE, Draft, insert_all, made, store_draft, store_joined, told
 from mailqueue.errors import MailqueueError, StoreError
-from mailqueue.faces import Accounts, HoldRules, ReplyRules, Retired, Routes, Schedules, Transports
+from mailqueue.faces import (
+    Accounts,
+    Destinations,
+    HoldRules,
+    ReplyRules,
+    Retired,
+    Routes,
+    Schedules,
+    ShapingRules,
+    Transports,
+)
 from mailqueue.model.account import DEFAULT_ACCOUNT
+from mailqueue.model.lane import Priority
 from mailqueue.model.message import Submission
 from mailqueue.model.recipient import Recipient
 from mailqueue.queue import Content, Queue
@@ -91,6 +104,23 @@ class AsyncReplyRules(_AsyncFace):
     add = _awaited(ReplyRules.add)
     list = _awaited(ReplyRules.list)
     remove = _awaited(ReplyRules.remove)
+
+
+class AsyncShapingRules(_AsyncFace):
+    """`ShapingRules`, awaited."""
+
+    add = _awaited(ShapingRules.add)
+    list = _awaited(ShapingRules.list)
+    show = _awaited(ShapingRules.show)
+    remove = _awaited(ShapingRules.remove)
+
+
+class AsyncDestinations(_AsyncFace):
+    """`Destinations`, awaited."""
+
+    list = _awaited(Destinations.list)
+    show = _awaited(Destinations.show)
+    retry = _awaited(Destinations.retry)
 
 
 class AsyncSchedules(_AsyncFace):
@@ -181,7 +211,7 @@ def _tell(done: asyncio.Future[Submission], result: Submission | BaseException) 
     if done.done():  # cancelled meanwhile
         return
     if isinstance(result, Submission):
-        done.set_result(result)
+        done.set_result(told(result))
     else:
         done.set_exception(result)
 
@@ -228,6 +258,8 @@ class AsyncQueue(_AsyncFace):
         self.transports = AsyncTransports(self.sync.transports, self._readers)
         self.routes = AsyncRoutes(self.sync.routes, self._readers)
         self.reply_rules = AsyncReplyRules(self.sync.reply_rules, self._readers)
+        self.shaping_rules = AsyncShapingRules(self.sync.shaping_rules, self._readers)
+        self.destinations = AsyncDestinations(self.sync.destinations, self._readers)
         self.schedules = AsyncSchedules(self.sync.schedules, self._readers)
         self.accounts = AsyncAccounts(self.sync.accounts, self._readers)
         self.retired = AsyncRetired(self.sync.retired, self._readers)
@@ -267,11 +299,35 @@ class AsyncQueue(_AsyncFace):
         notify: str | Iterable[str] | None = None,
         ret: str | None = None,
         envid: str | None = None,
+        not_before: When | None = None,
+        expires_at: When | None = None,
+        warn_after: timedelta | None = None,
+        max_attempts: int | None = None,
+        priority: Priority | str = "normal",
+        transport: str | None = None,
+        require_tls: bool | None = None,
         actor: str | None = None,
     ) -> Submission:
         """Put a message in the queue, as `Queue.submit`; with `connection=` in this very thread."""
         make = self.sync._draft(
-            message, sender, recipients, account, idempotency_key, schedule, strict, notify, ret, envid, actor
+            message,
+            self.sync.actor(actor),
+            sender=sender,
+            recipients=recipients,
+            account=account,
+            idempotency_key=idempotency_key,
+            schedule=schedule,
+            strict=strict,
+            notify=notify,
+            ret=ret,
+            envid=envid,
+            not_before=not_before,
+            expires_at=expires_at,
+            warn_after=warn_after,
+            max_attempts=max_attempts,
+            priority=priority,
+            transport=transport,
+            require_tls=require_tls,
         )
         if connection is not None:
             return store_joined(self.sync.store, connection, make)

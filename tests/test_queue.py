@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import inspect
 import io
 import sqlite3
 import threading
 from contextlib import closing
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, timedelta, timezone
 from email.message import EmailMessage
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,7 @@ from support.receiver import Receiver
 from support.stage import MAIL, Stage
 
 import mailqueue
-from mailqueue import Engine, Queue, Recipient
+from mailqueue import AsyncQueue, Engine, Queue, Recipient
 from mailqueue.clock import from_datetime
 from mailqueue.errors import (
     Conflict,
@@ -28,6 +29,7 @@ from mailqueue.errors import (
     StoreError,
 )
 from mailqueue.faces import Accounts, HoldRules, ReplyRules, Retired, Routes, Schedules, Transports
+from mailqueue.model.lane import Priority
 
 # --- names that stay -----------------------------------------------------------------------------
 PINNED = {
@@ -36,7 +38,9 @@ PINNED = {
             door='python', actor_name=None)
         actor(self, name=None)
         submit(self, message, *, sender=None, recipients=None, account='default', connection=None,
-            idempotency_key=None, schedule=None, strict=None, notify=None, ret=None, envid=None, actor=None)
+            idempotency_key=None, schedule=None, strict=None, notify=None, ret=None, envid=None,
+            not_before=None, expires_at=None, warn_after=None, max_attempts=None, priority='normal',
+            transport=None, require_tls=None, actor=None)
         submit_many(self, messages, *, progress=None, connection=None, actor=None)
         list(self, *, limit=50, after=None, account=None)
         show(self, message_id)
@@ -115,7 +119,17 @@ PINNED = {
         stop(self)
     """,
 }
-FACES = ("accounts", "hold_rules", "reply_rules", "retired", "routes", "schedules", "transports")
+FACES = (
+    "accounts",
+    "destinations",
+    "hold_rules",
+    "reply_rules",
+    "retired",
+    "routes",
+    "schedules",
+    "shaping_rules",
+    "transports",
+)
 
 
 def signature(function: Any) -> str:
@@ -396,10 +410,19 @@ def test_the_same_key_with_the_same_message_returns_the_first_submission(queue: 
         {"recipients": [Recipient("ben@example.com", orcpt="ben@example.net")]},
         {"ret": "full"},
         {"envid": "17"},
+        {"not_before": timedelta(hours=2)},
+        {"expires_at": timedelta(hours=2)},
+        {"warn_after": timedelta(0)},
+        {"max_attempts": 1},
+        {"priority": "bulk"},
+        {"transport": "relay"},
+        {"require_tls": False},
+        {"content": letter(**{"TLS-Required": "No"})},
     ],
-    ids=["content", "recipients", "sender", "options", "notify", "own notify", "orcpt", "ret", "envid"],
+    ids=lambda change: next(iter(change)),
 )
 def test_the_same_key_with_another_message_is_a_conflict(queue: Queue, change: dict[str, Any]) -> None:
+    queue.transports.add("relay", kind="relay", host="192.0.2.1")
     first = queue.submit(letter(), idempotency_key="order-7")
     options = {"content": letter(), "idempotency_key": "order-7", **change}
     with pytest.raises(Conflict, match=f"submission {first.id}") as caught:
@@ -418,6 +441,19 @@ def test_the_same_wishes_in_other_words_are_the_same_submission(queue: Queue) ->
     assert again == replace(first, replayed=True)
 
 
+def test_the_same_options_a_moment_later_are_the_same_submission(stage: Stage) -> None:
+    at = datetime(2027, 2, 1, 12, tzinfo=timezone(timedelta(hours=2)))
+    options = {"expires_at": timedelta(hours=2), "warn_after": timedelta(hours=1), "priority": "interactive"}
+    first = stage.queue.submit(letter(), not_before=timedelta(hours=1), idempotency_key="order-7", **options)
+    second = stage.queue.submit(letter(), not_before=at, idempotency_key="order-8")
+    stage.clock.advance(timedelta(minutes=1))
+    options["priority"] = Priority.INTERACTIVE
+    again = stage.queue.submit(letter(), not_before=timedelta(hours=1), idempotency_key="order-7", **options)
+    assert again == replace(first, replayed=True)
+    again = stage.queue.submit(letter(), not_before=at.astimezone(UTC), idempotency_key="order-8")
+    assert again == replace(second, replayed=True)
+
+
 def test_a_key_belongs_to_its_account(queue: Queue) -> None:
     queue.accounts.add("shop")
     first = queue.submit(letter(), idempotency_key="order-7")
@@ -433,6 +469,46 @@ def test_a_key_stands_for_its_submission_when_that_has_retired(stage: Stage, rec
     assert stage.queue.submit(letter(), idempotency_key="order-7") == replace(first, replayed=True)
     stage.deliver()
     assert len(receiver.messages) == 1
+
+
+BROKEN = MAIL + b"x" * 999 + b"\n"
+REPAIR = "body: lines of over 998 octets, so text/plain became quoted-printable"
+
+
+def test_repairs_are_told_and_told_again_with_a_known_key(queue: Queue) -> None:
+    first = queue.submit(BROKEN, idempotency_key="order-7")
+    assert first.repairs == (REPAIR,)
+    assert queue.submit(BROKEN, idempotency_key="order-7") == replace(first, replayed=True)
+    assert queue.submit(MAIL).repairs == ()
+
+
+def test_key_that_was_kept_before_repairs_were_is_still_read(stage: Stage) -> None:
+    first = stage.queue.submit(MAIL, idempotency_key="order-7")
+    with closing(sqlite3.connect(stage.queue.path)) as app:
+        [(kept,)] = app.execute("SELECT result FROM mailqueue_idempotency").fetchall()
+    assert "repairs" not in kept, "as it was written before"
+    assert stage.queue.submit(MAIL, idempotency_key="order-7") == replace(first, replayed=True)
+
+
+def test_repairs_are_logged_once_by_whatever_way_the_message_comes(
+    stage: Stage, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO", "mailqueue.submit")
+    stage.queue.submit(MAIL)
+    stage.queue.submit(BROKEN, idempotency_key="order-7")
+    stage.queue.submit(BROKEN, idempotency_key="order-7")
+    stage.queue.submit_many([BROKEN])
+    with closing(sqlite3.connect(stage.queue.path)) as app:
+        stage.queue.submit(BROKEN, connection=app)
+        app.commit()
+
+    async def by_loop() -> None:
+        async with AsyncQueue(stage.queue.path) as queue:
+            await queue.submit(BROKEN)
+
+    asyncio.run(by_loop())
+    lines = [each.getMessage() for each in caplog.records if each.name == "mailqueue.submit"]
+    assert lines == [f"submission {number} was repaired: {REPAIR}" for number in (2, 3, 4, 5)]
 
 
 def test_a_refused_submission_keeps_no_key(queue: Queue) -> None:

@@ -10,12 +10,17 @@ import click
 from mailqueue.cli import ids, output, shape, standing
 from mailqueue.cli.base import Face, Verb, pass_face
 from mailqueue.cli.ids import Id, id_or_stdin
-from mailqueue.clock import from_datetime
+from mailqueue.clock import from_datetime, to_micros
+from mailqueue.model.duration import format_duration
 from mailqueue.model.events import Event
+from mailqueue.model.lane import Priority
 from mailqueue.model.message import Message
 
 if TYPE_CHECKING:
     from mailqueue.queue import Queue
+
+
+_TLS = {None: None, True: "required (REQUIRETLS)", False: "not required (TLS-Required: No)"}
 
 
 @click.command("list", cls=Verb)
@@ -34,7 +39,14 @@ def list_(face: Face, limit: int, after: str | None, account: str | None) -> Non
             output.table(
                 ("ID", "TO", "STATE", "TRIES", "NEXT", "LAST ERROR"),
                 (
-                    (each.id, each.recipient, state(each), each.attempts, _next(each, now), each.last_error)
+                    (
+                        each.id,
+                        each.recipient,
+                        _state(each, now),
+                        each.attempts,
+                        _next(each, now),
+                        _why(each, now),
+                    )
                     for each in page.items
                 ),
             )
@@ -68,6 +80,20 @@ def more_pages(cursor: str | None) -> None:
 def state(message: Message) -> str:
     """Return where a message is, for people: its state, or that it is on hold."""
     return "on hold" if message.hold else message.state.value
+
+
+def _state(message: Message, now: int) -> str:
+    return "blocked" if _blocked(message, now) and not message.hold else state(message)
+
+
+def _blocked(message: Message, now: int) -> bool:
+    return message.blocked_until is not None and from_datetime(message.blocked_until) > now
+
+
+def _why(message: Message, now: int) -> str | None:
+    """Return what a message was told last; where it was told nothing, what it waits for."""
+    waits_for = f"waits for {message.blocked_by}" if _blocked(message, now) else None
+    return message.last_error or waits_for
 
 
 def _next(message: Message, now: int) -> str:
@@ -117,6 +143,9 @@ def _print_message(queue: Queue, found: Message) -> None:
             ("envelope id", found.envid),
             ("notices", _wished(found)),
             ("account", found.account),
+            ("priority", None if found.priority is Priority.NORMAL else found.priority),
+            ("transport", found.transport),
+            ("TLS", _TLS[found.require_tls]),
             ("state", state(found)),
             *_held(found, now),
             ("submitted", output.when(found.submitted_at, now)),
@@ -152,7 +181,19 @@ def _future(found: Message, now: int) -> Iterator[tuple[str, str]]:
         yield "in delivery", f"since {output.when(found.claimed_at, now)}"
     else:
         yield "next attempt", "when released" if found.hold else _next(found, now)
-    yield "given up", f"{output.when(found.give_up_at, now)}, schedule {found.schedule}"
+        if _blocked(found, now):
+            yield "waits for", f"{found.blocked_by}, until {output.when(found.blocked_until, now)}"
+    if found.not_before is not None and from_datetime(found.not_before) > now:
+        yield "future release", output.when(found.not_before, now)
+    given_up = output.when(found.give_up_at, now)
+    if found.max_attempts is not None:
+        given_up += f", or after {output.plural(found.max_attempts, 'attempt')}"
+    yield "given up", f"{given_up}, schedule {found.schedule}"
+    if found.expires_at is not None:
+        yield "expires", f"{output.when(found.expires_at, now)}, on hold or not"
+    if found.warn_after is not None:
+        after = format_duration(to_micros(found.warn_after))
+        yield "delay notice", f"after {after}" if found.warn_after else "none"
 
 
 def _happened(events: Iterable[Event], now: int) -> Iterator[str]:

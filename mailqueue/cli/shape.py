@@ -9,16 +9,18 @@ from __future__ import annotations
 from collections.abc import Container, Sequence
 
 from mailqueue.cli.output import Json, rfc3339
+from mailqueue.clock import to_micros
 from mailqueue.model.account import Account
 from mailqueue.model.attempt import Attempt
 from mailqueue.model.backup import Backup, Restored
+from mailqueue.model.destination import DestinationInfo
 from mailqueue.model.duration import format_duration
 from mailqueue.model.engine import EngineInfo
 from mailqueue.model.events import Event, Happened, Notice
 from mailqueue.model.explain import Explanation, Status, Steered
 from mailqueue.model.message import Message, Submission
 from mailqueue.model.migration import Migration
-from mailqueue.model.rules import HoldRule, ReplyRule, Route, Transport
+from mailqueue.model.rules import HoldRule, ReplyRule, Route, ShapingRule, Transport
 from mailqueue.model.schedule import Schedule, format_delays, times
 from mailqueue.model.verdict import Verdict
 
@@ -36,6 +38,8 @@ def message(found: Message) -> Json:
         "attempts": found.attempts,
         "next_attempt_at": rfc3339(found.next_attempt_at),
         "last_error": found.last_error,
+        "blocked_until": rfc3339(found.blocked_until),
+        "blocked_by": found.blocked_by,
         "submitted_at": rfc3339(found.submitted_at),
         "claimed_at": rfc3339(found.claimed_at),
         "give_up_at": rfc3339(found.give_up_at),
@@ -48,6 +52,13 @@ def message(found: Message) -> Json:
         "orcpt": found.orcpt,
         "envid": found.envid,
         "ret": found.ret,
+        "priority": str(found.priority),
+        "transport": found.transport,
+        "require_tls": found.require_tls,
+        "not_before": rfc3339(found.not_before),
+        "expires_at": rfc3339(found.expires_at),
+        "warn_after": None if found.warn_after is None else format_duration(to_micros(found.warn_after)),
+        "max_attempts": found.max_attempts,
     }
 
 
@@ -74,6 +85,7 @@ def submission(made: Submission, held: Container[int] | None = None) -> Json:
         "id": made.id,
         "message_id": made.message_id,
         "replayed": made.replayed,
+        "repairs": list(made.repairs),
         "messages": [
             {
                 "id": each.id,
@@ -169,6 +181,8 @@ def explanation(found: Explanation) -> Json:
         "blocked_by": found.blocked_by.value if found.blocked_by else None,
         "earliest_attempt_at": rfc3339(found.earliest_attempt_at),
         "transport": found.transport,
+        "priority": str(found.priority),
+        "expires_at": rfc3339(found.expires_at),
         "gates": gates,
     }
 
@@ -298,6 +312,37 @@ def verdict(found: Verdict) -> Json:
         "rule": found.rule,
         "note": found.note,
         "source": found.source,
+    }
+
+
+def shaping_rule(rule: ShapingRule) -> Json:
+    """Return a rule that limits what goes to a destination."""
+    return {
+        "id": rule.id,
+        "position": rule.position,
+        "transport": rule.transport,
+        "domain": rule.domain,
+        "mx": rule.mx,
+        "connections": rule.connections,
+        "per_connection": rule.per_connection,
+        "per_minute": rule.per_minute,
+        "reason": rule.reason,
+        "actor": rule.actor,
+        "created_at": rfc3339(rule.created_at),
+    }
+
+
+def destination(found: DestinationInfo) -> Json:
+    """Return a destination that is or was in trouble."""
+    return {
+        "name": found.name,
+        "failures": found.failures,
+        "since_at": rfc3339(found.since_at),
+        "blocked_until": rfc3339(found.blocked_until),
+        "canary_at": rfc3339(found.canary_at),
+        "last_error": found.last_error,
+        "lanes": found.lanes,
+        "messages": found.messages,
     }
 
 

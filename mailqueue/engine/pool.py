@@ -2,8 +2,9 @@
 
 The rule: a worker is a connection. It takes the next batch as soon as the one before is done, keeps its
 connection while there is more, and goes when nothing has come for a while. How many there are at once
-follows from how it goes: two to begin with, one more with each success, half of them on trouble. A
-destination that is blocked has none; what waits for it goes back to the queue.
+follows from how it goes: two to begin with, one more with each success while what waits would take
+them long, half of them on trouble. A destination that is blocked has none; what waits for it goes back
+to the queue.
 """
 
 from __future__ import annotations
@@ -39,12 +40,15 @@ KEEP_MESSAGES = 100
 """Transactions after which a connection is closed (row D5)."""
 KEEP_FOR = 300.0
 """Seconds after which a connection is closed (row D5)."""
+GROW_ABOVE = 0.2
+"""Seconds that what waits would take the connections there are: above it, one more is worth its handshake."""
+_NEWEST = 0.2  # how much the last batch counts in the time that a batch takes
 _AFTER_A_FAULT = 60 * SECOND
 _AFTER_TROUBLE_OF_OURS = SECOND
 
-Key = tuple[Transport, str, int, bool]
-"""What has connections in common: transport (one whose settings changed is another), destination, shaping
-rule (0: none), and whether TLS is required by the message."""
+Key = tuple[Transport, str, int]
+"""What has connections in common: transport (one whose settings changed is another, and so is one for mail
+that has to stay under TLS), destination, and shaping rule (0: none)."""
 
 
 class Office(Protocol):
@@ -95,6 +99,7 @@ class Pool:
         self._told = 0  # how often a try told something of the destination
         self._unnoted: list[Tally] = []  # what was told, may move the gate, and has not been noted
         self._refused = False  # whether others have all connections of the rule
+        self._takes = 0.0  # seconds that a batch takes, in the middle
 
     def _most(self) -> int:
         return self._office.connections
@@ -160,10 +165,17 @@ class Pool:
     def _hire(self, priority: int) -> None:
         """Have one more connection, where there may be one; interactive mail may have one more."""
         room = self._limit + (priority == Priority.INTERACTIVE)
-        if self._waiting and len(self.workers) < room and not (self._unnoted or self._closing):
+        if not self._waiting or len(self.workers) >= room or self._unnoted or self._closing:
+            return
+        if not self.workers or self._one_is_free():
             worker = asyncio.get_running_loop().create_task(self._work())
             self.workers.add(worker)
             worker.add_done_callback(self._gone)
+
+    def _one_is_free(self) -> bool:
+        """Return whether another connection may be had without taking it from a destination that has none."""
+        troubled = self._office.traffic.troubled(self.name)
+        return self._office.slots.at_once(self._waiting.top, troubled=troubled)
 
     def _gone(self, worker: asyncio.Task[None]) -> None:
         self.workers.discard(worker)
@@ -276,6 +288,7 @@ class Pool:
         tried, kept = await self._office.courier.deliver(batch, session)
         self._forget(batch.messages)
         self.moved_at = asyncio.get_running_loop().time()
+        self._takes += _NEWEST * (self.moved_at - began - self._takes)
         tally = self._judge(batch, tried, began)
         if tally is not None:
             self._told += 1
@@ -328,9 +341,9 @@ class Pool:
             self._limit = max(1, self._limit // 2)
 
     def _speed_up(self) -> None:
-        if self._waiting:
+        if len(self._waiting) * self._takes > GROW_ABOVE * len(self.workers):
             self._limit = min(self._limit + 1, self._most())
-            self._hire(Priority.NORMAL)
+        self._hire(Priority.NORMAL)
 
     def _limited(self, tried: Sequence[Tried]) -> bool:
         """Return whether it wants less of us: it told the canary so, or several messages in a row."""

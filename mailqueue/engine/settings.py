@@ -6,7 +6,6 @@ is stored; every process acts on a change within a second (decision 9).
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import replace
 from datetime import timedelta
 from enum import StrEnum
@@ -15,9 +14,9 @@ from typing import TypeVar
 
 from mailqueue.clock import to_micros
 from mailqueue.engine.manage import settings
-from mailqueue.engine.submit import find_account, find_schedule, unknown
+from mailqueue.engine.submit import find_account, find_schedule, find_transport
 from mailqueue.engine.transports import check_ca_file, check_transport, default_port, default_tls
-from mailqueue.errors import NotFound, SettingError
+from mailqueue.errors import SettingError
 from mailqueue.mail import domain
 from mailqueue.model.account import Account, Notices, OnUncertain
 from mailqueue.model.duration import LONGEST, format_duration
@@ -137,14 +136,6 @@ def set_account(
 
 
 # -- transports and routes ------------------------------------------------------------------------
-def find_transport(known: Mapping[str, Transport], name: str) -> Transport:
-    """Return the transport of that name. Raises NotFound, naming the nearest."""
-    found = known.get(name)
-    if found is None:
-        raise NotFound(unknown("transport", name, known))
-    return found
-
-
 def add_transport(
     store: Store,
     name: str,
@@ -212,7 +203,7 @@ def set_transport(
     check_ca_file(ca_file or None)
 
     def job(transaction: Transaction) -> Transport:
-        old = find_transport(transaction.settings().transports, name)
+        old = find_transport(transaction.settings(), name)
         if default is False and old.is_default:
             raise SettingError(f"default: make another transport the default, and {name!r} is it no more")
         new = replace(
@@ -253,7 +244,7 @@ def add_route(
 ) -> Route:
     """Make a route. Raises NotFound, AddressError, SettingError."""
     known = settings(store)
-    find_transport(known.transports, transport)
+    find_transport(known, transport)
     if not 0 <= min_attempts <= MAX_ATTEMPTS:
         raise SettingError(f"min-attempts: must be 0 to {MAX_ATTEMPTS}, not {min_attempts}")
     wanted = Route(
@@ -261,14 +252,15 @@ def add_route(
         position=position,
         account_id=None if account is None else find_account(known, account).id,
         min_attempts=min_attempts,
-        sender_domain=_route_domain(sender_domain),
-        recipient_domain=_route_domain(recipient_domain),
+        sender_domain=wide_domain(sender_domain),
+        recipient_domain=wide_domain(recipient_domain),
         transport=transport,
     )
     return store.run(lambda transaction: transaction.add_route(wanted, now))
 
 
-def _route_domain(text: str | None) -> str | None:
+def wide_domain(text: str | None) -> str | None:
+    """Return the one form of a domain; a leading dot, which means its subdomains too, stays."""
     if text is None:
         return None
     dot, name = ("." if text.startswith(".") else ""), text.removeprefix(".").removeprefix("@")

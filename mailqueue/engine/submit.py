@@ -9,26 +9,33 @@ RFC 5321 2.3.1 (envelope), RFC 5322 3.6, RFC 6531 (SMTPUTF8).
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 from difflib import get_close_matches
 from email.message import Message as EmailMessage
 from typing import Any, BinaryIO
 
 from mailqueue import ids
 from mailqueue.engine.envelope import Addressee, Return, read_recipients, read_return, read_sender
+from mailqueue.engine.options import Options, When, read_options
 from mailqueue.errors import Conflict, InvalidSubmission, MailqueueError, NotFound, StoreError
 from mailqueue.mail import content
 from mailqueue.mail.fingerprint import fingerprint
 from mailqueue.mail.header import cut
 from mailqueue.mail.lines import to_crlf
 from mailqueue.model.account import Account
+from mailqueue.model.lane import Priority
 from mailqueue.model.message import Idempotency, NewMessage, NewSubmission, Submission
 from mailqueue.model.recipient import Recipient
+from mailqueue.model.rules import Transport
 from mailqueue.model.schedule import STANDARD, Schedule
 from mailqueue.model.settings import Settings
 from mailqueue.policy import retry
 from mailqueue.store.base import Store, Transaction
+
+logger = logging.getLogger("mailqueue.submit")
 
 MAX_SIZE = 50 * 2**20
 """Octets that a message may have, unless the queue says otherwise."""
@@ -40,7 +47,7 @@ _IN_TRANSACTION = 2**20  # larger content is written in steps before, so that it
 _STEP = 256 * 2**10
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class Draft:
     """A submission that has been looked at and found good, not yet stored."""
 
@@ -48,6 +55,7 @@ class Draft:
     sender: str
     recipients: tuple[Addressee, ...]
     wishes: Return
+    options: Options
     header: bytes
     body: bytes
     message_id: str
@@ -57,6 +65,7 @@ class Draft:
     schedule: str | None
     """None: the account's."""
     idempotency: Idempotency | None
+    repairs: tuple[str, ...]
     actor: str
     now: int
 
@@ -85,6 +94,13 @@ def draft(
     notify: str | Iterable[str] | None,
     ret: str | None,
     envid: str | None,
+    not_before: When | None,
+    expires_at: When | None,
+    warn_after: timedelta | None,
+    max_attempts: int | None,
+    priority: Priority | str,
+    transport: str | None,
+    require_tls: bool | None,
     max_size: int,
     actor: str,
 ) -> Draft:
@@ -92,18 +108,32 @@ def draft(
 
     Raises:
         InvalidSubmission: with every fault, of the envelope first.
-        NotFound: no such account or schedule.
+        NotFound: no such account, schedule or transport.
     """
     owner = find_account(settings, account)
     if schedule is not None:
         find_schedule(settings, schedule)
-    prepared, of_content = _prepared(
-        message, now=now, strict=owner.strict if strict is None else strict, max_size=max_size
-    )
+    if transport is not None:
+        find_transport(settings, transport)
+    strict = owner.strict if strict is None else strict
+    prepared, of_content = _prepared(message, now=now, strict=strict, max_size=max_size)
     faults: list[str] = []
     mail_from = read_sender(sender, prepared, faults)
     rcpt_to = read_recipients(recipients, notify, prepared, faults)
     wishes = read_return(ret, envid, faults)
+    options = read_options(
+        not_before=not_before,
+        expires_at=expires_at,
+        warn_after=warn_after,
+        max_attempts=max_attempts,
+        priority=priority,
+        transport=transport,
+        require_tls=require_tls,
+        tls_optional=prepared is not None and prepared.tls_optional,
+        strict=strict,
+        now=now,
+        faults=faults,
+    )
     if idempotency_key is not None and not 0 < len(idempotency_key) <= MAX_KEY:
         faults.append(f"idempotency key: must have 1 to {MAX_KEY} characters, not {len(idempotency_key)}")
     faults += of_content
@@ -114,6 +144,7 @@ def draft(
         sender=mail_from,
         recipients=rcpt_to,
         wishes=wishes,
+        options=options,
         header=prepared.header,
         body=prepared.body,
         message_id=prepared.message_id,
@@ -121,7 +152,8 @@ def draft(
         eight_bit=prepared.eight_bit,
         utf8_header=prepared.utf8_header,
         schedule=schedule,
-        idempotency=_idempotency(idempotency_key, prepared, mail_from, rcpt_to, wishes, schedule),
+        idempotency=_idempotency(idempotency_key, prepared, mail_from, rcpt_to, wishes, options, schedule),
+        repairs=prepared.repairs,
         actor=actor,
         now=now,
     )
@@ -165,6 +197,7 @@ def _idempotency(
     sender: str,
     recipients: Iterable[Addressee],
     wishes: Return,
+    options: Options,
     schedule: str | None,
 ) -> Idempotency | None:
     if key is None:
@@ -173,6 +206,7 @@ def _idempotency(
         f"sender {sender}",
         *(part for each in recipients for part in each.parts()),
         *wishes.parts(),
+        *options.parts,
         f"schedule {schedule}",
     )
     return Idempotency(key=key, fingerprint=fingerprint(prepared.header, prepared.body, parts))
@@ -194,6 +228,14 @@ def find_schedule(settings: Settings, name: str) -> Schedule:
     return found
 
 
+def find_transport(settings: Settings, name: str) -> Transport:
+    """Return the transport of that name. Raises NotFound, naming the nearest."""
+    found = settings.transports.get(name)
+    if found is None:
+        raise NotFound(unknown("transport", name, settings.transports))
+    return found
+
+
 def unknown(noun: str, name: str, known: Iterable[str]) -> str:
     """Return the sentence that there is no such thing, with the nearest name there is."""
     near = get_close_matches(name, list(known), 1)
@@ -211,13 +253,20 @@ def made(store: Store, make: Callable[[Settings], Draft]) -> Draft:
 def store_draft(store: Store, new: Draft) -> Submission:
     """Store a draft and return when it is on disk."""
     written = write_ahead(store, new)
-    return store.run(lambda transaction: insert(transaction, new, written))
+    return told(store.run(lambda transaction: insert(transaction, new, written)))
 
 
 def store_joined(store: Store, connection: Any, make: Callable[[Settings], Draft]) -> Submission:  # noqa: ANN401
     """Make a draft and store it in the transaction of `connection`, with the settings that it sees."""
     with store.joined(connection) as transaction:
-        return insert(transaction, make(transaction.settings()))
+        return told(insert(transaction, make(transaction.settings())))
+
+
+def told(submission: Submission) -> Submission:
+    """Return a submission that has been stored, after a line in the log if its message was repaired."""
+    if submission.repairs and not submission.replayed:
+        logger.info("submission %d was repaired: %s", submission.id, "; ".join(submission.repairs))
+    return submission
 
 
 def write_ahead(store: Store, new: Draft) -> int | None:
@@ -244,6 +293,8 @@ def insert(transaction: Transaction, new: Draft, written: int | None = None) -> 
         known = transaction.replay(account.id, new.idempotency.key)
         if known is not None:
             return _replayed(known, new.idempotency)
+    if new.options.transport is not None:
+        find_transport(settings, new.options.transport)
     name = new.schedule or account.schedule or STANDARD
     schedule = settings.schedule(name)
     return transaction.submit(
@@ -255,12 +306,16 @@ def insert(transaction: Transaction, new: Draft, written: int | None = None) -> 
             eight_bit=new.eight_bit,
             utf8_header=new.utf8_header,
             content=new.header + new.body if written is None else written,
-            messages=new_messages(settings, account.id, new.sender, new.recipients, schedule, new.now),
+            messages=_new_messages(settings, account.id, new, schedule),
             actor=new.actor,
             submitted_at=new.now,
             idempotency=new.idempotency,
             ret=new.wishes.ret,
             envid=new.wishes.envid,
+            repairs=new.repairs,
+            not_before=new.options.not_before,
+            warn_after=new.options.warn_after,
+            max_attempts=new.options.max_attempts,
         )
     )
 
@@ -288,33 +343,38 @@ def _replayed(known: tuple[bytes, Submission], wanted: Idempotency) -> Submissio
     return submission
 
 
-def new_messages(
-    settings: Settings,
-    account_id: int,
-    sender: str,
-    recipients: Iterable[Addressee],
-    schedule: Schedule,
-    now: int,
+def _new_messages(
+    settings: Settings, account_id: int, new: Draft, schedule: Schedule
 ) -> tuple[NewMessage, ...]:
-    """Return the messages of a submission: due now, with the marks of the hold rules that match."""
+    """Return the messages of a submission, with the marks of the hold rules that match.
+
+    Their lifetime begins when they may be tried (decision 20).
+    """
+    options, rules = new.options, settings.hold_rules
     fallback = retry.fallback(schedule, 1)
-    give_up_at = now + schedule.lifetime
-    rules = settings.hold_rules
+    due = new.now if options.not_before is None else options.not_before
+    give_up_at = due + schedule.lifetime
+    if options.expires_at is not None:
+        give_up_at = min(give_up_at, options.expires_at)
     return tuple(
         NewMessage(
             recipient=str(recipient.address),
             domain=recipient.address.domain,
-            next_attempt_at=now,
+            next_attempt_at=due,
             fallback=fallback,
             schedule=schedule.name,
             give_up_at=give_up_at,
             holds=tuple(
                 rule.id
                 for rule in rules
-                if rule.matches(account_id=account_id, sender=sender, recipient=str(recipient.address))
+                if rule.matches(account_id=account_id, sender=new.sender, recipient=str(recipient.address))
             ),
             notify=recipient.notify,
             orcpt=recipient.orcpt,
+            priority=options.priority,
+            transport=options.transport or "",
+            require_tls=options.require_tls,
+            expires_at=options.expires_at,
         )
-        for recipient in recipients
+        for recipient in new.recipients
     )

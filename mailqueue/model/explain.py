@@ -7,6 +7,7 @@ from datetime import datetime
 from enum import StrEnum
 
 from mailqueue.model.engine import EngineInfo
+from mailqueue.model.lane import Priority
 
 
 class GateKind(StrEnum):
@@ -18,6 +19,8 @@ class GateKind(StrEnum):
     """Its first attempt is in the future."""
     BACKOFF = "backoff"
     """An attempt failed, the next one is in the future."""
+    DESTINATION = "destination"
+    """The host that it goes to takes nothing for a while."""
     LEASE = "lease"
     """An engine is at it right now."""
     ENGINE = "engine"
@@ -52,9 +55,13 @@ class Explanation:
     blocked_by: GateKind | None
     """The first gate that is shut. None: none is; it goes at the engine's next look, or is retired."""
     earliest_attempt_at: datetime | None
-    """None: nothing but a change by hand brings an attempt, or it is retired."""
+    """None: nothing but a change by hand brings an attempt, it expires before, or it is retired."""
     transport: str | None
     """The transport it would take. None: there is none."""
+    priority: Priority
+    """What goes first."""
+    expires_at: datetime | None
+    """It is given up then. None: it is retired, or given up by its lifetime alone."""
     summary: str
     """All of it in a sentence."""
 

@@ -10,7 +10,7 @@ raised as `mailqueue.errors.StoreError` and its kin, never as the driver's own.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -21,7 +21,7 @@ from typing import Any, Protocol, TypeVar
 from mailqueue.model.account import Account
 from mailqueue.model.attempt import Attempt
 from mailqueue.model.backup import Backup, Restored
-from mailqueue.model.destination import Destination
+from mailqueue.model.destination import Backlog, Destination
 from mailqueue.model.engine import EngineInfo, Identity
 from mailqueue.model.events import Event, Notice
 from mailqueue.model.filters import Filter, Page
@@ -121,9 +121,9 @@ class Transaction(Protocol):
     def claim(self, request: ClaimRequest) -> list[Claimed]:
         """Claim messages that are due: by priority, accounts in turn, their lanes in turn, the oldest first.
 
-        Promises: no message that is on hold, or matched by a hold rule at work, is claimed (one that
-        such a rule matches and has not marked yet is marked now); the claim number, the attempt's number
-        and the fallback time are committed with it; the cost does not depend on how many messages wait.
+        Promises: no message that has expired, is on hold, or is matched by a hold rule at work, is claimed
+        (one that such a rule matches and has not marked yet is marked now); the claim number, the attempt's
+        number and the fallback time are committed with it; the cost does not depend on how many wait.
         A lane that has more to give goes to the end of the line; one from which nothing is wanted until a
         certain time is not looked at before it. It may look in vain at some lanes and return less than is
         due: then `next_due_at` is not later than `request.now`.
@@ -137,6 +137,8 @@ class Transaction(Protocol):
         notice that tells of them; content that no message needs goes, or gets its purge time.
         A settlement whose claim has been returned meanwhile is late: `delivered` retires the message all the
         same (unless it has retired), anything else only adds its attempt.
+        One without facts retires a message that waits in the queue, on hold or not, and writes no attempt;
+        where the message has been claimed or has retired since it was read, it is late, and does nothing.
 
         Returns the ids of the messages whose settlement was late. Where a notice tells of a late one that
         did not apply, NOTHING has been written and `StaleNotice` is raised with their ids: compose it anew
@@ -281,7 +283,8 @@ class Transaction(Protocol):
 
         Raises:
             NotFound: there is none of that name.
-            Conflict: routes use it, or it is the default and others exist.
+            Conflict: routes or shaping rules use it, messages that have not retired name it, or it is the
+                default and others exist.
         """
         ...
 
@@ -313,6 +316,10 @@ class Transaction(Protocol):
         """Store a schedule. Raises Conflict where the name is taken, shipped ones included."""
         ...
 
+    def note_change(self, reason: str, data: Mapping[str, object], *, actor: str, now: int) -> None:
+        """Write an event `admin`: a change by a person that is about no single message."""
+        ...
+
     # -- upkeep --------------------------------------------------------------------------------
     def purge_history(self, now: int, limit: int) -> int:
         """Remove messages whose account's retention is over, `limit` at most. Returns how many went.
@@ -322,9 +329,10 @@ class Transaction(Protocol):
         ...
 
     def purge_content(self, now: int, limit: int) -> int:
-        """Remove the octets of content whose keep time is over. Returns how many contents went.
+        """Remove some octets of content whose keep time is over. Returns 0 when there is no more.
 
-        Content that a message still needs stays until that message retires.
+        Content that a message still needs stays until that message retires. Large content is gone for
+        readers at once, and its pieces go in steps.
         """
         ...
 
@@ -333,7 +341,7 @@ class Transaction(Protocol):
         ...
 
     def purge_orphans(self, older_than: int, limit: int) -> int:
-        """Remove content begun before `older_than` that no submission took."""
+        """Remove some content begun before `older_than` that no submission has. Returns 0 at the end."""
         ...
 
     def purge_destinations(self, older_than: int, limit: int) -> int:
@@ -357,7 +365,10 @@ class Reader(Protocol):
         ...
 
     def next_due_at(self) -> int | None:
-        """Return a lower bound of when an engine has something to do next: an attempt or a delay notice."""
+        """Return a lower bound of when an engine has something to do next.
+
+        That is an attempt, a delay notice, or a message that expires.
+        """
         ...
 
     def engines(self) -> list[EngineInfo]:
@@ -372,10 +383,21 @@ class Reader(Protocol):
         """Return what is known of a destination. None: nothing is."""
         ...
 
+    def backlog(self, destination: str, limit: int) -> Backlog:
+        """Return what waits in the lanes that a destination blocks; messages are counted up to `limit`."""
+        ...
+
     def owed_warnings(self, now: int, limit: int) -> list[Claimed]:
-        """Return queued messages, not on hold, whose delay notice is owed; engine and claim are 0.
+        """Return queued messages, not on hold, whose delay notice is owed; their engine is 0.
 
         Those of one submission come together, so that there may be more than `limit`.
+        """
+        ...
+
+    def expired(self, now: int, limit: int) -> list[Claimed]:
+        """Return queued messages, on hold or not, whose `expires_at` is not after `now`, `limit` at most.
+
+        Those with the earliest come first. Their engine is 0; attempts and claim are as they stand.
         """
         ...
 

@@ -16,7 +16,7 @@ from typing import Any
 from mailqueue.clock import from_datetime, to_datetime
 from mailqueue.errors import NotFound
 from mailqueue.model.attempt import Attempt
-from mailqueue.model.destination import Destination
+from mailqueue.model.destination import Backlog, Destination
 from mailqueue.model.engine import EngineInfo
 from mailqueue.model.events import Event, Notice
 from mailqueue.model.filters import Filter, Page
@@ -57,8 +57,8 @@ class SqliteReader:
         return Depth(queued=active - claimed, claimed=claimed, held=held, next_due_at=self._one("next_due"))
 
     def next_due_at(self) -> int | None:
-        found = [at for at in (self._one("next_due"), self._one("next_warning")) if at is not None]
-        return min(found, default=None)
+        found = [self._one(name) for name in ("next_due", "next_warning", "next_expiry")]
+        return min((at for at in found if at is not None), default=None)
 
     def engines(self) -> list[EngineInfo]:
         return [rows.engine(row) for row in self._all("all_engines")]
@@ -69,14 +69,27 @@ class SqliteReader:
     def destination(self, name: str) -> Destination | None:
         return next((rows.destination(row) for row in self._all("one_destination", name)), None)
 
+    def backlog(self, destination: str, limit: int) -> Backlog:
+        [(lanes, messages)] = self._all("backlog", destination, destination, limit)
+        return Backlog(lanes, messages)
+
     def owed_warnings(self, now: int, limit: int) -> list[Claimed]:
-        found: list[Claimed] = []
+        owed: list[int] = []
         for (submission_id,) in self._all("owed_submissions", now, limit):
-            if len(found) >= limit:
+            if len(owed) >= limit:
                 break
-            owed = self._all("owed_warnings", submission_id, now)
-            found += [rows.claimed(row, engine_id=0, uncertain=False) for row in owed]
-        return found
+            owed += [identity for (identity,) in self._all("owed_warnings", submission_id, now)]
+        return self._waiting(owed)
+
+    def expired(self, now: int, limit: int) -> list[Claimed]:
+        return self._waiting([identity for (identity,) in self._all("expired_messages", now, limit)])
+
+    def _waiting(self, ids: list[int]) -> list[Claimed]:
+        """Return those of the messages that wait in the queue, in the order given."""
+        chosen = json.dumps(ids)
+        maybe = set(json.loads(self._one("maybe_arrived", chosen)))
+        found = self._all("waiting_messages", chosen)
+        return [rows.claimed(row, engine_id=0, uncertain=row[0] in maybe) for row in found]
 
     def integrity(self) -> list[str]:
         return list(integrity.faults(self._cursor))

@@ -14,7 +14,7 @@ from typing import Any
 
 from mailqueue.clock import to_datetime
 from mailqueue.model.account import Account, Notices, OnUncertain
-from mailqueue.model.attempt import Attempt, Category, OutcomeKind, Scope
+from mailqueue.model.attempt import Attempt, Category, Facts, OutcomeKind, Scope
 from mailqueue.model.destination import Destination
 from mailqueue.model.engine import EngineInfo, Identity
 from mailqueue.model.events import Event, EventKind, Notice, NoticeKind
@@ -187,7 +187,8 @@ def submission_row(identity: int, content_id: int, new: NewSubmission) -> tuple[
 def submission_text(submission: Submission) -> str:
     """Return a submission as the JSON that is kept with an idempotency key."""
     messages = [(each.id, each.recipient, each.state.value) for each in submission.messages]
-    return json.dumps({"id": submission.id, "message_id": submission.message_id, "messages": messages})
+    kept = {"id": submission.id, "message_id": submission.message_id, "messages": messages}
+    return json.dumps({**kept, "repairs": submission.repairs} if submission.repairs else kept)
 
 
 def replayed(text: str) -> Submission:
@@ -201,16 +202,17 @@ def replayed(text: str) -> Submission:
             for identity, recipient, state in found["messages"]
         ),
         replayed=True,
+        repairs=tuple(found.get("repairs", ())),
     )
 
 
 # --- messages ---------------------------------------------------------------------------------
 def claimed(row: Row, *, engine_id: int, uncertain: bool) -> Claimed:
-    """Return the claim of a row of `claim_candidates` or `owed_warnings`.
+    """Return the claim of a row of `claim_candidates`, or the message of one of `waiting_messages`.
 
     Args:
         row: as it was before the claim.
-        engine_id: whose claim it is now; 0: nobody's, the message is only looked at.
+        engine_id: whose claim it is now; 0: nobody's, the message waits as it is.
         uncertain: an earlier attempt may have reached the receiver.
     """
     return Claimed(
@@ -221,7 +223,7 @@ def claimed(row: Row, *, engine_id: int, uncertain: bool) -> Claimed:
         recipient=row[3],
         domain=row[4],
         attempts=row[5] + (engine_id > 0),
-        claim=row[6] + 1 if engine_id > 0 else 0,
+        claim=row[6] + (engine_id > 0),
         schedule=row[7],
         give_up_at=row[8],
         warn_at=row[9],
@@ -296,9 +298,9 @@ def hold(row: Row) -> Hold:
 
 
 # --- attempts, events, notices ----------------------------------------------------------------
-def attempt_row(settlement: Settlement) -> tuple[Any, ...]:
+def attempt_row(settlement: Settlement, facts: Facts) -> tuple[Any, ...]:
     """Return the row of `insert_attempt`."""
-    facts, outcome, reply = settlement.facts, settlement.outcome, settlement.outcome.reply
+    outcome, reply = settlement.outcome, settlement.outcome.reply
     status = outcome.status or (reply and reply.enhanced)
     return (
         settlement.message.id,

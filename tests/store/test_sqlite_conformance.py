@@ -1,8 +1,10 @@
 """The contract of every store, kept by the SQLite store."""
 
 from store.conformance.claim import *  # noqa: F403
+from store.conformance.expiry import *  # noqa: F403
 from store.conformance.read import *  # noqa: F403
 from store.conformance.settle import *  # noqa: F403
 from store.conformance.steer import *  # noqa: F403
 from store.conformance.submit import *  # noqa: F403
+from store.conformance.traffic import *  # noqa: F403
 from store.conformance.wishes import *  # noqa: F403

@@ -80,6 +80,19 @@ WHERE id = ?
 -- name: no_default_transport
 UPDATE mailqueue_transport SET is_default = 0 WHERE is_default = 1
 
+-- How many messages that have not retired name a transport: in delivery, on hold, and in its lanes.
+-- name: count_named_transport
+SELECT
+    (SELECT count(*) FROM mailqueue_message WHERE state = 'claimed' AND transport = ?)
+    + (SELECT count(*) FROM mailqueue_message
+        WHERE retired_at IS NULL AND holds > 0 AND state = 'queued' AND transport = ?)
+    + coalesce(sum((
+        SELECT count(*) FROM mailqueue_message AS message
+        WHERE message.priority = lane.priority AND message.account_id = lane.account_id
+            AND message.domain = lane.domain AND message.transport = lane.transport
+            AND message.state = 'queued' AND message.holds = 0)), 0)
+FROM mailqueue_lane AS lane WHERE lane.transport = ?
+
 -- name: delete_transport
 DELETE FROM mailqueue_transport WHERE id = ?
 
