@@ -159,7 +159,7 @@ class Run:
             self._loop.call_soon_threadsafe(self._wake)
 
     def _ring(self) -> None:
-        """Do what the alarm was armed for: an attempt, or a delay notice."""
+        """Do what the alarm was armed for: an attempt, a delay notice, or a hold that ends."""
         self._wake()
         if self._warning is None or self._warning.done():
             self._warning = self._loop.create_task(self._warn())
@@ -418,10 +418,13 @@ class Run:
         with _waited_out("upkeep has to wait"):
             if await self._take_over(now):
                 self._wake()
+            await sweep.lift_holds(self._store, now)
             await sweep.finish_marking(self._store, now)
             await sweep.purge(self._store, now)
 
     async def _warn(self) -> None:
+        with _waited_out("holds that end have to wait"):
+            await sweep.lift_holds(self._store, self._clock.now())
         with _waited_out("delay notices have to wait"):
             await self._settler.warn()
 

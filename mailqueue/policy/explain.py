@@ -47,12 +47,13 @@ def explain(
     blocked = next((gate for gate in gates if not gate.open), None)
     by_hand = any(not gate.open and gate.until is None and gate.gate is not GateKind.LEASE for gate in gates)
     due = message.next_attempt_at
+    ends = [gate.until for gate in gates if gate.until is not None]
     return Explanation(
         message_id=message.id,
         state=message.state.value,
         gates=gates,
         blocked_by=blocked.gate if blocked else None,
-        earliest_attempt_at=None if by_hand or due is None else max(due, to_datetime(now)),
+        earliest_attempt_at=None if by_hand or due is None else max(due, to_datetime(now), *ends),
         transport=transport.name if transport else None,
         summary=blocked.text if blocked else "due now: the engine takes it at its next look",
     )
@@ -76,15 +77,18 @@ def _hold(message: Message) -> Gate:
     if not message.hold:
         return Gate(gate=GateKind.HOLD, open=True, text="not on hold")
     names = [
-        ("by hand" if hold.rule_id is None else f"by rule {hold.rule_id}")
+        hold.by
         + f" ({hold.actor}"
         + (f": {hold.reason})" if hold.reason else ")")
+        + (f" until {hold.until:%Y-%m-%d %H:%M:%SZ}" if hold.until else "")
         for hold in message.holds
     ]
+    ends = [hold.until for hold in message.holds if hold.until is not None]
     return Gate(
         gate=GateKind.HOLD,
         open=False,
         text="on hold " + ", ".join(names),
+        until=max(ends) if len(ends) == len(message.holds) else None,
         frees=f"mailqueue release {message.id}",
     )
 

@@ -47,6 +47,7 @@ WALKED_WHOLE = {
     "counts": "mailqueue_message_claimed",  # what is being delivered at this moment
     "troubled_destinations": "mailqueue_destination",  # a list for people of what is, or was, in trouble
     "purge_destinations": "mailqueue_destination",
+    "mail_of_account": "mailqueue_message_active",  # asked in a snapshot, before an account is removed
 }
 BEFORE_A_LIST = {"read_messages"}  # the beginning of a question that filters.py completes
 
