@@ -311,6 +311,7 @@ class AsyncQueue(_AsyncFace):
     submission = _awaited(Queue.submission)
     attempts = _awaited(Queue.attempts)
     events = _awaited(Queue.events)
+    timeline = _awaited(Queue.timeline)
     notices = _awaited(Queue.notices)
     dump = _awaited(Queue.dump)
     explain = _awaited(Queue.explain)

@@ -23,7 +23,7 @@ from mailqueue.mail.smtp.facts import Phase
 from mailqueue.model.account import DEFAULT_ACCOUNT
 from mailqueue.model.attempt import Attempt
 from mailqueue.model.backup import Backup, Restored
-from mailqueue.model.events import Event, Notice
+from mailqueue.model.events import Event, Happened, Notice
 from mailqueue.model.explain import Explanation, Status, Steered
 from mailqueue.model.filters import Page
 from mailqueue.model.message import Message, Submission
@@ -240,6 +240,14 @@ class Queue:
     def events(self, message_id: int) -> Sequence[Event]:
         """Return the events of a message, in order. Raises NotFound."""
         return manage.events(self.store, message_id)
+
+    def timeline(self, message_id: int) -> Sequence[Happened]:
+        """Return all that happened to a message, in order, with who did it and why. Raises NotFound.
+
+        Its submission, holds and releases, every attempt and what came of it, the notices about it, and
+        what was done to it by hand.
+        """
+        return manage.timeline(self.store, message_id)
 
     def notices(self, message_id: int) -> Sequence[Notice]:
         """Return the delivery notices that told of a message, in order. Raises NotFound."""

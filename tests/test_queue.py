@@ -43,6 +43,7 @@ PINNED = {
         submission(self, submission_id)
         attempts(self, message_id)
         events(self, message_id)
+        timeline(self, message_id)
         notices(self, message_id)
         dump(self, message_id)
         explain(self, message_id)

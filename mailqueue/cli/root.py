@@ -42,6 +42,7 @@ for _verb in (
     look.status,
     look.show,
     trace.attempts,
+    trace.timeline,
     trace.explain,
     trace.dump,
     steer.hold,

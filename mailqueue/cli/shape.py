@@ -14,7 +14,7 @@ from mailqueue.model.attempt import Attempt
 from mailqueue.model.backup import Backup, Restored
 from mailqueue.model.duration import format_duration
 from mailqueue.model.engine import EngineInfo
-from mailqueue.model.events import Event, Notice
+from mailqueue.model.events import Event, Happened, Notice
 from mailqueue.model.explain import Explanation, Status, Steered
 from mailqueue.model.message import Message, Submission
 from mailqueue.model.migration import Migration
@@ -127,6 +127,19 @@ def event(found: Event) -> Json:
         "at": rfc3339(found.at),
         "actor": found.actor,
         "reason": found.reason,
+        "notice_id": found.notice_id,
+        "data": dict(found.data),
+    }
+
+
+def happened(found: Happened) -> Json:
+    """Return one line of a timeline."""
+    return {
+        "at": rfc3339(found.at),
+        "what": found.what,
+        "actor": found.actor,
+        "text": found.text,
+        "attempt": found.attempt,
         "notice_id": found.notice_id,
         "data": dict(found.data),
     }

@@ -18,7 +18,7 @@ from mailqueue.mail import address, domain
 from mailqueue.model.attempt import Attempt
 from mailqueue.model.backup import Backup, Restored
 from mailqueue.model.engine import EngineInfo
-from mailqueue.model.events import Event, Notice
+from mailqueue.model.events import Event, Happened, Notice
 from mailqueue.model.explain import Explanation, Status, Steered
 from mailqueue.model.filters import Filter, Page
 from mailqueue.model.lifecycle import State
@@ -28,6 +28,7 @@ from mailqueue.model.rules import HoldRule
 from mailqueue.model.settings import Settings
 from mailqueue.policy import route
 from mailqueue.policy.explain import explain as explained
+from mailqueue.policy.timeline import timeline as in_order
 from mailqueue.store.base import Check, Copy, Progress, Store, Transaction
 
 STEP = 1000
@@ -60,6 +61,18 @@ def attempts(store: Store, message_id: int) -> Sequence[Attempt]:
 def events(store: Store, message_id: int) -> Sequence[Event]:
     """Return the events of a message. Raises NotFound."""
     return store.read(lambda reader: (reader.message(message_id), reader.events(message_id))[1])
+
+
+def timeline(store: Store, message_id: int) -> Sequence[Happened]:
+    """Return all that happened to a message, in order. Raises NotFound."""
+    return store.read(
+        lambda reader: in_order(
+            reader.message(message_id),
+            reader.submitted(message_id),
+            reader.attempts(message_id),
+            reader.events(message_id),
+        )
+    )
 
 
 def notices(store: Store, message_id: int) -> Sequence[Notice]:

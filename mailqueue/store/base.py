@@ -14,6 +14,7 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from datetime import datetime
 from os import PathLike
 from typing import Any, Protocol, TypeVar
 
@@ -460,6 +461,10 @@ class Reader(Protocol):
 
     def events(self, message_id: int) -> list[Event]:
         """Return the events of a message, in order."""
+        ...
+
+    def submitted(self, message_id: int) -> tuple[datetime, str]:
+        """Return when a message was submitted, and who did it. Raises NotFound."""
         ...
 
     def notices(self, message_id: int) -> list[Notice]:
