@@ -6,11 +6,14 @@ import asyncio
 import sqlite3
 import subprocess
 import sys
+import tempfile
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from support.clock import START, ManualClock, ManualTimer
 from support.receiver import Receiver
 from support.stage import MAIL, Stage, wait_until
@@ -254,6 +257,35 @@ def test_processes_that_submit_at_once_keep_to_the_quota_together(tmp_path: Path
         assert queue.status().queued == 90
 
 
+@settings(max_examples=20, deadline=None)
+@given(
+    st.sampled_from(["reject", "hold"]),
+    st.integers(1, 6),
+    st.lists(st.tuples(st.integers(0, 600), st.integers(1, 4)), min_size=1, max_size=25),
+)
+def test_no_24_hours_ever_have_more_than_the_quota(
+    policy: str, messages: int, sent: list[tuple[int, int]]
+) -> None:
+    clock, goes = ManualClock(), []
+    with tempfile.TemporaryDirectory() as folder, Queue(f"{folder}/queue.db", clock=clock) as queue:
+        limit(queue, policy, messages=messages)
+        for pause, count in sent:
+            clock.advance(timedelta(minutes=pause))
+            try:
+                made = queue.submit(MAIL, recipients=names(count))
+            except QuotaExceeded as refused:
+                if refused.opens_at is None:
+                    continue
+                clock.advance(refused.opens_at - to_datetime(clock.now()))
+                made = queue.submit(MAIL, recipients=names(count))
+            for each in queue.submission(made.id):
+                holds = queue.show(each.id).holds
+                goes.append(holds[0].until if holds else each.submitted_at)
+        assert queue.check_integrity() == []
+    day = timedelta(hours=24)
+    assert max((sum(at <= each < at + day for each in goes) for at in goes), default=0) <= messages
+
+
 # --- hold ---------------------------------------------------------------------------------------
 def test_what_is_over_the_quota_waits_on_hold_and_goes_when_there_is_room(
     stage: Stage, receiver: Receiver
@@ -399,16 +431,16 @@ def test_quota_can_be_changed_and_taken_away_and_what_was_counted_stays(stage: S
 
 
 @pytest.mark.parametrize(
-    ("settings", "told"),
+    ("changes", "told"),
     [
         ({"messages_per_day": -1}, "messages-per-day: must be 1 to 1000000000, or 0 for no quota, not -1"),
         ({"new_recipients_per_day": 10**10}, "new-recipients-per-day: must be"),
         ({"over_quota": "pray"}, "over-quota: must be one of reject, hold, drop, not 'pray'"),
     ],
 )
-def test_quota_that_cannot_be_is_refused(queue: Queue, settings: dict[str, object], told: str) -> None:
+def test_quota_that_cannot_be_is_refused(queue: Queue, changes: dict[str, object], told: str) -> None:
     with pytest.raises(SettingError, match=told):
-        queue.accounts.set("default", **settings)  # type: ignore[arg-type]
+        queue.accounts.set("default", **changes)  # type: ignore[arg-type]
 
 
 def test_account_goes_once_nothing_needs_it(stage: Stage, receiver: Receiver) -> None:

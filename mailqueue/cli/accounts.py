@@ -30,7 +30,7 @@ def list_(face: Face) -> None:
     face.answer(
         output.items(map(shape.account, found)),
         lambda: output.table(
-            ("NAME", "NOTICES", "SCHEDULE", "RETENTION", "CONTENT", "STRICT", "A DAY"),
+            ("NAME", "NOTICES", "SCHEDULE", "RETENTION", "CONTENT", "STRICT", "PER DAY"),
             (
                 (
                     each.name,
