@@ -66,7 +66,7 @@ class QuotaUse:
     limit: int
     """So many in any 24 hours."""
     used: int
-    """Counted in the last 24 hours; by whole hours, so that it may be some minutes more."""
+    """Counted in the last 24 hours, by whole hours: what was sent up to an hour before may count, too."""
     waiting: int
     """Counted for later hours: put on hold until there was room."""
     opens_at: datetime | None
