@@ -18,6 +18,8 @@ class GateKind(StrEnum):
     """Its first attempt is in the future."""
     BACKOFF = "backoff"
     """An attempt failed, the next one is in the future."""
+    DESTINATION = "destination"
+    """The host that it goes to takes nothing for a while."""
     LEASE = "lease"
     """An engine is at it right now."""
     ENGINE = "engine"

@@ -17,7 +17,7 @@ from mailqueue.clock import from_datetime, to_datetime
 from mailqueue.errors import NotFound
 from mailqueue.model.account import AccountMail, HourUse
 from mailqueue.model.attempt import Attempt
-from mailqueue.model.destination import Destination
+from mailqueue.model.destination import Backlog, Destination
 from mailqueue.model.engine import EngineInfo
 from mailqueue.model.events import Event, Notice
 from mailqueue.model.filters import Filter, Page
@@ -83,6 +83,10 @@ class SqliteReader:
 
     def destination(self, name: str) -> Destination | None:
         return next((rows.destination(row) for row in self._all("one_destination", name)), None)
+
+    def backlog(self, destination: str, limit: int) -> Backlog:
+        [(lanes, messages)] = self._all("backlog", destination, destination, limit)
+        return Backlog(lanes, messages)
 
     def owed_warnings(self, now: int, limit: int) -> list[Claimed]:
         found: list[Claimed] = []

@@ -56,6 +56,7 @@ def submit(batch: Batch, new: NewSubmission) -> Submission:
         id=identity,
         message_id=new.message_id,
         messages=tuple([_add_message(batch, identity, new, each) for each in new.messages]),
+        repairs=new.repairs,
     )
     if any(each.drop is not None for each in new.messages):
         submission = _drop(batch, submission, content_id, new)
