@@ -138,6 +138,7 @@ class AsyncAccounts(_AsyncFace):
     list = _awaited(Accounts.list)
     show = _awaited(Accounts.show)
     set = _awaited(Accounts.set)
+    remove = _awaited(Accounts.remove)
 
 
 class AsyncRetired(_AsyncFace):

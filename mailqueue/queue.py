@@ -166,6 +166,7 @@ class Queue:
             NotFound: no such account, schedule or transport.
             TypeError: an argument is of the wrong kind.
             Conflict: the idempotency key is known with other content.
+            QuotaExceeded: the account has sent what it may in 24 hours, and rejects what is over that.
             NotInTransaction, WrongDatabase: `connection` cannot be joined.
             StoreError: the database is in the way.
         """
@@ -220,6 +221,7 @@ class Queue:
         Raises:
             InvalidSubmission: some cannot be queued; `.faults` lists every reason of each, with its number.
             Conflict: idempotency keys are known with other content; the text lists all.
+            QuotaExceeded: as for `submit`; the text has the number of the first message that is over.
             NotInTransaction, WrongDatabase: `connection` cannot be joined.
             StoreError: the database is in the way.
         """

@@ -103,7 +103,9 @@ PINNED = {
         list(self)
         show(self, name)
         set(self, name, *, notices=None, schedule=None, retention=None, keep_content=None,
-            on_uncertain=None, strict=None)
+            on_uncertain=None, strict=None, messages_per_day=None, new_recipients_per_day=None,
+            over_quota=None)
+        remove(self, name)
     """,
     Retired: """
         __init__(self, queue)

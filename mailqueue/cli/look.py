@@ -168,9 +168,9 @@ def _wished(found: Message) -> str | None:
 
 def _held(found: Message, now: int) -> Iterator[tuple[str, str]]:
     for hold in found.holds:
-        by = "by hand" if hold.rule_id is None else f"by rule {hold.rule_id}"
         reason = f": {hold.reason}" if hold.reason else ""
-        yield "held", f"{by}, {output.when(hold.since, now)}, {hold.actor}{reason}"
+        until = f", until {output.when(hold.until, now)}" if hold.until else ""
+        yield "held", f"{hold.by}, {output.when(hold.since, now)}, {hold.actor}{reason}{until}"
 
 
 def _future(found: Message, now: int) -> Iterator[tuple[str, str]]:

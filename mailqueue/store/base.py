@@ -18,7 +18,7 @@ from datetime import datetime
 from os import PathLike
 from typing import Any, Protocol, TypeVar
 
-from mailqueue.model.account import Account
+from mailqueue.model.account import Account, AccountMail, HourUse
 from mailqueue.model.attempt import Attempt
 from mailqueue.model.backup import Backup, Restored
 from mailqueue.model.destination import Backlog, Destination
@@ -101,9 +101,22 @@ class Transaction(Protocol):
     def submit(self, new: NewSubmission) -> Submission:
         """Store a submission with its content, all its messages, their holds and its idempotency key.
 
-        A message with holds gets its marks and an event `held` for each.
+        A message with holds, or one that waits, gets its marks and an event `held` for each; one that is
+        dropped is canceled at once, with an event.
         Raises the wake counter and lowers the due time of the destinations concerned.
         """
+        ...
+
+    def usage(self, account_id: int, since: int) -> list[HourUse]:
+        """Return what an account with a quota has sent from the hour `since` on, in any order."""
+        ...
+
+    def known_recipients(self, account_id: int, recipients: Sequence[str]) -> dict[str, int]:
+        """Return which of these recipients the account is known to write to, and since when."""
+        ...
+
+    def count_use(self, account_id: int, uses: Sequence[HourUse], first: Mapping[str, int]) -> None:
+        """Add to what an account has sent, and the recipients that it writes to for the first time."""
         ...
 
     def begin_content(self, size: int, now: int) -> int:
@@ -240,6 +253,13 @@ class Transaction(Protocol):
         """
         ...
 
+    def lift_holds(self, now: int, limit: int) -> int:
+        """Take away `limit` marks at most whose end has come. Returns how many messages had them.
+
+        A message that nothing holds any more gets an event, and is due as it was.
+        """
+        ...
+
     def add_hold_rule(self, rule: HoldRule, now: int) -> HoldRule:
         """Store a rule (its id and `marking` are ignored).
 
@@ -268,6 +288,23 @@ class Transaction(Protocol):
 
     def set_account(self, account: Account) -> None:
         """Store the settings of an account that exists."""
+        ...
+
+    def remove_account(self, name: str, mail: AccountMail) -> Account:
+        """Remove an account and return it, with its idempotency keys and its counts, not whom it wrote to.
+
+        Args:
+            name: of the account.
+            mail: what `Reader.mail_of_account` has just said; newer mail is looked for here.
+
+        Raises:
+            NotFound: there is no such account.
+            Conflict: it is `default`, or mail, routes or hold rules need it; the text says what to do.
+        """
+        ...
+
+    def forget_recipients(self, account_id: int, limit: int) -> int:
+        """Forget whom an account has written to, `limit` at most. Returns how many went."""
         ...
 
     def add_transport(self, transport: Transport, now: int) -> Transport:
@@ -344,6 +381,14 @@ class Transaction(Protocol):
         """Remove some content begun before `older_than` that no submission has. Returns 0 at the end."""
         ...
 
+    def purge_usage(self, older_than: int) -> int:
+        """Forget what accounts have sent in the hours before `older_than`. Returns how many hours went."""
+        ...
+
+    def purge_recipients(self, older_than: int, limit: int) -> int:
+        """Forget recipients that were first written to before `older_than`. Returns how many went."""
+        ...
+
     def purge_destinations(self, older_than: int, limit: int) -> int:
         """Forget destinations that have been well since before `older_than`. Returns how many."""
         ...
@@ -367,8 +412,20 @@ class Reader(Protocol):
     def next_due_at(self) -> int | None:
         """Return a lower bound of when an engine has something to do next.
 
-        That is an attempt, a delay notice, or a message that expires.
+        That is an attempt, a delay notice, a message that expires, or a hold that ends.
         """
+        ...
+
+    def next_hold_end(self) -> int | None:
+        """Return when the next mark is to be taken away. None: none ends by itself."""
+        ...
+
+    def usage(self, account_id: int, since: int) -> list[HourUse]:
+        """Return what an account with a quota has sent from the hour `since` on, in any order."""
+        ...
+
+    def mail_of_account(self, account_id: int) -> AccountMail:
+        """Return how much mail there is of an account. Slow where much waits: looks at all of that."""
         ...
 
     def engines(self) -> list[EngineInfo]:

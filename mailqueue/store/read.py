@@ -15,6 +15,7 @@ from typing import Any
 
 from mailqueue.clock import from_datetime, to_datetime
 from mailqueue.errors import NotFound
+from mailqueue.model.account import AccountMail, HourUse
 from mailqueue.model.attempt import Attempt
 from mailqueue.model.destination import Backlog, Destination
 from mailqueue.model.engine import EngineInfo
@@ -22,7 +23,7 @@ from mailqueue.model.events import Event, Notice
 from mailqueue.model.filters import Filter, Page
 from mailqueue.model.message import Claimed, Message
 from mailqueue.model.settings import Settings
-from mailqueue.store import filters, integrity, rows
+from mailqueue.store import filters, integrity, quota, rows
 from mailqueue.store.base import Depth
 from mailqueue.store.batch import CHUNK
 from mailqueue.store.queries import query
@@ -54,11 +55,25 @@ class SqliteReader:
 
     def depth(self) -> Depth:
         [(active, claimed, held)] = self._all("counts")
-        return Depth(queued=active - claimed, claimed=claimed, held=held, next_due_at=self._one("next_due"))
+        due = self._first("next_due", "next_hold_end")
+        return Depth(queued=active - claimed, claimed=claimed, held=held, next_due_at=due)
 
     def next_due_at(self) -> int | None:
-        found = [self._one(name) for name in ("next_due", "next_warning", "next_expiry")]
-        return min((at for at in found if at is not None), default=None)
+        return self._first("next_due", "next_warning", "next_expiry", "next_hold_end")
+
+    def next_hold_end(self) -> int | None:
+        return self._first("next_hold_end")
+
+    def _first(self, *names: str) -> int | None:
+        """Return the earliest of the moments that some questions give."""
+        return min((at for at in map(self._one, names) if at is not None), default=None)
+
+    def usage(self, account_id: int, since: int) -> list[HourUse]:
+        return quota.usage(self._cursor, account_id, since)
+
+    def mail_of_account(self, account_id: int) -> AccountMail:
+        [(queued, retired, last)] = self._all("mail_of_account", account_id, account_id)
+        return AccountMail(queued=queued, retired=retired, last_message_id=last)
 
     def engines(self) -> list[EngineInfo]:
         return [rows.engine(row) for row in self._all("all_engines")]

@@ -28,6 +28,9 @@ FROM line
 -- name: next_warning
 SELECT min(warn_at) FROM mailqueue_message WHERE warn_at IS NOT NULL AND state = 'queued' AND holds = 0
 
+-- name: next_hold_end
+SELECT min(until_at) FROM mailqueue_hold WHERE until_at IS NOT NULL
+
 -- name: owed_submissions
 SELECT DISTINCT submission_id FROM (
     SELECT submission_id FROM mailqueue_message
@@ -87,10 +90,16 @@ SELECT coalesce((SELECT seq FROM sqlite_sequence WHERE name = 'mailqueue_message
 SELECT coalesce((SELECT seq FROM sqlite_sequence WHERE name = 'mailqueue_submission'), 0)
 
 -- name: holds_of_message
-SELECT mark.rule_id, rule.id IS NOT NULL, mark.since_at, mark.actor, mark.reason
+SELECT mark.rule_id, rule.id IS NOT NULL, mark.since_at, mark.actor, mark.reason, mark.until_at
 FROM mailqueue_hold AS mark
 LEFT JOIN mailqueue_hold_rule AS rule ON rule.id = mark.rule_id
 WHERE mark.message_id = ? ORDER BY mark.id
+
+-- How many messages of an account have not retired, and how many have; the highest id of any message.
+-- name: mail_of_account
+SELECT (SELECT count(*) FROM mailqueue_message WHERE retired_at IS NULL AND account_id = ?),
+    (SELECT count(*) FROM mailqueue_message WHERE retired_at IS NOT NULL AND account_id = ?),
+    coalesce((SELECT seq FROM sqlite_sequence WHERE name = 'mailqueue_message'), 0)
 
 -- name: attempts_of_message
 SELECT id, message_id, number, engine_id, started_at, duration, outcome, category, scope, transport, route_id,
