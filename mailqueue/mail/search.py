@@ -26,13 +26,13 @@ MAX_DEPTH = 50
 _LONGEST_LINE = 64 * 1024
 _DASHED = re.compile(rb"^--[^\n]{0,200}\n", re.MULTILINE)
 _MESSAGES = ("message/rfc822", "message/global")
-_BLANKS = re.compile(r"\s+")
 _NO_BASE64 = re.compile(rb"[^A-Za-z0-9+/]")
 
 
 def fold(text: str) -> str:
     """Return `text` as it is compared: without case, a run of white space as a blank, accents in one form."""
-    return _BLANKS.sub(" ", normalize("NFC", text.casefold()))
+    folded = " ".join(normalize("NFC", text.casefold()).split())
+    return f"{' ' * text[:1].isspace()}{folded}{' ' * text[-1:].isspace()}" if folded else " " * bool(text)
 
 
 def contains(pieces: Iterable[bytes], text: str) -> bool:
@@ -44,11 +44,15 @@ def contains(pieces: Iterable[bytes], text: str) -> bool:
     """
     wanted, before = fold(text).strip(), ""
     for found in texts(pieces):
-        seen = _BLANKS.sub(" ", before + fold(found)) if found is not None else ""
+        seen = "" if found is None else _joined(before, fold(found))
         if wanted in seen:
             return True
         before = seen[-len(wanted) :]
     return not wanted
+
+
+def _joined(before: str, after: str) -> str:
+    return before + (after[1:] if before.endswith(" ") and after.startswith(" ") else after)
 
 
 def texts(pieces: Iterable[bytes]) -> Iterator[str | None]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from mailqueue.model.attempt import Category
 from mailqueue.model.lane import Lane, Priority
 from mailqueue.model.lifecycle import State
 
@@ -259,3 +260,5 @@ class Message:
     """Its destination takes nothing before. None: it is not blocked."""
     blocked_by: str | None = None
     """That destination: a transport and its next hop. None: none."""
+    category: Category | None = None
+    """What kind of answer the last attempt had. None: none is over yet."""

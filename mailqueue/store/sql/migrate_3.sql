@@ -69,3 +69,13 @@ INSERT INTO mailqueue_lane (priority, account_id, domain, transport, due_at)
 SELECT priority, account_id, domain, transport, min(next_attempt_at) FROM mailqueue_message
 WHERE state = 'queued' AND holds = 0 GROUP BY priority, account_id, domain, transport;
 INSERT INTO mailqueue_meta (key, value) VALUES ('changes', 0);
+
+-- What lists of messages are chosen by.
+CREATE INDEX mailqueue_submission_message_id ON mailqueue_submission (message_id);
+CREATE INDEX mailqueue_submission_sender
+    ON mailqueue_submission (substr(sender, length(rtrim(sender, replace(sender, '@', ''))) + 1), sender);
+CREATE INDEX mailqueue_message_recipient ON mailqueue_message (domain, recipient);
+DROP INDEX mailqueue_message_retention;
+CREATE INDEX mailqueue_message_account ON mailqueue_message (account_id, retired_at);
+CREATE INDEX mailqueue_message_undelivered ON mailqueue_message (state, retired_at)
+    WHERE retired_at IS NOT NULL AND state <> 'delivered';
