@@ -6,19 +6,22 @@ The rule: only ratios of runs taken in turn count, so a script measures its peer
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import resource
 import shutil
 import socket
 import statistics
 import subprocess
+import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 PAYLOAD = 4096
 """Octets of a message's body, as `smtp-source -l` counts them."""
@@ -65,12 +68,12 @@ def wait_for_port(port: int, seconds: float = 10) -> None:
 class Sink:
     """Postfix's smtp-sink: takes every message, counts them, keeps nothing."""
 
-    def __init__(self) -> None:
+    def __init__(self, *options: str) -> None:
         self.port = free_port()
         self.count = 0
         self._moved = threading.Condition()
         self._process = subprocess.Popen(
-            [tool("smtp-sink"), "-c", "-u", "nobody", f"127.0.0.1:{self.port}", "1000"],
+            [tool("smtp-sink"), "-c", "-u", "nobody", *options, f"127.0.0.1:{self.port}", "1000"],
             stdout=subprocess.PIPE,
         )
         self._thread = threading.Thread(target=self._watch, daemon=True)
@@ -102,13 +105,22 @@ class Sink:
 
 
 @contextmanager
-def sink() -> Iterator[Sink]:
-    """A sink that ends with the block."""
-    it = Sink()
+def sink(*options: str) -> Iterator[Sink]:
+    """A sink that ends with the block; with `"-r", "rcpt"` it refuses every recipient for now."""
+    it = Sink(*options)
     try:
         yield it
     finally:
         it.close()
+
+
+@contextmanager
+def silent(addresses: Iterable[str], port: int = 0) -> Iterator[int]:
+    """Dead servers: the connection is made (by the kernel), and never anything is said. Gives their port."""
+    with ExitStack() as stack:
+        for address in addresses:
+            port = stack.enter_context(socket.create_server((address, port), backlog=64)).getsockname()[1]
+        yield port
 
 
 @contextmanager
@@ -150,6 +162,28 @@ def loop_factory(name: str) -> Callable[[], asyncio.AbstractEventLoop]:
     return uvloop.new_event_loop
 
 
+def apart(script: str, **work: object) -> Any:
+    """Run `script --work JSON` as a process of its own, and return what its last line says, JSON too."""
+    command = [sys.executable, script, "--work", json.dumps(work)]
+    done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True, cwd=Path(__file__).parent)
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def memory() -> float:
+    """Return the mebibytes that this process has in memory now."""
+    return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE") / 2**20
+
+
+def peak_memory() -> float:
+    """Return the most mebibytes that this process had in memory, since it began or since `forget_peak`."""
+    return int(Path("/proc/self/status").read_text().partition("VmHWM:")[2].split()[0]) / 1024
+
+
+def forget_peak() -> None:
+    """Let `peak_memory` begin anew."""
+    Path("/proc/self/clear_refs").write_text("5")
+
+
 def own_cpu() -> float:
     """Return seconds of CPU that this process has used, its threads included."""
     used = resource.getrusage(resource.RUSAGE_SELF)
@@ -185,5 +219,5 @@ def spread(values: Sequence[float], form: str = ",.0f") -> str:
 
 
 def report(goal: str, text: str, *, quick: bool) -> None:
-    """Print the line of a goal."""
-    print(f"{goal}: {text}" + ("  NOT THE GOAL (--quick)" if quick else ""), flush=True)
+    """Print the line of a goal; `quick`: it was taken at less than the row's size."""
+    print(f"{goal}: {text}" + ("  NOT THE GOAL (smaller than its row)" if quick else ""), flush=True)

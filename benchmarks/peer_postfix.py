@@ -38,6 +38,8 @@ TUNINGS: dict[str, dict[str, str]] = {
 ACCEPT_ONLY = {"smtpd_data_restrictions": "check_client_access static:HOLD", "in_flow_delay": "0"}
 QUEUES = ("incoming", "active", "deferred", "maildrop", "hold")
 WARM_UP = 200
+TOGETHER = 50
+"""Recipients of one transaction: its default_destination_recipient_limit."""
 
 MAIN = """\
 compatibility_level = 3.6
@@ -106,10 +108,26 @@ class Postfix:
         if done.returncode:
             raise SystemExit(f"postfix {verb}: {done.stdout}{done.stderr}")
 
+    def release(self) -> None:
+        """Take everything from hold and run the queue."""
+        for command in (
+            ["postsuper", "-c", str(self._config), "-H", "ALL"],
+            ["postqueue", "-c", str(self._config), "-f"],
+        ):
+            subprocess.run([tool(command[0]), *command[1:]], check=True, capture_output=True)
+
     def waiting(self) -> int:
         """Return how many messages are in its queue."""
         spool = self._config.parent / "spool"
         return sum(path.is_file() for queue in QUEUES for path in (spool / queue).rglob("*"))
+
+    def wait_until_empty(self, seconds: float = 30) -> None:
+        """Return when nothing is in its queue any more."""
+        deadline = time.monotonic() + seconds
+        while self.waiting():
+            if time.monotonic() > deadline:
+                raise SystemExit("Postfix has not delivered everything")
+            time.sleep(0.05)
 
     def cpu(self) -> float:
         """Return seconds of CPU of all its processes, those that have ended included."""
@@ -156,12 +174,10 @@ def measure(tuning: str, messages: int, *, sessions: int = 10, domains: int = 1)
         cpu, start = instance.cpu(), time.perf_counter()
         sources = feed(instance.port, messages, sessions, domains)
         end = remote.wait_for(WARM_UP + messages, 600)
-        deadline = time.monotonic() + 30
-        while instance.waiting() and time.monotonic() < deadline:
-            time.sleep(0.05)
+        instance.wait_until_empty()
         cpu = instance.cpu() - cpu
-        if [process.wait() for process in sources] != [0] * len(sources) or instance.waiting():
-            raise SystemExit("Postfix has not delivered everything")
+        if [process.wait() for process in sources] != [0] * len(sources):
+            raise SystemExit("Postfix has not taken everything")
     return Run(messages=messages, seconds=end - start, cpu=cpu)
 
 
@@ -177,6 +193,37 @@ def measure_accept(messages: int, *, sessions: int = 50) -> Run:
         if instance.waiting() != WARM_UP + messages:
             raise SystemExit("Postfix has not accepted everything")
     return Run(messages=messages, seconds=seconds, cpu=cpu)
+
+
+def measure_drain(tuning: str, messages: int) -> Run:
+    """Let an instance accept `messages` and hold them; measure from their release to the end of the last."""
+    with sink() as remote, postfix(remote.port, {**TUNINGS[tuning], **ACCEPT_ONLY}) as instance:
+        for size, total in ((WARM_UP, WARM_UP), (messages, WARM_UP + messages)):
+            for process in feed(instance.port, size, 50, 1):
+                process.wait()
+            cpu, start = instance.cpu(), time.perf_counter()
+            instance.release()
+            end = remote.wait_for(total, 600)
+            instance.wait_until_empty()
+        cpu = instance.cpu() - cpu
+    return Run(messages=messages, seconds=end - start, cpu=cpu)
+
+
+def measure_many_recipients(tuning: str, recipients: int, times: int) -> list[float]:
+    """Return the seconds of each of `times` messages to so many recipients, one message after the other."""
+    taken = []
+    with sink() as remote, postfix(remote.port, TUNINGS[tuning]) as instance:
+        for process in feed(instance.port, WARM_UP, 10, 1):
+            process.wait()
+        remote.wait_for(WARM_UP, 60)
+        each = -(-recipients // TOGETHER)
+        source = [tool("smtp-source"), "-l", "4096", "-f", "sender@example.org", "-t", "user@d0.example.net"]
+        for number in range(times):
+            start = time.perf_counter()
+            subprocess.run([*source, "-r", str(recipients), f"127.0.0.1:{instance.port}"], check=True)
+            taken.append(remote.wait_for(WARM_UP + (number + 1) * each, 60) - start)
+            instance.wait_until_empty()
+    return taken
 
 
 def line(runs: list[Run]) -> str:

@@ -312,6 +312,7 @@ class AsyncQueue(_AsyncFace):
     submission = _awaited(Queue.submission)
     attempts = _awaited(Queue.attempts)
     events = _awaited(Queue.events)
+    timeline = _awaited(Queue.timeline)
     notices = _awaited(Queue.notices)
     dump = _awaited(Queue.dump)
     explain = _awaited(Queue.explain)
@@ -321,6 +322,8 @@ class AsyncQueue(_AsyncFace):
     classify = _awaited(Queue.classify)
     check_integrity = _awaited(Queue.check_integrity)
     migrate = _awaited(Queue.migrate)
+    backup = _awaited(Queue.backup)
+    restore = _awaited(Queue.restore)
 
     async def close(self) -> None:
         """Commit what waits, for at most 10 s, and close."""

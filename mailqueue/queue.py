@@ -22,7 +22,8 @@ from mailqueue.faces import Accounts, HoldRules, ReplyRules, Retired, Routes, Sc
 from mailqueue.mail.smtp.facts import Phase
 from mailqueue.model.account import DEFAULT_ACCOUNT
 from mailqueue.model.attempt import Attempt
-from mailqueue.model.events import Event, Notice
+from mailqueue.model.backup import Backup, Restored
+from mailqueue.model.events import Event, Happened, Notice
 from mailqueue.model.explain import Explanation, Status, Steered
 from mailqueue.model.filters import Order, Page
 from mailqueue.model.message import Message, Submission
@@ -264,6 +265,14 @@ class Queue:
         """Return the events of a message, in order. Raises NotFound."""
         return manage.events(self.store, message_id)
 
+    def timeline(self, message_id: int) -> Sequence[Happened]:
+        """Return all that happened to a message, in order, with who did it and why. Raises NotFound.
+
+        Its submission, holds and releases, every attempt and what came of it, the notices about it, and
+        what was done to it by hand.
+        """
+        return manage.timeline(self.store, message_id)
+
     def notices(self, message_id: int) -> Sequence[Notice]:
         """Return the delivery notices that told of a message, in order. Raises NotFound."""
         return manage.notices(self.store, message_id)
@@ -356,6 +365,58 @@ class Queue:
             StoreError: an engine is at work; the copy cannot be made; the database is in the way.
         """
         return manage.migrate(self.store, copy, self.clock.now())
+
+    def backup(self, target: str | os.PathLike[str]) -> Backup:
+        """Copy the whole database to `target`, as its last commit left it, while it is in use.
+
+        The copy is whole when it has its name, is for the same eyes as the database, and holds all that
+        the database holds: mail, history, passwords of transports. Nothing is ever overwritten.
+
+        Args:
+            target: where the copy goes.
+
+        Raises:
+            StoreError: there is something at `target`; it cannot be written; the database is in the way.
+        """
+        return manage.back_up(self.store, target)
+
+    def restore(
+        self,
+        source: str | os.PathLike[str],
+        *,
+        copy: bool | str | os.PathLike[str] = True,
+        whole_file: bool = False,
+        hold: bool = True,
+        actor: str | None = None,
+    ) -> Restored:
+        """Put a backup in the place of the database, which may be gone, after a copy of it as it is.
+
+        What waits in the backup may have been delivered since it was made: it is put on hold, for
+        somebody to look at and release. No id is given a second time where the old file is there. Restart
+        whatever uses the database.
+
+        Args:
+            source: path of the backup. It is looked through first; one that is not sound is refused.
+            copy: where the copy goes; True: beside the file, as `PATH.before-restore`; False: none is made.
+            whole_file: replace the tables of others too, where the file has any.
+            hold: put on hold all that waits.
+            actor: who restores, for the history.
+
+        Raises:
+            SchemaMissing, SchemaNewer: the backup has no tables of mailqueue, or newer ones.
+            SchemaOutdated: it has older ones: migrate it first.
+            StoreError: it is not sound; an engine is at work; the copy cannot be made; the file may not
+                be replaced.
+        """
+        return manage.restore(
+            self.store,
+            source,
+            copy=copy,
+            whole_file=whole_file,
+            hold_all=hold,
+            actor=self.actor(actor),
+            now=self.clock.now(),
+        )
 
     def close(self) -> None:
         """Commit what waits, for at most 10 s, and close. Any later use raises StoreError."""

@@ -43,6 +43,7 @@ PINNED = {
         submission(self, submission_id)
         attempts(self, message_id)
         events(self, message_id)
+        timeline(self, message_id)
         notices(self, message_id)
         dump(self, message_id)
         explain(self, message_id)
@@ -52,6 +53,8 @@ PINNED = {
         classify(self, reply, *, phase='rcpt')
         check_integrity(self)
         migrate(self, *, copy=True)
+        backup(self, target)
+        restore(self, source, *, copy=True, whole_file=False, hold=True, actor=None)
         close(self)
     """,
     HoldRules: """

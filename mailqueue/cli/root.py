@@ -42,6 +42,7 @@ for _verb in (
     look.status,
     look.show,
     trace.attempts,
+    trace.timeline,
     trace.explain,
     trace.dump,
     steer.hold,
@@ -57,6 +58,8 @@ for _verb in (
     history.notice,
     reports.dsn_,
     upkeep.migrate,
+    upkeep.backup,
+    upkeep.restore,
     upkeep.check_integrity,
     demo.demo,
 ):

@@ -11,9 +11,10 @@ from collections.abc import Container, Sequence
 from mailqueue.cli.output import Json, rfc3339
 from mailqueue.model.account import Account
 from mailqueue.model.attempt import Attempt
+from mailqueue.model.backup import Backup, Restored
 from mailqueue.model.duration import format_duration
 from mailqueue.model.engine import EngineInfo
-from mailqueue.model.events import Event, Notice
+from mailqueue.model.events import Event, Happened, Notice
 from mailqueue.model.explain import Explanation, Status, Steered
 from mailqueue.model.message import Message, Submission
 from mailqueue.model.migration import Migration
@@ -125,6 +126,19 @@ def event(found: Event) -> Json:
     }
 
 
+def happened(found: Happened) -> Json:
+    """Return one line of a timeline."""
+    return {
+        "at": rfc3339(found.at),
+        "what": found.what,
+        "actor": found.actor,
+        "text": found.text,
+        "attempt": found.attempt,
+        "notice_id": found.notice_id,
+        "data": dict(found.data),
+    }
+
+
 def notice(found: Notice) -> Json:
     """Return a notice without its content."""
     return {
@@ -185,6 +199,16 @@ def engine(found: EngineInfo) -> Json:
 def steered(done: Steered) -> Json:
     """Return what a hold or a release came to."""
     return {"changed": done.changed, "unchanged": done.unchanged, "retired": list(done.retired)}
+
+
+def backup(done: Backup) -> Json:
+    """Return what `backup` made."""
+    return {"path": done.path, "size": done.size}
+
+
+def restored(done: Restored) -> Json:
+    """Return what `restore` did."""
+    return {"db": done.path, "source": done.source, "copy": done.copy, "held": done.held}
 
 
 def migration(done: Migration) -> Json:

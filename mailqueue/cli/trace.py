@@ -1,4 +1,4 @@
-"""Verbs that look at the way of one message: `attempts`, `explain`, `dump`."""
+"""Verbs that look at the way of one message: `attempts`, `timeline`, `explain`, `dump`."""
 
 from __future__ import annotations
 
@@ -60,6 +60,27 @@ def _way(found: Attempt) -> str:
     if found.size is not None:
         parts.append(output.plural(found.size, "octet"))
     return ", ".join(parts)
+
+
+@click.command(cls=Verb)
+@click.argument("typed", type=id_, metavar="ID")
+@pass_face
+def timeline(face: Face, typed: Id) -> None:
+    """Tell all that happened to a message, in order, with who did it and why."""
+    queue = face.queue()
+    found = queue.timeline(ids.one_message(queue, typed))
+
+    def people() -> None:
+        for each in found:
+            who = f" by {each.actor}" if each.actor else ""
+            number = f" {each.attempt}" if each.attempt else ""
+            told = f" (notice {each.notice_id})" if each.notice_id else ""
+            why = f": {each.text}" if each.text else ""
+            output.wrapped(
+                f"{output.when(each.at, queue.clock.now())}  {each.what}{number}{who}{why}{told}", 4
+            )
+
+    face.answer(output.items(map(shape.happened, found)), people)
 
 
 @click.command(cls=Verb)

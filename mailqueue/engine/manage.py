@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
+from os import PathLike, fspath
 
 from mailqueue.clock import to_datetime
 from mailqueue.engine import liveness
@@ -15,8 +16,9 @@ from mailqueue.engine.submit import find_account
 from mailqueue.errors import NotFound, SettingError, StoreError
 from mailqueue.mail import address, domain
 from mailqueue.model.attempt import Attempt
+from mailqueue.model.backup import Backup, Restored
 from mailqueue.model.engine import EngineInfo
-from mailqueue.model.events import Event, Notice
+from mailqueue.model.events import Event, Happened, Notice
 from mailqueue.model.explain import Explanation, Status, Steered
 from mailqueue.model.filters import LAST_RETIRED_FIRST, OLDEST_FIRST, Filter, Order, Page, Sort
 from mailqueue.model.lifecycle import State
@@ -26,7 +28,8 @@ from mailqueue.model.rules import HoldRule
 from mailqueue.model.settings import Settings
 from mailqueue.policy import route
 from mailqueue.policy.explain import explain as explained
-from mailqueue.store.base import Copy, Progress, Store, Transaction
+from mailqueue.policy.timeline import timeline as in_order
+from mailqueue.store.base import Check, Copy, Progress, Store, Transaction
 
 STEP = 1000
 """Messages that one step of a bulk change looks at."""
@@ -58,6 +61,18 @@ def attempts(store: Store, message_id: int) -> Sequence[Attempt]:
 def events(store: Store, message_id: int) -> Sequence[Event]:
     """Return the events of a message. Raises NotFound."""
     return store.read(lambda reader: (reader.message(message_id), reader.events(message_id))[1])
+
+
+def timeline(store: Store, message_id: int) -> Sequence[Happened]:
+    """Return all that happened to a message, in order. Raises NotFound."""
+    return store.read(
+        lambda reader: in_order(
+            reader.message(message_id),
+            reader.submitted(message_id),
+            reader.attempts(message_id),
+            reader.events(message_id),
+        )
+    )
 
 
 def notices(store: Store, message_id: int) -> Sequence[Notice]:
@@ -189,14 +204,44 @@ def check_integrity(store: Store) -> Sequence[str]:
 
 def migrate(store: Store, copy: Copy, now: int) -> Migration:
     """Bring older tables up to date. Raises StoreError, also where an engine is at work."""
+    return store.migrate(copy=copy, check=_nobody_at_work("migrate", now))
+
+
+def _nobody_at_work(verb: str, now: int) -> Check:
+    """Return what raises StoreError where an engine is at work."""
 
     def check(engines: Sequence[EngineInfo]) -> None:
         at_work = [each.identity for each in _living(engines, now)]
         if at_work:
             told = ", ".join(f"pid {each.pid} on {each.host}" for each in at_work)
-            raise StoreError(f"an engine is at work ({told}): stop it, then migrate; nothing was changed")
+            raise StoreError(f"an engine is at work ({told}): stop it, then {verb}; nothing was changed")
 
-    return store.migrate(copy=copy, check=check)
+    return check
+
+
+def back_up(store: Store, target: str | PathLike[str]) -> Backup:
+    """Copy the whole file, while it is in use. Raises StoreError."""
+    return store.back_up(fspath(target))
+
+
+def restore(
+    store: Store,
+    source: str | PathLike[str],
+    *,
+    copy: Copy,
+    whole_file: bool,
+    hold_all: bool,
+    actor: str,
+    now: int,
+) -> Restored:
+    """Put a backup in the place of the file. Raises StoreError, also where an engine is at work."""
+    check = _nobody_at_work("restore", now)
+    done = store.restore(fspath(source), copy=copy, whole_file=whole_file, check=check)
+    if not hold_all:
+        return done
+    reason = f"restored from {done.source}: it may have been delivered since"
+    held = hold(store, Filter(), actor=actor, reason=reason, now=now)
+    return replace(done, held=held.changed)
 
 
 # -- hold and release -----------------------------------------------------------------------------

@@ -92,6 +92,7 @@ class Pool:
         self._limit = 1 if office.traffic.troubled(name) else min(START, self._most())
         self._slowed_at = 0.0
         self._streak = 0
+        self._failed = 0  # tries in a row that failed, and whose settlement has not been heard of
 
     def _most(self) -> int:
         return self._office.connections
@@ -113,6 +114,7 @@ class Pool:
 
     def reconsider(self) -> None:
         """Act on what has become known of the destination."""
+        self._failed = 0
         match self._office.traffic.gate(self.name):
             case Gate.OPEN | Gate.CANARY:
                 self._hire(Priority.NORMAL)
@@ -155,7 +157,7 @@ class Pool:
     # -- workers -----------------------------------------------------------------------------------
     def _hire(self, priority: int) -> None:
         """Have one more connection, where there may be one; interactive mail may have one more."""
-        room = self._limit + (priority == Priority.INTERACTIVE)
+        room = 0 if self._failed >= breaker.TRIP_AFTER else self._limit + (priority == Priority.INTERACTIVE)
         if self._waiting and len(self.workers) < room and not self._closing:
             worker = asyncio.get_running_loop().create_task(self._work())
             self.workers.add(worker)
@@ -163,17 +165,25 @@ class Pool:
 
     def _gone(self, worker: asyncio.Task[None]) -> None:
         self.workers.discard(worker)
-        if not worker.cancelled() and worker.exception() is not None:
+        faulty = not worker.cancelled() and worker.exception() is not None
+        if faulty:
             logger.error("a delivery worker ended by a fault of ours", exc_info=worker.exception())
-            self._probing = False
-            if not self.workers:
-                self._send_back(self._office.clock.now() + _AFTER_A_FAULT)
-        if not self.workers and not self._waiting:
+        if self.workers:
+            return
+        if faulty:
+            self._send_back(self._office.clock.now() + _AFTER_A_FAULT)
+        elif self._waiting and not self._closing and self._may_go_on():
+            self._send_back(self._office.traffic.when_others_have_all())  # they all found no connection
+        if not self._waiting:
             self._office.drop(self)
+
+    def _may_go_on(self) -> bool:
+        """Return whether nothing speaks against sending; what has just failed may be about to block it."""
+        return self._failed < breaker.TRIP_AFTER and self._office.traffic.gate(self.name) is Gate.OPEN
 
     async def _work(self) -> None:
         traffic = self._office.traffic
-        while self._waiting:
+        while self._waiting and self._failed < breaker.TRIP_AFTER:
             match traffic.gate(self.name):
                 case Gate.SHUT:
                     if not self._probing:
@@ -205,14 +215,13 @@ class Pool:
                     await self._use_connection(most=1)
         finally:
             self._probing = False
-        return False  # once it is settled, `reconsider` goes on
+        # Else `reconsider` goes on, once it is settled.
+        return self._may_go_on()
 
     async def _use_connection(self, most: int | None = None) -> bool:
         """Send what waits, over one connection; `most` messages. Returns whether the worker goes on."""
         rule, traffic = self._rule, self._office.traffic
         if rule is not None and not await traffic.slot(rule):
-            if len(self.workers) == 1:
-                self._send_back(traffic.when_others_have_all())
             return False
         session: Session | None = None
         try:
@@ -277,6 +286,7 @@ class Pool:
             return None
         outcomes = [each.outcome for each in tried]
         failed = breaker.is_trouble(outcomes)
+        self._failed = self._failed + 1 if failed else 0
         if failed or any(each.scope is Scope.SESSION for each in outcomes):
             self._slow_down(began)
         else:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 
@@ -44,6 +44,26 @@ class Event:
     notice_id: int | None
     """The delivery notice that told the sender. None: none did."""
     data: Mapping[str, object]
+    """Further facts; empty where there are none."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Happened:
+    """One line of the timeline of a message."""
+
+    at: datetime
+    """When; of an attempt, when it began."""
+    what: str
+    """`submitted`, `attempted`, or an `EventKind`."""
+    actor: str | None
+    """Who did it. None: an engine."""
+    text: str | None
+    """A line for people: the reason, or what the server said. None: the word says it all."""
+    attempt: int | None = None
+    """Number of the attempt, from 1. None: it is none."""
+    notice_id: int | None = None
+    """The delivery notice that told the sender. None: none did."""
+    data: Mapping[str, object] = field(default_factory=dict)
     """Further facts; empty where there are none."""
 
 

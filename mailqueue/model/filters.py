@@ -180,7 +180,9 @@ class Order:
         name = text.removeprefix("-")
         if name not in set(Sort):
             known = ", ".join(Sort)
-            raise SettingError(f"sort {text!r}: must be one of {known}; with - before it the other way round")
+            raise SettingError(
+                f"sort: must be one of {known}, with - before it the other way round, not {text!r}"
+            )
         return cls(Sort(name), text.startswith("-"))
 
 

@@ -58,20 +58,28 @@ def chosen(given: Mapping[str, Any], *, ids: int | Iterable[int] | None = None, 
     Raises:
         SettingError: a name that there is not, or a value that cannot be; the text says what would be right.
     """
-    values = {name: read(name, value, now) for name, value in given.items() if value is not None}
+    values = {name: _named(name, value, now) for name, value in given.items() if value is not None}
     return Filter(ids=None if ids is None else _ids(ids), **values)
 
 
-def read(name: str, value: object, now: int) -> Any:  # noqa: ANN401 - each name has its own type
-    """Return the value of one filter. Raises SettingError, which names the filter."""
+def _named(name: str, value: object, now: int) -> Any:  # noqa: ANN401 - each filter has its own type
     if name not in _READERS:
         near = get_close_matches(name, _READERS, n=1, cutoff=0.4)
         told = f"did you mean {near[0]}?" if near else f"there are {', '.join(_READERS)}"
         raise SettingError(f"there is no filter {name!r}: {told}")
     try:
-        return _READERS[name](value, now)
+        return read(name, value, now)
     except (AddressError, SettingError) as error:
         raise SettingError(f"{name}: {error}") from error.__cause__
+
+
+def read(name: str, value: object, now: int) -> object:
+    """Return the value of one filter of `Wanted`.
+
+    Raises:
+        SettingError, AddressError: it cannot be; the text says what would be right.
+    """
+    return _READERS[name](value, now)
 
 
 # --- ids and texts ----------------------------------------------------------------------------

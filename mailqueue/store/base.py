@@ -14,11 +14,13 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from datetime import datetime
 from os import PathLike
 from typing import Any, Protocol, TypeVar
 
 from mailqueue.model.account import Account
 from mailqueue.model.attempt import Attempt
+from mailqueue.model.backup import Backup, Restored
 from mailqueue.model.destination import Destination
 from mailqueue.model.engine import EngineInfo, Identity
 from mailqueue.model.events import Event, Notice
@@ -416,6 +418,10 @@ class Reader(Protocol):
         """Return the events of a message, in order."""
         ...
 
+    def submitted(self, message_id: int) -> tuple[datetime, str]:
+        """Return when a message was submitted, and who did it. Raises NotFound."""
+        ...
+
     def notices(self, message_id: int) -> list[Notice]:
         """Return the notices that told of a message, in order. Raises NotFound: no such message."""
         ...
@@ -497,6 +503,29 @@ class Store(Protocol):
             SchemaMissing: there are no tables, or no file.
             SchemaNewer: they are newer than this code.
             StoreError: the copy cannot be made, or something is at its place; the database is in the way.
+        """
+        ...
+
+    def back_up(self, target: str) -> Backup:
+        """Copy the whole file to `target`, as its last commit left it; nobody is held up.
+
+        Raises:
+            StoreError: there is something at `target` already, or it cannot be written.
+        """
+        ...
+
+    def restore(self, source: str, *, copy: Copy, whole_file: bool, check: Check) -> Restored:
+        """Put a backup in the place of the file, after a copy of it. No id is given again.
+
+        Args:
+            source: path of the backup; it is looked through before anything is changed.
+            copy: where the copy goes, as for `migrate`.
+            whole_file: replace the tables of others that are in the file, too.
+            check: called with the engines that the file knows; what it raises ends it.
+
+        Raises:
+            SchemaMissing, SchemaOutdated, SchemaNewer: the backup has no tables of ours, or others.
+            StoreError: it is not sound; the file may not be replaced; the copy cannot be made.
         """
         ...
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import sqlite3
 from collections.abc import Iterator, Sequence
+from datetime import datetime
 from itertools import count
 from typing import Any
 
@@ -137,6 +138,11 @@ class SqliteReader:
 
     def events(self, message_id: int) -> list[Event]:
         return [rows.event(row) for row in self._all("events_of_message", message_id)]
+
+    def submitted(self, message_id: int) -> tuple[datetime, str]:
+        self._check(message_id)
+        [(at, actor)] = self._all("submitted", message_id)
+        return to_datetime(at), actor
 
     def notices(self, message_id: int) -> list[Notice]:
         self._check(message_id)

@@ -20,9 +20,10 @@ from contextlib import AbstractContextManager
 from typing import Any, TypeVar
 
 from mailqueue.errors import StoreError
+from mailqueue.model.backup import Backup, Restored
 from mailqueue.model.migration import Migration
 from mailqueue.model.settings import Settings
-from mailqueue.store import migrate
+from mailqueue.store import backup, migrate
 from mailqueue.store.base import Check, Copy, Reader, Store, Transaction
 from mailqueue.store.batch import Batch
 from mailqueue.store.connections import Connections
@@ -203,6 +204,29 @@ class SqliteStore:
         try:
             return migrate.migrate(self.path, copy=copy, busy_timeout=self.busy_timeout, check=check)
         finally:
+            self._connections.leave()
+
+    def back_up(self, target: str) -> Backup:
+        self._connections.enter()
+        try:
+            self._connections.prepare()
+            return backup.back_up(self.path, target)
+        finally:
+            self._connections.leave()
+
+    def restore(self, source: str, *, copy: Copy, whole_file: bool, check: Check) -> Restored:
+        self._connections.enter()
+        try:
+            return backup.restore(
+                self.path,
+                source,
+                copy=copy,
+                whole_file=whole_file,
+                busy_timeout=self.busy_timeout,
+                check=check,
+            )
+        finally:
+            self._shared.latest = None
             self._connections.leave()
 
     def data_version(self) -> int:

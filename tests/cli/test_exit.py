@@ -138,9 +138,9 @@ def test_application_database_that_is_not_wal_is_refused_with_the_command_to_run
     assert "journal_mode" in done.stderr
 
 
-@pytest.mark.parametrize("verb", ["migrate", "check-integrity"])
-def test_care_of_a_database_that_is_not_there_makes_none(tmp_path: Path, verb: str) -> None:
-    done = CliRunner().invoke(cli, ["--db", "none.db", verb])
+@pytest.mark.parametrize("verb", [["migrate"], ["check-integrity"], ["backup", "copy.db"]])
+def test_care_of_a_database_that_is_not_there_makes_none(tmp_path: Path, verb: list[str]) -> None:
+    done = CliRunner().invoke(cli, ["--db", "none.db", *verb])
     assert done.exit_code == 5
     assert "there is no such file" in done.stderr
     assert not (tmp_path / "none.db").exists()

@@ -362,3 +362,16 @@ def test_json_is_the_same_before_and_after_the_verb(mailqueue: Command) -> None:
     mailqueue.submit("ann@example.net")
     before = mailqueue.run("--json", "list")
     assert json.loads(before.stdout) == mailqueue.json("list")
+
+
+def test_timeline_tells_what_happened_and_who_did_it(mailqueue: Command, receiver: Receiver) -> None:
+    [message] = mailqueue.submit("ann@example.net")
+    mailqueue("hold", str(message), "--reason", "to be sure")
+    mailqueue("release", str(message))
+    mailqueue("run", "--once", "--relay", f"127.0.0.1:{receiver.port}")
+    found = mailqueue.json("timeline", str(message))["items"]
+    assert [each["what"] for each in found] == ["submitted", "held", "released", "attempted", "delivered"]
+    assert found[1]["text"] == "to be sure"
+    lines = mailqueue("timeline", str(message)).splitlines()
+    assert "held by cli:" in lines[1]
+    assert "attempted 1: delivered at 127.0.0.1: 250 2.0.0" in lines[3]

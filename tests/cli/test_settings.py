@@ -244,6 +244,24 @@ def test_migrate_tells_the_versions_and_where_the_copy_is(tmp_path: Path) -> Non
     assert mailqueue.json("list")["items"] == []
 
 
+def test_backup_and_restore_tell_what_they_did(mailqueue: Command, tmp_path: Path) -> None:
+    copy, before = tmp_path / "copy.db", Path(f"{mailqueue.db}.before-restore")
+    mailqueue.submit("ann@example.net")
+    assert mailqueue("backup", str(copy)).startswith(f"{copy}: ")
+    assert "is there already" in mailqueue.fails(5, "backup", str(copy))
+    assert mailqueue.json("backup", str(tmp_path / "other.db")) == {
+        "path": str(tmp_path / "other.db"),
+        "size": copy.stat().st_size,
+    }
+    mailqueue.fails(2, "restore", str(copy), "--copy", str(before), "--no-copy")
+    told = mailqueue("restore", str(copy))
+    assert f"copy of what was there: {before}" in told
+    assert "1 message put on hold" in told
+    done = mailqueue.json("restore", str(copy), "--no-copy", "--no-hold")
+    assert done == {"db": str(mailqueue.db), "source": str(copy), "copy": None, "held": 0}
+    assert "there is no such file" in mailqueue.fails(5, "restore", str(tmp_path / "none.db"))
+
+
 def test_sound_database_is_clean_and_a_broken_one_is_status_1(mailqueue: Command, tmp_path: Path) -> None:
     mailqueue.submit("ann@example.net")
     assert mailqueue.json("check-integrity")["clean"] is True

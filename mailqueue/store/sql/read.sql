@@ -99,6 +99,11 @@ FROM mailqueue_attempt WHERE message_id = ? ORDER BY id
 SELECT id, event, message_id, at, actor, reason, notice_id, data
 FROM mailqueue_event WHERE message_id = ? ORDER BY id
 
+-- name: submitted
+SELECT submission.submitted_at, submission.actor FROM mailqueue_message AS message
+JOIN mailqueue_submission AS submission ON submission.id = message.submission_id
+WHERE message.id = ?
+
 -- name: notices_of_message
 SELECT id, submission_id, kind, at, content, sent_as FROM mailqueue_notice
 WHERE id IN (SELECT notice_id FROM mailqueue_event WHERE message_id = ? AND notice_id IS NOT NULL) ORDER BY id

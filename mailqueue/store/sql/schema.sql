@@ -51,3 +51,18 @@ ALTER TABLE {table}_new RENAME TO {table}
 
 -- name: orphans_of_table
 SELECT "table", rowid, parent FROM pragma_foreign_key_check(?)
+
+-- What restoring a backup asks of the file that it replaces.
+
+-- name: tables_of_others
+SELECT name FROM sqlite_master
+WHERE type = 'table' AND name NOT GLOB 'mailqueue_*' AND name NOT GLOB 'sqlite_*' ORDER BY name
+
+-- name: our_last_ids
+SELECT name, seq FROM sqlite_sequence WHERE name GLOB 'mailqueue_*'
+
+-- name: raise_last_id
+UPDATE sqlite_sequence SET seq = ? WHERE name = ? AND seq < ?
+
+-- name: settings_after
+UPDATE mailqueue_meta SET value = 1 + max(value, ?) WHERE key = 'settings'

@@ -1,0 +1,78 @@
+"""All that happened to one message, in one line of time.
+
+The rule: what happens at one moment is told as it follows: what was submitted, what was tried, what
+came of it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from datetime import datetime
+
+from mailqueue.model.attempt import Attempt, OutcomeKind
+from mailqueue.model.events import Event, EventKind, Happened
+from mailqueue.model.message import Message
+
+SUBMITTED, ATTEMPTED = "submitted", "attempted"
+
+
+def timeline(
+    message: Message,
+    submitted: tuple[datetime, str],
+    attempts: Iterable[Attempt],
+    events: Iterable[Event],
+) -> list[Happened]:
+    """Return what happened to a message, in order.
+
+    Args:
+        message: as it is now; a running attempt is told of too.
+        submitted: when, and by whom.
+        attempts: that are over.
+        events: of the message.
+    """
+    at, actor = submitted
+    found = [Happened(at=at, what=SUBMITTED, actor=actor, text=message.subject)]
+    found += map(_attempted, attempts)
+    found += _running(message)
+    found += map(_event, events)
+    return sorted(found, key=lambda each: (each.at, _ORDER.get(each.what, 3)))
+
+
+_ORDER = {SUBMITTED: 0, EventKind.HELD: 1, EventKind.RELEASED: 1, EventKind.ADMIN: 1, ATTEMPTED: 2}
+
+
+def _attempted(attempt: Attempt) -> Happened:
+    said = attempt.error or attempt.reply or attempt.category.value
+    if attempt.outcome is OutcomeKind.DELIVERED and attempt.reply:
+        said = attempt.reply
+    at = attempt.host or attempt.transport
+    return Happened(
+        at=attempt.started_at,
+        what=ATTEMPTED,
+        actor=None,
+        text=f"{attempt.outcome.value}{f' at {at}' if at else ''}: {' '.join(said.split())}",
+        attempt=attempt.number,
+        data={"outcome": attempt.outcome.value, "category": attempt.category.value},
+    )
+
+
+def _running(message: Message) -> Iterator[Happened]:
+    if message.claimed_at is not None:
+        yield Happened(
+            at=message.claimed_at,
+            what=ATTEMPTED,
+            actor=None,
+            text="in delivery",
+            attempt=message.attempts,
+        )
+
+
+def _event(event: Event) -> Happened:
+    return Happened(
+        at=event.at,
+        what=event.event.value,
+        actor=event.actor,
+        text=event.reason,
+        notice_id=event.notice_id,
+        data=event.data,
+    )
