@@ -451,9 +451,15 @@ class Retired:
         return manage.retired_page(self._queue.store, meant, limit=limit, after=after, sort=sort)
 
     def count(self, *, ids: int | Iterable[int] | None = None, **which: Unpack[Wanted]) -> int:
-        """Return how many retired messages are meant; arguments and errors as for `list`.
+        """Return how many retired messages are meant; each is looked at, some thousand at a time.
 
-        It looks at each, some 4,000 at a time.
+        Args:
+            ids: only these.
+            which: only what these filters mean, by their names in `Wanted`.
+
+        Raises:
+            SettingError: a value cannot be, or there is no such filter.
+            NotFound: no such account.
         """
         return manage.count(
             self._queue.store, chosen(which, ids=ids, now=self._queue.clock.now()), retired=True

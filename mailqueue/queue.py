@@ -243,9 +243,17 @@ class Queue:
         )
 
     def count(self, *, ids: int | Iterable[int] | None = None, **which: Unpack[Wanted]) -> int:
-        """Return how many messages in the queue are meant; arguments and errors as for `list`.
+        """Return how many messages in the queue are meant.
 
-        All of them at once; with filters it looks at each, some 4,000 at a time.
+        Without filters that is known; with them each is looked at, some thousand at a time.
+
+        Args:
+            ids: only these.
+            which: only what these filters mean, by their names in `Wanted`.
+
+        Raises:
+            SettingError: a value cannot be, or there is no such filter.
+            NotFound: no such account.
         """
         return manage.count(self.store, chosen(which, ids=ids, now=self.clock.now()), retired=False)
 

@@ -146,6 +146,8 @@ class Source:
     """The order in which it gives them. None: one that is of no use."""
     by: tuple[str, ...] = ("message.id",)
     """The columns of that order."""
+    within: tuple[_Condition, ...] = ()
+    """What else is true of all that are meant, and spares a look at others."""
     submissions_first: bool = False
     """It leads to submissions, and these to messages."""
 
@@ -161,7 +163,7 @@ class Source:
         The answer is in the order wanted where that is the source's own, else in any.
         """
         meant, wanted = _joined(conditions(which, retired=retired))
-        where, values = _joined(self.where)
+        where, values = _joined((*self.where, *self.within))
         tables = _OF_SUBMISSIONS if self.submissions_first else f"{_MESSAGES} {_WITH_SUBMISSION}"
         place = ", ".join(_KEYS[order.by])
         text = f"SELECT {place}, {meant}, submission.subject, submission.content_id {tables} WHERE {where}"
@@ -202,7 +204,7 @@ def _queue(which: Filter, ids: _Condition) -> Iterator[Source]:
     yield from _exact(which, ids)
     if which.state is State.CLAIMED:
         yield Source((("message.state = 'claimed'",),), None)
-    yield from _domains(which)
+    yield from _domains(which, ids)
     if which.hold:
         yield Source((_ACTIVE, ("message.holds > 0",), ids), Sort.SUBMITTED)
     if which.account is not None:
@@ -217,7 +219,7 @@ def _history(which: Filter, ids: _Condition, stretch: tuple[_Condition, ...]) ->
     if which.state not in (None, State.DELIVERED):
         state = (("message.state = ?", which.state), ("message.state <> 'delivered'",))
         yield Source((*state, *stretch), Sort.RETIRED, by)
-    yield from _domains(which)
+    yield from _domains(which, ids)
     if which.account is not None:
         yield Source(((_ACCOUNT, which.account), *stretch), Sort.RETIRED, by)
     yield Source(stretch, Sort.RETIRED, by)
@@ -255,11 +257,12 @@ def _submissions(column: str, ids: _Condition) -> _Condition:
     return (f"{column} BETWEEN {_SUBMISSION_AT} AND {_SUBMISSION_AT}", *ids[1:])
 
 
-def _domains(which: Filter) -> Iterator[Source]:
+def _domains(which: Filter, ids: _Condition) -> Iterator[Source]:
     if which.recipient is not None and domain_of(which.recipient) is not None:
-        yield Source(tuple(_recipient(which.recipient)), None)
+        yield Source(tuple(_recipient(which.recipient)), None, within=(ids,))
     if which.sender is not None and domain_of(which.sender) is not None:
-        yield Source(tuple(_sender(which.sender)), None, submissions_first=True)
+        within = (_submissions("submission.id", ids),)
+        yield Source(tuple(_sender(which.sender)), None, within=within, submissions_first=True)
 
 
 # --- steps of bulk changes --------------------------------------------------------------------

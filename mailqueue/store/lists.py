@@ -17,14 +17,17 @@ from mailqueue.store import cursors
 from mailqueue.store.filters import LAST, SLACK, Place, Source, sources
 from mailqueue.store.queries import query
 
-FEW = 1_000
+FEW = 500
 """Messages that may be read and sorted for each page."""
-LOOK = 4_000
+LOOK = 3_000
 """Messages that are looked at for a page, at most, in the order of the list."""
 SORTED = 50_000
 """Messages that a slow order reads for a page, at most."""
 SEARCHED = 8 * 1024 * 1024
 """Octets of content that are searched for a page; the last message is searched whole."""
+
+SKIP = 10_000
+"""Submissions among which the first and the last of some time are looked for."""
 
 _Row = tuple[Place, bool, str | None, int]
 Contents = Callable[[int], Iterable[bytes]]
@@ -94,7 +97,7 @@ def _rows(
     cursor: sqlite3.Cursor, which: Filter, order: Order, place: Place | None, *, retired: bool
 ) -> Iterator[_Row]:
     """Yield messages in their order, beyond `place`, those that are meant among them."""
-    low, high = _ids_submitted(cursor, which)
+    low, high = _bounds(cursor, which, retired=retired)
     found = sources(which, order, retired=retired, low=low, high=high, after=place)
     source = _best(cursor, found, order)
     rows = _read(cursor, source.rows(which, order, retired=retired))
@@ -135,19 +138,37 @@ def _count(cursor: sqlite3.Cursor, source: Source, limit: int) -> int:
     return int(cursor.execute(*source.count(limit)).fetchone()[0])
 
 
-# --- the order of time and that of ids --------------------------------------------------------
-def _ids_submitted(cursor: sqlite3.Cursor, which: Filter) -> tuple[int, int]:
-    """Return the first and the last id that what `which.submitted` means may have."""
-    low, high, times = 0, LAST, which.submitted
+# --- the first and the last id ----------------------------------------------------------------
+def _bounds(cursor: sqlite3.Cursor, which: Filter, *, retired: bool) -> tuple[int, int]:
+    """Return the first and the last id that what is meant may have."""
+    low, high = (0, LAST) if retired else cursor.execute(query("active_ids")).fetchone()
+    times = which.submitted
     if times is not None and times.after is not None:
-        low = _first_after(cursor, from_datetime(times.after) - SLACK)
+        low = max(low, _first_since(cursor, from_datetime(times.after)))
     if times is not None and times.before is not None:
-        high = _first_after(cursor, from_datetime(times.before) + SLACK) - 1
+        high = min(high, _last_until(cursor, from_datetime(times.before)))
     return low, high
 
 
-def _first_after(cursor: sqlite3.Cursor, at: int) -> int:
-    """Return the first id of what was submitted after a moment, as if ids were in the order of time."""
+def _first_since(cursor: sqlite3.Cursor, at: int) -> int:
+    """Return an id below which nothing was submitted after a moment: ids are nearly in the order of time."""
+    start = _submission_after(cursor, at - SLACK)
+    found = cursor.execute(query("submission_since"), (start, start + SKIP, at)).fetchone()
+    first = cursor.execute(query("message_from"), (found[0] or start + SKIP,)).fetchone()
+    return LAST if first is None else int(first[0])
+
+
+def _last_until(cursor: sqlite3.Cursor, at: int) -> int:
+    """Return an id above which nothing was submitted before a moment."""
+    end = _submission_after(cursor, at + SLACK)
+    found = cursor.execute(query("submission_until"), (end - SKIP, end, at)).fetchone()
+    following = (end - SKIP if found[0] is None else found[0]) + 1
+    first = cursor.execute(query("message_from"), (following,)).fetchone()
+    return LAST if first is None else int(first[0]) - 1
+
+
+def _submission_after(cursor: sqlite3.Cursor, at: int) -> int:
+    """Return which submission is the first after a moment, as if ids were in the order of time."""
     low, high = cursor.execute(query("submission_ids")).fetchone()
     while low <= high:
         middle = (low + high) // 2
@@ -156,5 +177,4 @@ def _first_after(cursor: sqlite3.Cursor, at: int) -> int:
             high = middle - 1
         else:
             low = found + 1
-    first = cursor.execute(query("message_from"), (low,)).fetchone()
-    return LAST if first is None else int(first[0])
+    return int(low)

@@ -72,6 +72,21 @@ SELECT (SELECT coalesce(min(id), 1) FROM mailqueue_submission), (SELECT coalesce
 -- name: submission_from
 SELECT id, submitted_at FROM mailqueue_submission WHERE id >= ? ORDER BY id LIMIT 1
 
+-- name: submission_since
+SELECT min(id) FROM mailqueue_submission WHERE id >= ? AND id < ? AND submitted_at > ?
+
+-- name: submission_until
+SELECT max(id) FROM mailqueue_submission WHERE id >= ? AND id < ? AND submitted_at < ?
+
+-- (The bound of submission_id makes it a search in the index.)
+-- name: active_ids
+SELECT coalesce((
+        SELECT id FROM mailqueue_message WHERE retired_at IS NULL AND submission_id > 0
+        ORDER BY submission_id, id LIMIT 1), 0),
+    coalesce((
+        SELECT id FROM mailqueue_message WHERE retired_at IS NULL AND submission_id > 0
+        ORDER BY submission_id DESC, id DESC LIMIT 1), 0)
+
 -- name: message_from
 SELECT id FROM mailqueue_message WHERE submission_id >= ? ORDER BY submission_id, id LIMIT 1
 
