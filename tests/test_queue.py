@@ -38,7 +38,8 @@ PINNED = {
         submit(self, message, *, sender=None, recipients=None, account='default', connection=None,
             idempotency_key=None, schedule=None, strict=None, notify=None, ret=None, envid=None, actor=None)
         submit_many(self, messages, *, progress=None, connection=None, actor=None)
-        list(self, *, limit=50, after=None, account=None)
+        list(self, *, limit=50, after=None, sort=None, ids=None, **which)
+        count(self, *, ids=None, **which)
         show(self, message_id)
         submission(self, submission_id)
         attempts(self, message_id)
@@ -48,8 +49,8 @@ PINNED = {
         dump(self, message_id)
         explain(self, message_id)
         status(self)
-        hold(self, ids=None, *, account=None, all=False, reason='', actor=None)
-        release(self, ids=None, *, account=None, all=False, reason='', actor=None)
+        hold(self, ids=None, *, all=False, reason='', actor=None, **which)
+        release(self, ids=None, *, all=False, reason='', actor=None, **which)
         classify(self, reply, *, phase='rcpt')
         check_integrity(self)
         migrate(self, *, copy=True)
@@ -103,7 +104,8 @@ PINNED = {
     """,
     Retired: """
         __init__(self, queue)
-        list(self, *, limit=50, after=None, account=None)
+        list(self, *, limit=50, after=None, sort=None, ids=None, **which)
+        count(self, *, ids=None, **which)
         show(self, message_id)
     """,
     Engine: """

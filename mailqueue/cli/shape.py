@@ -36,6 +36,7 @@ def message(found: Message) -> Json:
         "attempts": found.attempts,
         "next_attempt_at": rfc3339(found.next_attempt_at),
         "last_error": found.last_error,
+        "category": None if found.category is None else found.category.value,
         "submitted_at": rfc3339(found.submitted_at),
         "claimed_at": rfc3339(found.claimed_at),
         "give_up_at": rfc3339(found.give_up_at),
