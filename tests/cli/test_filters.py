@@ -61,7 +61,7 @@ def test_history_takes_filters(full: Command, receiver: Receiver) -> None:
     found = full.json(
         "retired", "list", "--state", "delivered", "--to", "@example.net", "--sort", "submitted"
     )
-    assert [(each["id"], each["category"]) for each in found["items"]] == [(3, "ok"), (1, "ok")]
+    assert [(each["id"], each["category"]) for each in found["items"]] == [(1, "ok"), (3, "ok")]
     assert full.json("retired", "list", "--count", "--event", "delivered") == {"count": 3}
 
 
