@@ -186,7 +186,7 @@ CREATE TABLE mailqueue_content (
     size          INTEGER NOT NULL, -- octets on the wire, CRLF line ends, before dot-stuffing
     created_at    INTEGER NOT NULL,
     purge_at      INTEGER,         -- the octets go then, or when no message needs them any more; NULL: with the last message, or they are gone
-    purged_at     INTEGER,         -- when they went; NULL: they are here
+    purged_at     INTEGER,         -- when they went, but for pieces that may still be there until purge_at is NULL; NULL: they are here
     data          BLOB             -- NULL: in mailqueue_chunk, or purged
 );
 CREATE INDEX mailqueue_content_unlinked ON mailqueue_content (created_at) WHERE submission_id IS NULL;

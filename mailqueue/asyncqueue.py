@@ -18,9 +18,19 @@ from weakref import WeakKeyDictionary, WeakSet
 
 from mailqueue.clock import Clock
 from mailqueue.engine.many import Progress
-from mailqueue.engine.submit import MAX_SIZE, Draft, insert_all, made, store_draft, store_joined
+from mailqueue.engine.submit import MAX_SIZE, Draft, insert_all, made, store_draft, store_joined, told
 from mailqueue.errors import MailqueueError, StoreError
-from mailqueue.faces import Accounts, HoldRules, ReplyRules, Retired, Routes, Schedules, Transports
+from mailqueue.faces import (
+    Accounts,
+    Destinations,
+    HoldRules,
+    ReplyRules,
+    Retired,
+    Routes,
+    Schedules,
+    ShapingRules,
+    Transports,
+)
 from mailqueue.model.account import DEFAULT_ACCOUNT
 from mailqueue.model.message import Submission
 from mailqueue.model.recipient import Recipient
@@ -91,6 +101,23 @@ class AsyncReplyRules(_AsyncFace):
     add = _awaited(ReplyRules.add)
     list = _awaited(ReplyRules.list)
     remove = _awaited(ReplyRules.remove)
+
+
+class AsyncShapingRules(_AsyncFace):
+    """`ShapingRules`, awaited."""
+
+    add = _awaited(ShapingRules.add)
+    list = _awaited(ShapingRules.list)
+    show = _awaited(ShapingRules.show)
+    remove = _awaited(ShapingRules.remove)
+
+
+class AsyncDestinations(_AsyncFace):
+    """`Destinations`, awaited."""
+
+    list = _awaited(Destinations.list)
+    show = _awaited(Destinations.show)
+    retry = _awaited(Destinations.retry)
 
 
 class AsyncSchedules(_AsyncFace):
@@ -182,7 +209,7 @@ def _tell(done: asyncio.Future[Submission], result: Submission | BaseException) 
     if done.done():  # cancelled meanwhile
         return
     if isinstance(result, Submission):
-        done.set_result(result)
+        done.set_result(told(result))
     else:
         done.set_exception(result)
 
@@ -229,6 +256,8 @@ class AsyncQueue(_AsyncFace):
         self.transports = AsyncTransports(self.sync.transports, self._readers)
         self.routes = AsyncRoutes(self.sync.routes, self._readers)
         self.reply_rules = AsyncReplyRules(self.sync.reply_rules, self._readers)
+        self.shaping_rules = AsyncShapingRules(self.sync.shaping_rules, self._readers)
+        self.destinations = AsyncDestinations(self.sync.destinations, self._readers)
         self.schedules = AsyncSchedules(self.sync.schedules, self._readers)
         self.accounts = AsyncAccounts(self.sync.accounts, self._readers)
         self.retired = AsyncRetired(self.sync.retired, self._readers)

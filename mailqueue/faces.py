@@ -1,6 +1,6 @@
-"""The parts of a Queue that steer it: its hold rules, transports, routes, schedules, accounts and history.
+"""The parts of a Queue that steer it: its hold rules, transports, routes, schedules, accounts, history ...
 
-The rule: every verb is one call of `engine.manage`.
+The rule: every verb is one call of a function in `engine`.
 """
 
 from __future__ import annotations
@@ -9,14 +9,24 @@ from collections.abc import Iterable, Sequence
 from datetime import timedelta
 from typing import TYPE_CHECKING, Unpack
 
-from mailqueue.engine import manage
+from mailqueue.engine import manage, shaping
 from mailqueue.engine import replies as answers
 from mailqueue.engine import settings as steering
 from mailqueue.model.account import Account, Notices, OnUncertain
 from mailqueue.model.attempt import Category
+from mailqueue.model.destination import DestinationInfo
 from mailqueue.model.filters import Order, Page
 from mailqueue.model.message import Message
-from mailqueue.model.rules import AuthMechanism, HoldRule, ReplyRule, Route, Tls, Transport, TransportKind
+from mailqueue.model.rules import (
+    AuthMechanism,
+    HoldRule,
+    ReplyRule,
+    Route,
+    ShapingRule,
+    Tls,
+    Transport,
+    TransportKind,
+)
 from mailqueue.model.schedule import Schedule
 from mailqueue.model.wanted import Wanted, chosen
 
@@ -205,7 +215,7 @@ class Transports:
 
         Raises:
             NotFound: no such transport.
-            Conflict: a route uses it, or it is the default and others exist.
+            Conflict: a route or a shaping rule uses it, or it is the default and others exist.
         """
         steering.remove_transport(self._queue.store, name)
 
@@ -316,6 +326,110 @@ class ReplyRules:
     def remove(self, rule_id: int) -> ReplyRule:
         """Remove a rule and return it. Raises NotFound."""
         return answers.remove_rule(self._queue.store, rule_id)
+
+
+class ShapingRules:
+    """Rules that limit what goes to a destination, or to several together: `queue.shaping_rules`."""
+
+    def __init__(self, queue: Queue) -> None:
+        self._queue = queue
+
+    def add(
+        self,
+        *,
+        transport: str | None = None,
+        domain: str | None = None,
+        mx: str | None = None,
+        connections: int | None = None,
+        per_connection: int | None = None,
+        per_minute: int | None = None,
+        position: int = 0,
+        reason: str = "",
+        actor: str | None = None,
+    ) -> ShapingRule:
+        """Make a rule. Every criterion given must match; with none, it is for all mail.
+
+        The first rule that matches a message counts for it, and no other does. All mail for which a rule
+        counts shares its `connections` and `per_minute`, wherever it goes, whoever sends it, and whichever of
+        the engines on the file delivers it.
+
+        Args:
+            transport: name of the transport that the mail takes; None: any.
+            domain: of the recipient; with a leading dot its subdomains too; None: any.
+            mx: name of one of the hosts that the mail goes to: a relay's, or one of the MX hosts of the
+                recipient's domain; with a leading dot all names below it too; None: any.
+            connections: at once.
+            per_connection: transactions on one connection, 100 at most whatever is said here.
+            per_minute: messages in any minute, each recipient being one; they go evenly spaced.
+            position: lower ones are asked first, then in the order made.
+            reason: why, for people.
+            actor: who makes it.
+
+        Raises:
+            SettingError: no limit is given, a limit is not 1 to 1,000,000, or a name cannot be read.
+            NotFound: no such transport.
+        """
+        return shaping.add_rule(
+            self._queue.store,
+            transport=transport,
+            domain=domain,
+            mx=mx,
+            connections=connections,
+            per_connection=per_connection,
+            per_minute=per_minute,
+            position=position,
+            reason=reason,
+            actor=self._queue.actor(actor),
+            now=self._queue.clock.now(),
+        )
+
+    def list(self) -> Sequence[ShapingRule]:
+        """Return all rules in the order in which they are asked."""
+        return manage.settings(self._queue.store).shaping_rules
+
+    def show(self, rule_id: int) -> ShapingRule:
+        """Return one rule. Raises NotFound."""
+        return shaping.rule(self._queue.store, rule_id)
+
+    def remove(self, rule_id: int) -> ShapingRule:
+        """Remove a rule and return it. Raises NotFound."""
+        return shaping.remove_rule(self._queue.store, rule_id)
+
+
+class Destinations:
+    """What mail leads to, and is in trouble: `queue.destinations`."""
+
+    def __init__(self, queue: Queue) -> None:
+        self._queue = queue
+
+    def list(self) -> Sequence[DestinationInfo]:
+        """Return the destinations in trouble, the longest first."""
+        return shaping.destinations(self._queue.store)
+
+    def show(self, name: str) -> DestinationInfo:
+        """Return one destination, in trouble or well again.
+
+        Args:
+            name: the transport and its next hop, as in `list` and in `Message.blocked_by`.
+
+        Raises:
+            NotFound: nothing is known of trouble there; the nearest name is told.
+        """
+        return shaping.destination(self._queue.store, name)
+
+    def retry(self, name: str, *, actor: str | None = None) -> DestinationInfo:
+        """Take its block away: mail goes there now, and the next failure blocks it again.
+
+        Args:
+            name: as for `show`.
+            actor: who does it.
+
+        Raises:
+            NotFound: as for `show`.
+        """
+        return shaping.retry(
+            self._queue.store, name, actor=self._queue.actor(actor), now=self._queue.clock.now()
+        )
 
 
 class Schedules:

@@ -18,7 +18,17 @@ from mailqueue.engine.many import Progress
 from mailqueue.engine.replies import classify_alone
 from mailqueue.engine.runner import Engine, loop_factory
 from mailqueue.engine.submit import MAX_SIZE, Draft, draft, made, store_draft, store_joined
-from mailqueue.faces import Accounts, HoldRules, ReplyRules, Retired, Routes, Schedules, Transports
+from mailqueue.faces import (
+    Accounts,
+    Destinations,
+    HoldRules,
+    ReplyRules,
+    Retired,
+    Routes,
+    Schedules,
+    ShapingRules,
+    Transports,
+)
 from mailqueue.mail.smtp.facts import Phase
 from mailqueue.model.account import DEFAULT_ACCOUNT
 from mailqueue.model.attempt import Attempt
@@ -80,6 +90,8 @@ class Queue:
         self.transports = Transports(self)
         self.routes = Routes(self)
         self.reply_rules = ReplyRules(self)
+        self.shaping_rules = ShapingRules(self)
+        self.destinations = Destinations(self)
         self.schedules = Schedules(self)
         self.accounts = Accounts(self)
         self.retired = Retired(self)
@@ -117,7 +129,7 @@ class Queue:
                 transaction, and exists if and only if that is committed.
             idempotency_key: the same key with the same message returns the first submission again.
             schedule: name of a retry schedule; None: the account's, else `standard`.
-            strict: refuse what standards forbid; None: as the account says.
+            strict: refuse what standards forbid, or else repair what can be; None: as the account says.
             notify: when the sender is told (RFC 3461 4.1): `never`, or some of `success`, `failure`,
                 `delay`, in a list or with commas between; None: of failure and delay.
             ret: what a notice of failure returns: `full`, the message up to 50 KiB, or `hdrs`, its header;

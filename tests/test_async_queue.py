@@ -19,11 +19,22 @@ from typing import Any
 import pytest
 from support.receiver import Receiver
 from support.stage import MAIL
+from support.trouble import in_trouble
 
 from mailqueue import AsyncQueue, Engine, Queue
 from mailqueue.errors import Conflict, DatabaseBusy, InvalidSubmission, NotFound, SettingError, StoreError
 
-FACES = ("accounts", "hold_rules", "retired", "routes", "schedules", "transports")
+FACES = (
+    "accounts",
+    "destinations",
+    "hold_rules",
+    "reply_rules",
+    "retired",
+    "routes",
+    "schedules",
+    "shaping_rules",
+    "transports",
+)
 LARGE = MAIL + b"and so on\r\n" * 150_000
 
 
@@ -85,6 +96,13 @@ def test_every_verb_does_what_its_twin_does(path: Path, receiver: Receiver) -> N
         route = await queue.routes.add("relay", recipient_domain="example.net")
         assert await queue.routes.list() == (route,)
         await queue.routes.remove(route.id)
+        limit = await queue.shaping_rules.add(transport="relay", connections=1, actor="anna")
+        assert await queue.shaping_rules.list() == (limit,)
+        assert await queue.shaping_rules.show(limit.id) == await queue.shaping_rules.remove(limit.id) == limit
+        in_trouble(plain, "relay mx:25")
+        assert await queue.destinations.list() == plain.destinations.list()
+        assert (await queue.destinations.show("relay mx:25")).failures == 3
+        assert (await queue.destinations.retry("relay mx:25", actor="anna")).blocked_until is None
         rule = await queue.hold_rules.add(recipient_domain="example.com", reason="odd", actor="anna")
         assert await queue.hold_rules.show(rule.id) == rule
         assert await queue.hold_rules.list() == (rule,)

@@ -27,10 +27,12 @@ def test_import_of_mailqueue_loads_nothing_else_of_the_project() -> None:
 
 
 def test_the_mail_library_loads_nothing_else_of_the_project() -> None:
-    ours = {name for name in modules_after("from mailqueue.mail import dsn") if name.startswith("mailqueue")}
+    loaded = modules_after("from mailqueue.mail import dsn, arf, incoming")
+    ours = {name for name in loaded if name.startswith("mailqueue")}
     allowed = {"mailqueue", "mailqueue.errors", "mailqueue.mail"}
-    assert "mailqueue.mail.dsn" in ours
+    assert {"mailqueue.mail.dsn", "mailqueue.mail.arf", "mailqueue.mail.incoming"} <= ours
     assert {name for name in ours - allowed if not name.startswith("mailqueue.mail.")} == set()
+    assert HEAVY.isdisjoint(name.split(".")[0] for name in loaded)
 
 
 def test_every_public_name_can_be_had() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import inspect
 import io
 import sqlite3
@@ -18,7 +19,7 @@ from support.receiver import Receiver
 from support.stage import MAIL, Stage
 
 import mailqueue
-from mailqueue import Engine, Queue, Recipient
+from mailqueue import AsyncQueue, Engine, Queue, Recipient
 from mailqueue.clock import from_datetime
 from mailqueue.errors import (
     Conflict,
@@ -117,7 +118,17 @@ PINNED = {
         stop(self)
     """,
 }
-FACES = ("accounts", "hold_rules", "reply_rules", "retired", "routes", "schedules", "transports")
+FACES = (
+    "accounts",
+    "destinations",
+    "hold_rules",
+    "reply_rules",
+    "retired",
+    "routes",
+    "schedules",
+    "shaping_rules",
+    "transports",
+)
 
 
 def signature(function: Any) -> str:
@@ -435,6 +446,46 @@ def test_a_key_stands_for_its_submission_when_that_has_retired(stage: Stage, rec
     assert stage.queue.submit(letter(), idempotency_key="order-7") == replace(first, replayed=True)
     stage.deliver()
     assert len(receiver.messages) == 1
+
+
+BROKEN = MAIL + b"x" * 999 + b"\n"
+REPAIR = "body: lines of over 998 octets, so text/plain became quoted-printable"
+
+
+def test_repairs_are_told_and_told_again_with_a_known_key(queue: Queue) -> None:
+    first = queue.submit(BROKEN, idempotency_key="order-7")
+    assert first.repairs == (REPAIR,)
+    assert queue.submit(BROKEN, idempotency_key="order-7") == replace(first, replayed=True)
+    assert queue.submit(MAIL).repairs == ()
+
+
+def test_key_that_was_kept_before_repairs_were_is_still_read(stage: Stage) -> None:
+    first = stage.queue.submit(MAIL, idempotency_key="order-7")
+    with closing(sqlite3.connect(stage.queue.path)) as app:
+        [(kept,)] = app.execute("SELECT result FROM mailqueue_idempotency").fetchall()
+    assert "repairs" not in kept, "as it was written before"
+    assert stage.queue.submit(MAIL, idempotency_key="order-7") == replace(first, replayed=True)
+
+
+def test_repairs_are_logged_once_by_whatever_way_the_message_comes(
+    stage: Stage, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO", "mailqueue.submit")
+    stage.queue.submit(MAIL)
+    stage.queue.submit(BROKEN, idempotency_key="order-7")
+    stage.queue.submit(BROKEN, idempotency_key="order-7")
+    stage.queue.submit_many([BROKEN])
+    with closing(sqlite3.connect(stage.queue.path)) as app:
+        stage.queue.submit(BROKEN, connection=app)
+        app.commit()
+
+    async def by_loop() -> None:
+        async with AsyncQueue(stage.queue.path) as queue:
+            await queue.submit(BROKEN)
+
+    asyncio.run(by_loop())
+    lines = [each.getMessage() for each in caplog.records if each.name == "mailqueue.submit"]
+    assert lines == [f"submission {number} was repaired: {REPAIR}" for number in (2, 3, 4, 5)]
 
 
 def test_a_refused_submission_keeps_no_key(queue: Queue) -> None:

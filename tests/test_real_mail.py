@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 from support import corpus
+from support.mime import leaves
 from support.postfix import Postfix
 
 from mailqueue import Engine, Queue
@@ -22,6 +23,9 @@ BEFORE = (b"return-path", b"x-original-to", b"delivered-to", b"received")
 """Fields that Postfix puts before the header of what it delivers."""
 ADDED = (b"date", b"message-id")
 """Fields that submit adds where they are missing."""
+REPAIRED = {"long-lines"}
+"""Messages with lines of over 998 octets, which become quoted-printable."""
+QUOTED_PRINTABLE = b"Content-Transfer-Encoding: quoted-printable"
 
 
 def in_lf(octets: bytes) -> bytes:
@@ -82,6 +86,10 @@ def found(postfix: Postfix, queue_id: bytes) -> bytes:
 
 @pytest.mark.parametrize("writer", corpus.names())
 def test_body_arrives_octet_for_octet(delivered: dict[str, tuple[bytes, bytes]], writer: str):
+    if writer in REPAIRED:
+        sent, got = delivered[writer]
+        assert [in_lf(octets) for _, octets in leaves(got)] == [in_lf(octets) for _, octets in leaves(sent)]
+        return
     sent, got = (split(in_lf(each))[1] for each in delivered[writer])
     assert got == sent or got == sent + b"\n", "only the end of an unended last line is added, by Postfix"
 
@@ -96,6 +104,8 @@ def test_header_arrives_but_for_what_is_documented(delivered: dict[str, tuple[by
         got = got[1:]
     gone = {b"bcc", b"resent-bcc", b"return-path"}
     expected = [without_blank_before_colon(field) for field in sent if name(field) not in gone]
+    if writer in REPAIRED:
+        expected[expected.index(b"Content-Transfer-Encoding: 7bit")] = QUOTED_PRINTABLE
     names = {name(field) for field in expected}
     added = [field for field in got if name(field) in ADDED and name(field) not in names]
     assert [field for field in got if field not in added] == expected

@@ -32,7 +32,7 @@ from mailqueue.clock import MINUTE, to_micros
 from mailqueue.config import FILE, FILE_VARIABLE, LOG_LEVELS, SETTINGS, Config, load
 from mailqueue.engine.liveness import this_process
 from mailqueue.engine.sweep import KEEP_KEYS
-from mailqueue.faces import Accounts, HoldRules, ReplyRules, Routes, Schedules, Transports
+from mailqueue.faces import Accounts, HoldRules, ReplyRules, Routes, Schedules, ShapingRules, Transports
 from mailqueue.mail.reply import Reply
 from mailqueue.mail.smtp.facts import TIMEOUTS, Phase
 from mailqueue.model.account import Account, Notices, OnUncertain
@@ -41,7 +41,7 @@ from mailqueue.model.events import EventKind, NoticeKind
 from mailqueue.model.explain import GateKind
 from mailqueue.model.filters import Sort
 from mailqueue.model.lifecycle import State
-from mailqueue.model.rules import AuthMechanism, HoldRule, Route, Tls, Transport, TransportKind
+from mailqueue.model.rules import AuthMechanism, HoldRule, Route, ShapingRule, Tls, Transport, TransportKind
 from mailqueue.model.schedule import (
     CLASSES,
     NOTICE_LIFETIME,
@@ -163,7 +163,7 @@ def test_line_of_an_attempt_has_the_fields_that_are_described(tmp_path: Path) ->
         assert names == [name for name in described if name in names]
         assert {"event": event}.items() <= vars(record).items()
         assert all(str(vars(record)[name]) in record.getMessage() for name in names)
-    assert {*described} - {name for record in kept.records for name in vars(record)} == {"tls"}
+    assert {*described} - {name for record in kept.records for name in vars(record)} == {"tls", "converted"}
     assert lines["delivered"].levelno == logging.INFO
     assert lines["deferred"].levelno == logging.WARNING
     assert not any("Secret" in record.getMessage() for record in kept.records)
@@ -289,6 +289,7 @@ VERBS = {
     "Route": (Routes.add, {"transport"}, "route add"),
     "Hold rule": (HoldRules.add, {"actor"}, "holdrules add"),
     "Reply rule": (ReplyRules.add, {"actor"}, "replies add"),
+    "Shaping rule": (ShapingRules.add, {"actor"}, "shaping add"),
     "Schedule": (Schedules.add, {"name"}, "schedule add"),
     "Settings of a submission": (Queue.submit, {"message"}, "submit"),
 }
@@ -341,6 +342,7 @@ def test_accounts_have_the_settings_that_are_described(tmp_path: Path) -> None:
         ("Transport", Transport, {"id", "name", "is_default"}),
         ("Route", Route, {"id", "account_id", "transport"}),
         ("Hold rule", HoldRule, {"id", "account_id", "actor", "created_at", "marking"}),
+        ("Shaping rule", ShapingRule, {"id", "actor", "created_at"}),
         ("Schedule", Schedule, {"name", "classes", "shipped"}),
     ],
 )
@@ -436,7 +438,17 @@ def load_api() -> ModuleType:
 
 api = load_api()
 MARKS = re.findall(r"^<!-- (verb|class|fields|errors) ?(\S*) -->$", page("python"), re.MULTILINE)
-PARTS = ("hold_rules", "transports", "routes", "reply_rules", "schedules", "accounts", "retired")
+PARTS = (
+    "hold_rules",
+    "transports",
+    "routes",
+    "reply_rules",
+    "shaping_rules",
+    "destinations",
+    "schedules",
+    "accounts",
+    "retired",
+)
 
 
 def described(kind: str) -> list[object]:

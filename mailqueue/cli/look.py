@@ -57,7 +57,14 @@ def list_(
             output.table(
                 ("ID", "TO", "STATE", "TRIES", "NEXT", "LAST ERROR"),
                 (
-                    (each.id, each.recipient, state(each), each.attempts, _next(each, now), each.last_error)
+                    (
+                        each.id,
+                        each.recipient,
+                        _state(each, now),
+                        each.attempts,
+                        _next(each, now),
+                        _why(each, now),
+                    )
                     for each in page.items
                 ),
             )
@@ -97,6 +104,20 @@ def tell_count(face: Face, count: int) -> None:
 def state(message: Message) -> str:
     """Return where a message is, for people: its state, or that it is on hold."""
     return "on hold" if message.hold else message.state.value
+
+
+def _state(message: Message, now: int) -> str:
+    return "blocked" if _blocked(message, now) and not message.hold else state(message)
+
+
+def _blocked(message: Message, now: int) -> bool:
+    return message.blocked_until is not None and from_datetime(message.blocked_until) > now
+
+
+def _why(message: Message, now: int) -> str | None:
+    """Return what a message was told last; where it was told nothing, what it waits for."""
+    waits_for = f"waits for {message.blocked_by}" if _blocked(message, now) else None
+    return message.last_error or waits_for
 
 
 def _next(message: Message, now: int) -> str:
@@ -181,6 +202,8 @@ def _future(found: Message, now: int) -> Iterator[tuple[str, str]]:
         yield "in delivery", f"since {output.when(found.claimed_at, now)}"
     else:
         yield "next attempt", "when released" if found.hold else _next(found, now)
+        if _blocked(found, now):
+            yield "waits for", f"{found.blocked_by}, until {output.when(found.blocked_until, now)}"
     yield "given up", f"{output.when(found.give_up_at, now)}, schedule {found.schedule}"
 
 

@@ -16,6 +16,8 @@ from mailqueue.errors import ParseError
 from mailqueue.model.explain import Status
 from mailqueue.model.message import Submission
 
+_SHOWN = 10  # submissions whose repairs are told; JSON has all
+
 
 @click.command("submit-many", cls=Verb)
 @click.argument("file", type=click.File("rb"), default="-", metavar="[FILE|-]")
@@ -77,5 +79,10 @@ def _tell(made: Sequence[Submission], status: Status) -> None:
     output.line(f"{output.plural(len(fresh), 'submission')} with {output.plural(count, 'message')}{ids}")
     if again:
         output.line(f"{output.plural(again, 'submission')} again: the idempotency keys are known")
+    repaired = [each for each in fresh if each.repairs]
+    for each in repaired[:_SHOWN]:
+        output.line(f"s{each.id} repaired: {'; '.join(each.repairs)}")
+    if len(repaired) > _SHOWN:
+        output.line(f"{len(repaired) - _SHOWN} more repaired")
     for line in (*standing.no_transport(status), standing.engine(status)):
         output.line(line)

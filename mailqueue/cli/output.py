@@ -28,7 +28,16 @@ Json = Mapping[str, object]
 """A JSON document: always an object."""
 
 _NEVER_CUT = 100_000
-_FLEXIBLE = {"LAST ERROR": 16, "REASON": 12, "DELAYS": 20, "MATCHES": 20, "BY": 8, "TO": 20, "FROM": 12}
+_FLEXIBLE = {
+    "LAST ERROR": 16,
+    "REASON": 12,
+    "DELAYS": 20,
+    "MATCHES": 20,
+    "DESTINATION": 20,
+    "BY": 8,
+    "TO": 20,
+    "FROM": 12,
+}
 """Columns that give way where it is narrow, the first of them first, and their least widths."""
 _COLOURS = {
     "delivered": "green",

@@ -1,4 +1,4 @@
-"""Reading delivery reports that came from anywhere: `dsn parse`."""
+"""Reading reports that came from anywhere: `dsn parse` and `arf parse`."""
 
 from __future__ import annotations
 
@@ -10,8 +10,10 @@ import click
 from mailqueue.cli import output
 from mailqueue.cli.base import Face, Verbs, pass_face
 from mailqueue.clock import to_datetime
+from mailqueue.errors import ParseError
 
 if TYPE_CHECKING:
+    from mailqueue.mail import arf
     from mailqueue.mail.dsn import ParsedReport, RecipientReport
 
 
@@ -25,12 +27,41 @@ def dsn_() -> None:
 @pass_face
 def parse(face: Face, file: BinaryIO) -> None:
     """Read a delivery report of any sender's making. Needs no database."""
-    from mailqueue.mail.dsn import read
-
-    found = read(file.read())
+    found, source = _read(file.read())
     rest = found.to_dict()
     rest.pop("report")
-    face.answer({**found.report.to_dict(), **rest}, lambda: _print(found))
+    face.answer({**found.report.to_dict(), **rest, "source": source}, lambda: _print(found))
+
+
+@click.group("arf", cls=Verbs)
+def arf_() -> None:
+    """Complaints in files (RFC 5965)."""
+
+
+@arf_.command("parse")
+@click.argument("file", type=click.File("rb"), metavar="FILE|-")
+@pass_face
+def parse_complaint(face: Face, file: BinaryIO) -> None:
+    """Read a complaint (ARF) of any reporter's making. Needs no database."""
+    from mailqueue.mail import arf
+
+    found = arf.read(file.read())
+    rest = found.to_dict()
+    rest.pop("report")
+    face.answer({**found.report.to_dict(), **rest}, lambda: _print_complaint(found))
+
+
+def _read(data: bytes) -> tuple[ParsedReport, str]:
+    """Return a delivery report, and where it was read from. Raises ParseError."""
+    from mailqueue.mail import dsn, incoming
+
+    try:
+        return dsn.read(data), incoming.Source.STATUS
+    except ParseError:
+        found = incoming.read(data)
+        if isinstance(found, incoming.Bounce):
+            return found.found, found.source
+        raise
 
 
 def _print(found: ParsedReport) -> None:
@@ -50,6 +81,26 @@ def _print(found: ParsedReport) -> None:
     for recipient in report.recipients:
         output.line()
         output.details(_recipient(recipient))
+    for fault in found.faults:
+        output.line(f"fault: {fault}")
+
+
+def _print_complaint(found: arf.ParsedReport) -> None:
+    report = found.report
+    output.details(
+        [
+            ("type", report.type),
+            ("reported by", report.reporting_mta or report.user_agent),
+            ("arrived", _moment(report.arrival_date)),
+            ("envelope id", report.original_envelope_id),
+            ("sent from", report.original_mail_from),
+            ("recipients", " ".join(found.recipients) or None),
+            ("about", found.original_message_id),
+            ("incidents", report.incidents),
+            ("failed", report.auth_failure),
+            ("source", report.source_ip),
+        ]
+    )
     for fault in found.faults:
         output.line(f"fault: {fault}")
 

@@ -12,13 +12,14 @@ from mailqueue.cli.output import Json, rfc3339
 from mailqueue.model.account import Account
 from mailqueue.model.attempt import Attempt
 from mailqueue.model.backup import Backup, Restored
+from mailqueue.model.destination import DestinationInfo
 from mailqueue.model.duration import format_duration
 from mailqueue.model.engine import EngineInfo
 from mailqueue.model.events import Event, Happened, Notice
 from mailqueue.model.explain import Explanation, Status, Steered
 from mailqueue.model.message import Message, Submission
 from mailqueue.model.migration import Migration
-from mailqueue.model.rules import HoldRule, ReplyRule, Route, Transport
+from mailqueue.model.rules import HoldRule, ReplyRule, Route, ShapingRule, Transport
 from mailqueue.model.schedule import Schedule, format_delays, times
 from mailqueue.model.verdict import Verdict
 
@@ -37,6 +38,8 @@ def message(found: Message) -> Json:
         "next_attempt_at": rfc3339(found.next_attempt_at),
         "last_error": found.last_error,
         "category": None if found.category is None else found.category.value,
+        "blocked_until": rfc3339(found.blocked_until),
+        "blocked_by": found.blocked_by,
         "submitted_at": rfc3339(found.submitted_at),
         "claimed_at": rfc3339(found.claimed_at),
         "give_up_at": rfc3339(found.give_up_at),
@@ -75,6 +78,7 @@ def submission(made: Submission, held: Container[int] | None = None) -> Json:
         "id": made.id,
         "message_id": made.message_id,
         "replayed": made.replayed,
+        "repairs": list(made.repairs),
         "messages": [
             {
                 "id": each.id,
@@ -299,6 +303,37 @@ def verdict(found: Verdict) -> Json:
         "rule": found.rule,
         "note": found.note,
         "source": found.source,
+    }
+
+
+def shaping_rule(rule: ShapingRule) -> Json:
+    """Return a rule that limits what goes to a destination."""
+    return {
+        "id": rule.id,
+        "position": rule.position,
+        "transport": rule.transport,
+        "domain": rule.domain,
+        "mx": rule.mx,
+        "connections": rule.connections,
+        "per_connection": rule.per_connection,
+        "per_minute": rule.per_minute,
+        "reason": rule.reason,
+        "actor": rule.actor,
+        "created_at": rfc3339(rule.created_at),
+    }
+
+
+def destination(found: DestinationInfo) -> Json:
+    """Return a destination that is or was in trouble."""
+    return {
+        "name": found.name,
+        "failures": found.failures,
+        "since_at": rfc3339(found.since_at),
+        "blocked_until": rfc3339(found.blocked_until),
+        "canary_at": rfc3339(found.canary_at),
+        "last_error": found.last_error,
+        "lanes": found.lanes,
+        "messages": found.messages,
     }
 
 

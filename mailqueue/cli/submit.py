@@ -28,7 +28,9 @@ if TYPE_CHECKING:
 @click.option("--account", default=DEFAULT_ACCOUNT, metavar="NAME", help="Who sends.")
 @click.option("--schedule", metavar="NAME", help="Retry schedule; else the account's.")
 @click.option(
-    "--strict/--lenient", default=None, help="Refuse what standards forbid; else as the account says."
+    "--strict/--lenient",
+    default=None,
+    help="Refuse what standards forbid, or repair it; else as the account says.",
 )
 @click.option(
     "--idempotency-key", metavar="KEY", help="The same key and message again: the first submission."
@@ -94,6 +96,8 @@ def _tell(made: Submission, held: Container[int], status: Status) -> None:
     output.line(f"submission s{made.id}  {made.message_id}{again}")
     for each in made.messages:
         output.line(f"  message {each.id}  {each.recipient}  {'on hold' if each.id in held else each.state}")
+    for repair in made.repairs:
+        output.line(f"  repaired: {repair}")
     for line in (*standing.no_transport(status), standing.engine(status)):
         output.line(line)
 

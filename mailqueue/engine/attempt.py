@@ -3,7 +3,8 @@
 The rule: no store here. What goes in has been claimed and committed; what comes out is an Outcome
 for every message of the batch, whatever happens in between.
 
-RFC 5321 5.1 (which hosts, in which order), 4.5.3.1.10 (too many recipients), RFC 9422 (LIMITS).
+RFC 5321 5.1 (which hosts, in which order), 4.5.3.1.10 (too many recipients), RFC 9422 (LIMITS),
+RFC 6152 3 (8-bit content into 7-bit).
 """
 
 from __future__ import annotations
@@ -11,14 +12,17 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 
 from mailqueue.clock import Clock
+from mailqueue.engine.convert import Converter
 from mailqueue.engine.visit import GoesOn, Target, Visit, fault
 from mailqueue.engine.visit import Tried as Tried
 from mailqueue.errors import NotFound
+from mailqueue.mail import codes
 from mailqueue.mail.domain import literal_host
 from mailqueue.mail.sasl import Credentials, Mechanism
-from mailqueue.mail.smtp import Envelope
+from mailqueue.mail.smtp import Envelope, lacks
 from mailqueue.model.message import Claimed
 from mailqueue.model.rules import ReplyRule, Transport, TransportKind
 from mailqueue.net.connect import Security, SessionFailed, open_session
@@ -60,6 +64,7 @@ class Courier:
         self.content = content
         self.may_finish = may_finish
         self.own_rules = own_rules
+        self._seven_bit = Converter()
         self._visits: set[Visit] = set()
 
     async def deliver(self, batch: Batch, kept: Session | None) -> tuple[Sequence[Tried], Session | None]:
@@ -223,7 +228,9 @@ class Courier:
                 break
             sending = [waiting[index] for index in fitting]
             visit.session = session
-            result = await session.send(_envelope(sending, visit.batch.smtputf8), content)
+            envelope = _envelope(sending, visit.batch.smtputf8)
+            envelope, sent = await self._suited(envelope, session, sending[0].content_id, content)
+            result = await session.send(envelope, sent)
             visit.session = None
             rest = [message for index, message in enumerate(waiting) if index not in fitting]
             if result.lost is not None:  # on this server the others would fare no better
@@ -232,12 +239,24 @@ class Courier:
             results = judge.outcomes(result, len(sending), visit.own_rules)
             if visit.batch.transport.kind.names_host:
                 results = tuple(map(judge.of_named_host, results))
-            facts = visit.facts(session, result)
+            facts = visit.facts(session, result, converted=sent is not content)
             for index, (message, outcome) in enumerate(zip(sending, results, strict=True)):
                 if index not in again:
                     visit.note(message, outcome, facts, final=not goes_on(outcome))
             waiting = [*(sending[index] for index in again), *rest]
         return waiting
+
+    async def _suited(
+        self, envelope: Envelope, session: Session, content_id: int, content: Content
+    ) -> tuple[Envelope, Content]:
+        """Return envelope and content as a server can take them: 7-bit where all it lacks is 8BITMIME."""
+        refusal = lacks(envelope, session.capabilities) if envelope.eight_bit else None
+        if refusal is None or refusal.enhanced != codes.CONVERSION_NEEDED:
+            return envelope, content
+        made = await self._seven_bit(content_id, content)
+        if isinstance(made, str):
+            return replace(envelope, stays_eight_bit=made), content
+        return replace(envelope, eight_bit=False, size=made.size), made
 
 
 def _security(transport: Transport) -> Security:

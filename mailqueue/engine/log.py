@@ -70,6 +70,7 @@ def fields(settlement: Settlement) -> dict[str, object]:
         "address": facts.address,
         "tls": facts.tls,
         "size": facts.size,
+        "converted": "7bit" if facts.converted else None,
         "duration": round(facts.duration / SECOND, 3),
         "next_attempt_at": rfc3339(move.next_attempt_at) if isinstance(move, Retry) else None,
         "said": outcome.summary(),

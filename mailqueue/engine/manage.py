@@ -24,12 +24,13 @@ from mailqueue.model.filters import LAST_RETIRED_FIRST, OLDEST_FIRST, Filter, Or
 from mailqueue.model.lifecycle import State
 from mailqueue.model.message import Message
 from mailqueue.model.migration import Migration
-from mailqueue.model.rules import HoldRule
+from mailqueue.model.rules import HoldRule, Transport
 from mailqueue.model.settings import Settings
 from mailqueue.policy import route
+from mailqueue.policy.batch import destination_of
 from mailqueue.policy.explain import explain as explained
 from mailqueue.policy.timeline import timeline as in_order
-from mailqueue.store.base import Check, Copy, Progress, Store, Transaction
+from mailqueue.store.base import Check, Copy, Progress, Reader, Store, Transaction
 
 STEP = 1000
 """Messages that one step of a bulk change looks at."""
@@ -154,9 +155,11 @@ def _id_pages(store: Store, which: Filter, *, retired: bool) -> Iterator[tuple[i
 
 def explain(store: Store, message_id: int, now: int) -> Explanation:
     """Return why a message waits. Raises NotFound."""
-    found, tried, now_set = store.read(
-        lambda reader: (reader.message(message_id), reader.attempts(message_id), reader.settings())
-    )
+    return store.read(lambda reader: _explained(reader, message_id, now))
+
+
+def _explained(reader: Reader, message_id: int, now: int) -> Explanation:
+    found, tried, now_set = reader.message(message_id), reader.attempts(message_id), reader.settings()
     chosen = route.choose(
         now_set,
         found.sender,
@@ -164,13 +167,23 @@ def explain(store: Store, message_id: int, now: int) -> Explanation:
         account_id=now_set.accounts[found.account].id,
         failed=found.attempts - (found.state is State.CLAIMED),
     )
+    transport = chosen[0] if chosen else None
+    leads_to = _leads_to(found, transport)
     return explained(
         found,
         last=tried[-1] if tried else None,
-        transport=chosen[0] if chosen else None,
-        engines=alive(store, now),
+        transport=transport,
+        destination=None if leads_to is None else reader.destination(leads_to),
+        engines=_living(reader.engines(), now),
         now=now,
     )
+
+
+def _leads_to(found: Message, transport: Transport | None) -> str | None:
+    """Return the name of the destination of a message, as far as it is known without asking DNS."""
+    if found.blocked_by is not None or transport is None or not transport.kind.names_host:
+        return found.blocked_by
+    return f"{transport.name} {destination_of(transport, route.domain_of(found.recipient))}"
 
 
 def status(store: Store, now: int) -> Status:

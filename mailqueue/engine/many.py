@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
-from mailqueue.engine.submit import Draft, find_account, insert, write_ahead
+from mailqueue.engine.submit import Draft, find_account, insert, told, write_ahead
 from mailqueue.errors import Conflict, InvalidSubmission, NotFound
 from mailqueue.model.message import Submission
 from mailqueue.model.settings import Settings
@@ -62,7 +62,7 @@ def submit_many(
         with store.joined(connection) as transaction:
             made = _insert(transaction, drafts, [None] * len(drafts))
     tell(len(made), len(made))
-    return made
+    return [told(each) for each in made]
 
 
 def _drafts(

@@ -2,8 +2,9 @@
 
 The rule: a worker is a connection. It takes the next batch as soon as the one before is done, keeps its
 connection while there is more, and goes when nothing has come for a while. How many there are at once
-follows from how it goes: two to begin with, one more with each success, half of them on trouble. A
-destination that is blocked has none; what waits for it goes back to the queue.
+follows from how it goes: two to begin with, one more with each success while what waits would take
+them long, half of them on trouble. A destination that is blocked has none; what waits for it goes back
+to the queue.
 """
 
 from __future__ import annotations
@@ -39,6 +40,9 @@ KEEP_MESSAGES = 100
 """Transactions after which a connection is closed (row D5)."""
 KEEP_FOR = 300.0
 """Seconds after which a connection is closed (row D5)."""
+GROW_ABOVE = 0.2
+"""Seconds that what waits would take the connections there are: above it, one more is worth its handshake."""
+_NEWEST = 0.2  # how much the last batch counts in the time that a batch takes
 _AFTER_A_FAULT = 60 * SECOND
 
 Key = tuple[Transport, str, int, bool]
@@ -91,6 +95,7 @@ class Pool:
         self._probing = False
         self._limit = 1 if office.traffic.troubled(name) else min(START, self._most())
         self._slowed_at = 0.0
+        self._takes = 0.0  # seconds that a batch takes, in the middle
         self._streak = 0
         self._failed = 0  # tries in a row that failed, and whose settlement has not been heard of
 
@@ -158,10 +163,17 @@ class Pool:
     def _hire(self, priority: int) -> None:
         """Have one more connection, where there may be one; interactive mail may have one more."""
         room = 0 if self._failed >= breaker.TRIP_AFTER else self._limit + (priority == Priority.INTERACTIVE)
-        if self._waiting and len(self.workers) < room and not self._closing:
+        if not self._waiting or len(self.workers) >= room or self._closing:
+            return
+        if not self.workers or self._one_is_free():
             worker = asyncio.get_running_loop().create_task(self._work())
             self.workers.add(worker)
             worker.add_done_callback(self._gone)
+
+    def _one_is_free(self) -> bool:
+        """Return whether another connection may be had without taking it from a destination that has none."""
+        troubled = self._office.traffic.troubled(self.name)
+        return self._office.slots.at_once(self._waiting.top, troubled=troubled)
 
     def _gone(self, worker: asyncio.Task[None]) -> None:
         self.workers.discard(worker)
@@ -260,6 +272,7 @@ class Pool:
         tried, kept = await self._office.courier.deliver(batch, session)
         self._forget(batch.messages)
         self.moved_at = asyncio.get_running_loop().time()
+        self._takes += _NEWEST * (self.moved_at - began - self._takes)
         self._office.report(tried, self._judge(batch, tried, began))
         return kept
 
@@ -302,9 +315,9 @@ class Pool:
             self._limit = max(1, self._limit // 2)
 
     def _speed_up(self) -> None:
-        if self._waiting:
+        if len(self._waiting) * self._takes > GROW_ABOVE * len(self.workers):
             self._limit = min(self._limit + 1, self._most())
-            self._hire(Priority.NORMAL)
+        self._hire(Priority.NORMAL)
 
     def _often_limited(self, tried: Sequence[Tried]) -> bool:
         for each in tried:

@@ -261,14 +261,15 @@ def add_route(
         position=position,
         account_id=None if account is None else find_account(known, account).id,
         min_attempts=min_attempts,
-        sender_domain=_route_domain(sender_domain),
-        recipient_domain=_route_domain(recipient_domain),
+        sender_domain=wide_domain(sender_domain),
+        recipient_domain=wide_domain(recipient_domain),
         transport=transport,
     )
     return store.run(lambda transaction: transaction.add_route(wanted, now))
 
 
-def _route_domain(text: str | None) -> str | None:
+def wide_domain(text: str | None) -> str | None:
+    """Return the one form of a domain; a leading dot, which means its subdomains too, stays."""
     if text is None:
         return None
     dot, name = ("." if text.startswith(".") else ""), text.removeprefix(".").removeprefix("@")

@@ -39,6 +39,11 @@ class Slots:
         """Whether somebody waits for a connection."""
         return any(self._waiting.values())
 
+    def at_once(self, priority: Priority, *, troubled: bool) -> bool:
+        """Return whether a connection may be had without waiting."""
+        waiting = any(self._waiting[each, troubled] for each in Priority if each <= priority)
+        return not waiting and self._may(priority, troubled)
+
     @asynccontextmanager
     async def one(self, priority: Priority, *, troubled: bool) -> AsyncIterator[None]:
         """Wait for the right to have a connection.
@@ -47,12 +52,10 @@ class Slots:
             priority: of the mail that it is for.
             troubled: its destination has failed, and not been well since.
         """
-        if any(self._waiting[each, troubled] for each in Priority if each <= priority) or not self._may(
-            priority, troubled
-        ):
-            await self._wait(priority, troubled)
-        else:
+        if self.at_once(priority, troubled=troubled):
             self._take(troubled)
+        else:
+            await self._wait(priority, troubled)
         try:
             yield
         finally:

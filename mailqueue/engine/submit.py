@@ -9,6 +9,7 @@ RFC 5321 2.3.1 (envelope), RFC 5322 3.6, RFC 6531 (SMTPUTF8).
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
@@ -30,6 +31,8 @@ from mailqueue.model.settings import Settings
 from mailqueue.policy import retry
 from mailqueue.store.base import Store, Transaction
 
+logger = logging.getLogger("mailqueue.submit")
+
 MAX_SIZE = 50 * 2**20
 """Octets that a message may have, unless the queue says otherwise."""
 
@@ -40,7 +43,7 @@ _IN_TRANSACTION = 2**20  # larger content is written in steps before, so that it
 _STEP = 256 * 2**10
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class Draft:
     """A submission that has been looked at and found good, not yet stored."""
 
@@ -57,6 +60,7 @@ class Draft:
     schedule: str | None
     """None: the account's."""
     idempotency: Idempotency | None
+    repairs: tuple[str, ...]
     actor: str
     now: int
 
@@ -122,6 +126,7 @@ def draft(
         utf8_header=prepared.utf8_header,
         schedule=schedule,
         idempotency=_idempotency(idempotency_key, prepared, mail_from, rcpt_to, wishes, schedule),
+        repairs=prepared.repairs,
         actor=actor,
         now=now,
     )
@@ -213,13 +218,20 @@ def made(store: Store, make: Callable[[Settings], Draft]) -> Draft:
 def store_draft(store: Store, new: Draft) -> Submission:
     """Store a draft and return when it is on disk."""
     written = write_ahead(store, new)
-    return store.run(lambda transaction: insert(transaction, new, written))
+    return told(store.run(lambda transaction: insert(transaction, new, written)))
 
 
 def store_joined(store: Store, connection: Any, make: Callable[[Settings], Draft]) -> Submission:  # noqa: ANN401
     """Make a draft and store it in the transaction of `connection`, with the settings that it sees."""
     with store.joined(connection) as transaction:
-        return insert(transaction, make(transaction.settings()))
+        return told(insert(transaction, make(transaction.settings())))
+
+
+def told(submission: Submission) -> Submission:
+    """Return a submission that has been stored, after a line in the log if its message was repaired."""
+    if submission.repairs and not submission.replayed:
+        logger.info("submission %d was repaired: %s", submission.id, "; ".join(submission.repairs))
+    return submission
 
 
 def write_ahead(store: Store, new: Draft) -> int | None:
@@ -263,6 +275,7 @@ def insert(transaction: Transaction, new: Draft, written: int | None = None) -> 
             idempotency=new.idempotency,
             ret=new.wishes.ret,
             envid=new.wishes.envid,
+            repairs=new.repairs,
         )
     )
 

@@ -8,14 +8,17 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
+from functools import partial
 
 from mailqueue.clock import DAY, HOUR
 from mailqueue.engine import liveness
 from mailqueue.engine.manage import STEP
 from mailqueue.errors import NotFound
+from mailqueue.model.destination import Destination
 from mailqueue.model.engine import Identity
+from mailqueue.policy import breaker
 from mailqueue.store.base import Store, Transaction
 
 logger = logging.getLogger("mailqueue.engine")
@@ -31,6 +34,9 @@ KEEP_KEYS = DAY
 
 KEEP_ORPHANS = HOUR
 """Microseconds that content may wait for its submission (decision 14)."""
+
+KEEP_DESTINATIONS = DAY
+"""Microseconds that a destination is known after its last trouble: by then every engine has heard of it."""
 
 
 async def bury_the_dead(store: Store, me: Identity, own_id: int, now: int, dead_after: int) -> int:
@@ -55,11 +61,13 @@ async def bury_the_dead(store: Store, me: Identity, own_id: int, now: int, dead_
 
 async def purge(store: Store, now: int) -> int:
     """Remove what the settings say is over, in steps. Returns how many things went."""
+    await _end_old_trouble(store, now)
     steps: tuple[Callable[[Transaction], int], ...] = (
         lambda transaction: transaction.purge_content(now, PURGE_STEP),
         lambda transaction: transaction.purge_history(now, PURGE_STEP),
         lambda transaction: transaction.purge_keys(now - KEEP_KEYS, PURGE_STEP),
         lambda transaction: transaction.purge_orphans(now - KEEP_ORPHANS, PURGE_STEP),
+        lambda transaction: transaction.purge_destinations(now - KEEP_DESTINATIONS, PURGE_STEP),
     )
     total = 0
     for step in steps:
@@ -70,6 +78,25 @@ async def purge(store: Store, now: int) -> int:
                 break
             await asyncio.sleep(PAUSE)
     return total
+
+
+async def _end_old_trouble(store: Store, now: int) -> None:
+    """Count destinations as well that nobody has tried for long: there is no mail for them any more."""
+    known = store.read(lambda reader: reader.destinations())
+    old = [each for each in known if _last_tried(each) < now - KEEP_DESTINATIONS]
+    for start in range(0, len(old), PURGE_STEP):
+        step = store.enqueue(partial(_end_trouble, old[start : start + PURGE_STEP], now))
+        await asyncio.wrap_future(step)
+
+
+def _last_tried(destination: Destination) -> int:
+    return max(destination.since_at, destination.blocked_until or 0, destination.canary_at or 0)
+
+
+def _end_trouble(old: Sequence[Destination], now: int, transaction: Transaction) -> None:
+    for each in old:
+        if transaction.destination(each.name) == each:  # nobody has just tried it
+            transaction.put_destination(breaker.after_success(each, now))
 
 
 async def finish_marking(store: Store, now: int) -> None:

@@ -22,7 +22,7 @@ from mailqueue.policy import outcome as judge
 from mailqueue.policy.batch import Batch
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Tried:
     """What one attempt came to for one message."""
 
@@ -39,6 +39,8 @@ class Target:
     ip: str
     port: int
 
+
+_CONVERTED = "[the content was made 7-bit, as 8BITMIME is not offered]\n"
 
 GoesOn = Callable[[Outcome], bool]
 """Says whether an outcome is left to the next server."""
@@ -186,8 +188,8 @@ class Visit:
         direct = self.batch.transport.kind is TransportKind.DIRECT
         return direct and self.batch.messages[0].attempts == 1 and not self._family_changed
 
-    def facts(self, session: Session, result: TransactionResult) -> Facts:
-        """Return where a transaction went, and how."""
+    def facts(self, session: Session, result: TransactionResult, *, converted: bool = False) -> Facts:
+        """Return where a transaction went, and how; `converted`: with content made 7-bit."""
         final = result.final
         clean = (
             final is not None and final.positive and all(r is not None and r.positive for r in result.rcpt)
@@ -199,7 +201,8 @@ class Visit:
             tls_verified=session.tls_verified,
             size=result.content_octets or None,
             dsn=session.capabilities.dsn,
-            transcript=None if clean else session.transcript(),
+            converted=converted,
+            transcript=None if clean else (_CONVERTED if converted else "") + session.transcript(),
         )
 
     def _facts(
@@ -211,6 +214,7 @@ class Visit:
         tls_verified: str | None = None,
         size: int | None = None,
         dsn: bool = False,
+        converted: bool = False,
         transcript: str | None = None,
     ) -> Facts:
         return Facts(
@@ -224,6 +228,7 @@ class Visit:
             tls_verified=tls_verified,
             size=size,
             dsn=dsn,
+            converted=converted,
             transcript=transcript,
         )
 

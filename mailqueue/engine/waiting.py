@@ -20,13 +20,14 @@ _Accounts = OrderedDict[int, deque[Batch]]
 class Waiting:
     """Batches of one destination, in line."""
 
-    __slots__ = ("_lines",)
+    __slots__ = ("_count", "_lines")
 
     def __init__(self) -> None:
         self._lines: dict[int, _Accounts] = {}
+        self._count = 0
 
-    def __bool__(self) -> bool:
-        return bool(self._lines)
+    def __len__(self) -> int:
+        return self._count
 
     @property
     def top(self) -> Priority:
@@ -35,6 +36,7 @@ class Waiting:
 
     def add(self, batch: Batch) -> None:
         """Put a batch at the end of the line of its account."""
+        self._count += 1
         first = batch.messages[0]
         self._lines.setdefault(first.priority, OrderedDict()).setdefault(first.account_id, deque()).append(
             batch
@@ -42,6 +44,7 @@ class Waiting:
 
     def add_first(self, batch: Batch) -> None:
         """Put a batch back to where it was taken from."""
+        self._count += 1
         first = batch.messages[0]
         accounts = self._lines.setdefault(first.priority, OrderedDict())
         accounts.setdefault(first.account_id, deque()).appendleft(batch)
@@ -49,6 +52,7 @@ class Waiting:
 
     def pop(self) -> Batch:
         """Take the batch whose turn it is; there is one."""
+        self._count -= 1
         priority = min(self._lines)
         accounts = self._lines[priority]
         account_id, line = accounts.popitem(last=False)
@@ -63,7 +67,7 @@ class Waiting:
         """Take the messages that are meant out of the line, and return them."""
         taken: list[Claimed] = []
         batches = [batch for accounts in self._lines.values() for line in accounts.values() for batch in line]
-        self._lines = {}
+        self._lines, self._count = {}, 0
         for batch in batches:
             chosen = [message for message in batch.messages if meant(message)]
             taken += chosen

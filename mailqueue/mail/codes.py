@@ -127,6 +127,8 @@ SENDER_NULL_MX: Final = EnhancedCode(5, 7, 27)
 MAIL_FLOOD: Final = EnhancedCode(4, 7, 28)
 REQUIRETLS_NEEDED: Final = EnhancedCode(5, 7, 30)
 
+ENHANCED_IN_TEXT: Final = re.compile(r"(?<![0-9.])([245])\.([0-9]{1,3})\.([0-9]{1,3})(?![0-9]|\.[0-9])")
+"""Finds an enhanced code inside a text; what is longer, an address of four numbers say, is none."""
 _NUMBER = r"(0|[1-9][0-9]{0,2})"
 _ENHANCED = re.compile(rf"([245])\.{_NUMBER}\.{_NUMBER}")
 
@@ -138,6 +140,12 @@ def parse_enhanced(text: str) -> EnhancedCode | None:
     """
     text = text.strip(" \t")
     return _parse(text) if len(text) <= len("5.999.999") else None
+
+
+def find_enhanced(text: str) -> EnhancedCode | None:
+    """Return the first enhanced code inside `text`, None if it has none; leading zeros are forgiven."""
+    found = ENHANCED_IN_TEXT.search(text)
+    return EnhancedCode(int(found[1]), int(found[2]), int(found[3])) if found else None
 
 
 @lru_cache(maxsize=256)

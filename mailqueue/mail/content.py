@@ -1,8 +1,9 @@
 """Look at the bytes of a message and make them ready for the queue.
 
 Only the header block is parsed, and only the header block is touched: Bcc goes, a missing Date or
-Message-ID comes. The body keeps every octet but for its line ends, which all become CRLF. Nothing
-here raises for a bad message: what is wrong is returned as sentences.
+Message-ID comes. The body keeps every octet but for its line ends, which all become CRLF, and for too
+long lines, which lenient mode repairs (`repair`). Nothing here raises for a bad message: what is wrong
+is returned as sentences.
 
 RFC 5322 (messages), RFC 5321 2.3.8 (CRLF), RFC 6532 (UTF-8 in headers), RFC 6376 (what a
 signature covers must not change).
@@ -21,6 +22,7 @@ from mailqueue.mail.address import Address
 from mailqueue.mail.defaults import envelope_defaults
 from mailqueue.mail.header import Field, Header, cut, decode_words, mbox_line
 from mailqueue.mail.lines import LineEnds, first_bare_cr, line_of, longest, to_crlf
+from mailqueue.mail.repair import needs_repair, repair
 from mailqueue.mail.strict import strict_faults
 from mailqueue.mail.visible import visible
 
@@ -44,15 +46,15 @@ class Prepared:
     Attributes:
         header: the header block, CRLF at each line's end, closed by the empty line; `header + body`
             is the message.
-        body: what follows, each line end a CRLF; nothing else of it is changed.
+        body: what follows, each line end a CRLF; nothing else of it is changed but by repairs.
         message_id: of the message as sent, with its angle brackets, safe to show.
         subject: decoded for people, nothing hidden in it; None where there is no Subject.
         eight_bit: whether the body has octets over 127: it needs 8BITMIME (RFC 6152).
         utf8_header: whether the header has octets over 127: it needs SMTPUTF8 (RFC 6531).
-        longest_line: octets of the longest line of header and body, without its CRLF.
         sender: what the envelope's sender is unless the caller says; None where the header has none.
         recipients: likewise the envelope's recipients, in the order of To, Cc, Bcc, each once.
-        changes: what was changed, a sentence each.
+        changes: what was changed though it was no fault, a sentence each.
+        repairs: what was changed that strict mode refuses, a sentence each; empty in strict mode.
         faults: why it cannot be queued, a sentence each that names the place; empty if it can.
         envelope_faults: address fields that cannot be read: faults only for a caller that needs
             `sender` or `recipients`. Empty in strict mode, where they are among `faults`.
@@ -64,10 +66,10 @@ class Prepared:
     subject: str | None
     eight_bit: bool
     utf8_header: bool
-    longest_line: int
     sender: Address | None
     recipients: tuple[Address, ...]
     changes: tuple[str, ...]
+    repairs: tuple[str, ...]
     faults: tuple[str, ...]
     envelope_faults: tuple[str, ...]
 
@@ -89,12 +91,18 @@ def prepare(
     parsed = Header(block)
     defaults = envelope_defaults(parsed)
     domain = defaults.sender.domain if defaults.sender else "localhost"
-    header, message_id, changes = _finish(block, parsed, now, lambda: make_message_id(domain))
-    longest_line = max(longest(header), longest(body))
+    longest_line = max(longest(body), longest(block))
     faults = _faults(data, ends, block, parsed, body, strict)
+    repairs = [] if strict else _became_crlf(ends.bare_cr, "CR")
     if strict:
-        faults += strict_faults(block, parsed, body, max(longest_line, longest(block)))
+        faults += strict_faults(block, parsed, body, longest_line)
+    elif needs_repair(block, parsed, body, longest_line):
+        repaired = repair(parsed, body, _DROPPED)
+        block, parsed, body = repaired.block, Header(repaired.block), repaired.body
+        faults += repaired.faults
+        repairs += repaired.repairs
     subject = parsed.first("subject")
+    header, message_id, changes = _finish(block, parsed, now, lambda: make_message_id(domain))
     return Prepared(
         header=header,
         body=body,
@@ -102,10 +110,10 @@ def prepare(
         subject=decode_words(subject.value) if subject else None,
         eight_bit=not body.isascii(),
         utf8_header=not header.isascii(),
-        longest_line=longest_line,
         sender=defaults.sender,
         recipients=defaults.recipients,
-        changes=(*changes, *_changes_of_line_ends(ends)),
+        changes=(*changes, *_became_crlf(ends.bare_lf, "LF")),
+        repairs=tuple(repairs),
         faults=tuple(faults),
         envelope_faults=() if strict else defaults.faults,
     )
@@ -210,6 +218,5 @@ def _seal(header: Header, body: bytes) -> str | None:
     return None
 
 
-def _changes_of_line_ends(ends: LineEnds) -> list[str]:
-    counts = ((ends.bare_cr, "CR"), (ends.bare_lf, "LF"))
-    return [f"{count} line ends of {kind} alone became CRLF" for count, kind in counts if count]
+def _became_crlf(count: int, kind: str) -> list[str]:
+    return [f"{count} line ends of {kind} alone became CRLF"] if count else []

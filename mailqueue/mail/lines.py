@@ -12,6 +12,9 @@ import re
 from collections.abc import Iterator
 from typing import NamedTuple
 
+MAX_LINE = 998
+"""Octets of a line without its CRLF (RFC 5322 2.1.1)."""
+
 _PIECE = 1 << 20
 _BARE_CR = re.compile(rb"\r(?!\n)")
 _LINE_END = re.compile(rb"\r\n|\r|\n")

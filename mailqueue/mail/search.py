@@ -15,8 +15,8 @@ import re
 from collections.abc import Generator, Iterable, Iterator
 from unicodedata import normalize
 
-from mailqueue.mail.dsn.mime import codec, content_type
 from mailqueue.mail.header import Header, decode_words
+from mailqueue.mail.mime import codec, content_type
 
 MAX_HEADER = 64 * 1024
 """Octets of a header block; what goes beyond them counts as body."""

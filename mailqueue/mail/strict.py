@@ -14,15 +14,13 @@ from collections.abc import Iterator
 from itertools import islice
 
 from mailqueue.mail.defaults import addresses_in
+from mailqueue.mail.entity import IDENTITY
+from mailqueue.mail.folding import ADDRESSES
 from mailqueue.mail.header import Field, Header, find_boundary, media_type
-from mailqueue.mail.lines import lines_over
+from mailqueue.mail.lines import MAX_LINE, lines_over
 from mailqueue.mail.visible import visible
 
-MAX_LINE = 998
-"""Octets of a line without its CRLF (RFC 5322 2.1.1)."""
-
-_LISTED = 10
-_ONCE = (  # RFC 5322 3.6; the second row is MIME's, RFC 2045 3
+ONCE = (  # the second row is MIME's
     *(
         "date",
         "from",
@@ -38,12 +36,13 @@ _ONCE = (  # RFC 5322 3.6; the second row is MIME's, RFC 2045 3
     ),
     *("mime-version", "content-type", "content-transfer-encoding", "content-id", "content-description"),
 )
-_ADDRESSES = ("from", "sender", "reply-to", "to", "cc", "bcc")
+"""Fields that may stand there once only (RFC 5322 3.6, RFC 2045 3)."""
+
+_LISTED = 10
 _MSG_ID = re.compile(rb"<[^\s<>@]+@[^\s<>@]+>")
 _BLANK_FOLD = re.compile(rb"\r\n[ \t]+(?=\r\n|\Z)")
 _MEDIA_TYPE = re.compile(r"[!#$%&'*+.^_`{|}~0-9a-z-]+/[!#$%&'*+.^_`{|}~0-9a-z-]+")
 _BOUNDARY = re.compile(rb"[0-9A-Za-z'()+_,./:=? -]{0,69}[0-9A-Za-z'()+_,./:=?-]")
-_IDENTITY = {b"", b"7bit", b"8bit", b"binary"}
 
 
 def strict_faults(block: bytes, header: Header, body: bytes, longest: int) -> Iterator[str]:
@@ -101,7 +100,7 @@ def _long_lines(part: str, data: bytes) -> Iterator[str]:
 def _faults_of_counts(header: Header) -> Iterator[str]:
     if header.fields and not header.named("from"):
         yield "header: no From"
-    for name in _ONCE:
+    for name in ONCE:
         fields = header.named(name)
         if len(fields) > 1:
             lines = " and ".join(str(field.number) for field in fields[:_LISTED])
@@ -110,7 +109,7 @@ def _faults_of_counts(header: Header) -> Iterator[str]:
 
 def _faults_of_addresses(field: Field, header: Header) -> Iterator[str]:
     name = field.name.removeprefix("resent-")
-    if name not in _ADDRESSES:
+    if name not in ADDRESSES:
         return
     place = f"header line {field.number}: {field.title}"
     faults: list[str] = []
@@ -153,7 +152,7 @@ def _faults_of_multipart(header: Header, body: bytes) -> Iterator[str]:
     if not kind.startswith("multipart/"):
         return
     encoding = header.first("content-transfer-encoding")
-    if encoding is not None and encoding.value.lower() not in _IDENTITY:
+    if encoding is not None and media_type(encoding.value) not in IDENTITY:
         yield f"header line {encoding.number}: the encoding of a multipart cannot be {_shown(encoding.value)}"
     span = find_boundary(field.value)
     boundary = field.value[slice(*span)] if span else b""

@@ -62,7 +62,7 @@ class Category(StrEnum):
     OTHER = "other"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class Outcome:
     """What one attempt came to for one recipient."""
 
@@ -85,7 +85,7 @@ class Outcome:
         return ": ".join(part for part in (self.error or "", reply) if part) or self.kind.value
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class Facts:
     """Where an attempt went and how; equal for all recipients of one transaction."""
 
@@ -109,6 +109,8 @@ class Facts:
     """Octets of content sent. None: none were."""
     dsn: bool = False
     """The server offers DSN: it tells the sender of a delivery where that is wished for (RFC 3461)."""
+    converted: bool = False
+    """The content was made 7-bit, because the server does not offer 8BITMIME."""
     transcript: str | None = None
     """The dialogue, for failures only."""
 

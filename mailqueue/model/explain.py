@@ -18,6 +18,8 @@ class GateKind(StrEnum):
     """Its first attempt is in the future."""
     BACKOFF = "backoff"
     """An attempt failed, the next one is in the future."""
+    DESTINATION = "destination"
+    """The host that it goes to takes nothing for a while."""
     LEASE = "lease"
     """An engine is at it right now."""
     ENGINE = "engine"
@@ -84,6 +86,6 @@ class Steered:
     changed: int
     """Put on hold, or released."""
     unchanged: int
-    """Were so already."""
+    """Were so already, of those whose ids were given; 0 where filters were given, too."""
     retired: tuple[int, ...]
     """Ids named that are in the history, where nothing can be held."""

@@ -1,8 +1,12 @@
-"""Submissions and messages: what goes in, what is claimed, what people see."""
+"""Submissions and messages: what goes in, what is claimed, what people see.
+
+What is made for each message on its way is not frozen, though nobody changes it: freezing costs more
+than all else about making it (docs/decisions 0012).
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from mailqueue.model.attempt import Category
@@ -34,9 +38,12 @@ class Submission:
     """One per recipient, in the order given."""
     replayed: bool = False
     """True: the idempotency key was known, and this is the first submission again."""
+    repairs: tuple[str, ...] = ()
+    """What was changed in the message that strict mode refuses, a sentence each. (): nothing, as in nearly
+    all mail."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class NewMessage:
     """One recipient to be stored."""
 
@@ -73,7 +80,7 @@ class Idempotency:
     fingerprint: bytes
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class NewSubmission:
     """One call of submit, ready to be stored."""
 
@@ -97,6 +104,8 @@ class NewSubmission:
     """ENVID (RFC 3461 4.4), decoded. None: none."""
     ret: str | None = None
     """RET (RFC 3461 4.3), 'FULL' or 'HDRS'. None: not said."""
+    repairs: tuple[str, ...] = ()
+    """For `Submission.repairs`."""
     not_before: int | None = None
     """Microseconds UTC: no attempt before. None: at once."""
     warn_after: int | None = None
@@ -105,7 +114,7 @@ class NewSubmission:
     """Given up after so many attempts. None: by time alone."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class Claimed:
     """A message that an engine has claimed: all that an attempt and its settlement need."""
 
@@ -172,10 +181,11 @@ class Claimed:
     due_at: int = 0
     """Microseconds UTC: when this attempt was due."""
 
-    @property
-    def lane(self) -> Lane:
-        """Where it waited, and waits if it is tried again."""
-        return Lane(self.priority, self.account_id, self.domain, self.transport)
+    lane: Lane = field(init=False)
+    """Where it waited, and waits if it is tried again."""
+
+    def __post_init__(self) -> None:
+        self.lane = Lane(self.priority, self.account_id, self.domain, self.transport)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -257,7 +267,7 @@ class Message:
     max_attempts: int | None = None
     """Given up after so many attempts. None: by time alone."""
     blocked_until: datetime | None = None
-    """Its destination takes nothing before. None: it is not blocked."""
+    """Its destination takes no more before: it is in trouble, or has all it takes at once. None: it does."""
     blocked_by: str | None = None
     """That destination: a transport and its next hop. None: none."""
     category: Category | None = None

@@ -191,7 +191,7 @@ class ShapingRule:
     connections: int | None
     """At once, of all engines together. None: no limit by this rule."""
     per_connection: int | None
-    """Messages on one connection. None: no limit by this rule."""
+    """Transactions on one connection, each of which may have many recipients. None: no limit by this rule."""
     per_minute: int | None
     """Messages in any minute, of all engines together. None: no limit by this rule."""
     reason: str

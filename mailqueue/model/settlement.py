@@ -47,7 +47,7 @@ class NewEvent:
     """Further facts. None: there are none."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class Settlement:
     """All that follows from one attempt for one message."""
 

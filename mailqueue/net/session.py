@@ -205,6 +205,7 @@ class Session:
             async for block in blocks:
                 if not await self._wire.send_block(block):
                     return
+                await asyncio.sleep(0)  # a network that takes everything at once shall not have us to itself
         finally:
             if isinstance(blocks, AsyncGenerator):
                 await blocks.aclose()

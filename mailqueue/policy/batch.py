@@ -21,7 +21,7 @@ MAX_RECIPIENTS = 100
 """Recipients of one transaction at most."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class Batch:
     """Messages for one transaction: equal in content and sender, each for another recipient."""
 

@@ -5,15 +5,19 @@ The rule: it says what the claim would do, from the same facts.
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Sequence
+from datetime import datetime
 
 from mailqueue.clock import from_datetime, to_datetime
 from mailqueue.model.attempt import Attempt
+from mailqueue.model.destination import Destination
 from mailqueue.model.engine import EngineInfo
 from mailqueue.model.explain import Explanation, Gate, GateKind
 from mailqueue.model.lifecycle import State
 from mailqueue.model.message import Message
 from mailqueue.model.rules import Transport
+from mailqueue.policy import breaker
 
 NO_TRANSPORT = "mailqueue transport add NAME --kind relay --host HOST (or --kind direct)"
 
@@ -23,6 +27,7 @@ def explain(
     *,
     last: Attempt | None,
     transport: Transport | None,
+    destination: Destination | None,
     engines: Sequence[EngineInfo],
     now: int,
 ) -> Explanation:
@@ -32,6 +37,7 @@ def explain(
         message: with its holds.
         last: its last settled attempt; None: none yet.
         transport: the one it would take; None: there is none.
+        destination: what is known of where it goes; None: nothing is.
         engines: those at work.
         now: microseconds UTC.
     """
@@ -41,12 +47,14 @@ def explain(
         _hold(message),
         _transport(transport),
         _time(message, last, now),
+        _destination(message, destination, now),
         _lease(message, engines),
         _engine(engines),
     )
     blocked = next((gate for gate in gates if not gate.open), None)
     by_hand = any(not gate.open and gate.until is None and gate.gate is not GateKind.LEASE for gate in gates)
-    due = message.next_attempt_at
+    times = [message.next_attempt_at, *(gate.until for gate in gates)]
+    due = max((each for each in times if each is not None), default=None)
     return Explanation(
         message_id=message.id,
         state=message.state.value,
@@ -105,15 +113,60 @@ def _time(message: Message, last: Attempt | None, now: int) -> Gate:
     due = message.next_attempt_at
     if message.state is State.CLAIMED or due is None or from_datetime(due) <= now:
         return Gate(gate=kind, open=True, text="due now")
+    if due == message.blocked_until:
+        return Gate(gate=kind, open=True, text="due once its destination takes mail")
     if last is None:
-        text = f"not due before {due:%Y-%m-%d %H:%M:%SZ}"
+        text = f"not due before {_told(due)}"
     else:
-        text = f"waits until {due:%Y-%m-%d %H:%M:%SZ} after attempt {last.number}: {_said(message, last)}"
+        text = f"waits until {_told(due)} after attempt {last.number}: {_said(message, last)}"
     return Gate(gate=kind, open=False, text=text, until=due)
 
 
 def _said(message: Message, last: Attempt) -> str:
     return message.last_error or last.error or last.reply or last.outcome.value
+
+
+def _destination(message: Message, known: Destination | None, now: int) -> Gate:
+    kind, until = GateKind.DESTINATION, message.blocked_until
+    if message.state is State.CLAIMED:
+        return Gate(gate=kind, open=True, text="it is being tried")
+    shut = until if until is not None and from_datetime(until) > now else None
+    if (
+        known is not None
+        and known.failures
+        and (not shut or breaker.gate(known, now) is not breaker.Gate.OPEN)
+    ):
+        return _troubled(known, now)
+    if not shut:
+        return Gate(gate=kind, open=True, text="no trouble with its destination")
+    text = f"destination {message.blocked_by} has all it takes at once; asked again at {_told(shut)}"
+    return Gate(gate=kind, open=False, text=text, until=shut)
+
+
+def _troubled(known: Destination, now: int) -> Gate:
+    trouble = f"destination {known.name} in trouble since {_told(known.since_at)}: {known.last_error}"
+    match breaker.gate(known, now):
+        case breaker.Gate.OPEN:
+            return Gate(gate=GateKind.DESTINATION, open=True, text=f"{trouble}; it is tried all the same")
+        case breaker.Gate.CANARY:
+            return Gate(gate=GateKind.DESTINATION, open=True, text=f"{trouble}; one message may try it now")
+        case breaker.Gate.SHUT:
+            until = breaker.shut_until(known, now)
+            tries = f"tries it at {_told(until)}"
+            if known.canary_at is not None:
+                tries = f"has been trying it since {_told(known.canary_at)}"
+            return Gate(
+                gate=GateKind.DESTINATION,
+                open=False,
+                text=f"{trouble}; one message {tries}",
+                until=to_datetime(until),
+                frees=f"mailqueue destinations retry {shlex.quote(known.name)}",
+            )
+
+
+def _told(moment: datetime | int) -> str:
+    at = to_datetime(moment) if isinstance(moment, int) else moment
+    return f"{at:%Y-%m-%d %H:%M:%SZ}"
 
 
 def _lease(message: Message, engines: Sequence[EngineInfo]) -> Gate:

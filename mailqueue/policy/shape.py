@@ -29,7 +29,7 @@ def rule_for(
         if (
             rule.transport in (None, transport)
             and (rule.domain is None or within(rule.domain, domain))
-            and (rule.mx is None or any(within(rule.mx, host) for host in hosts))
+            and (rule.mx is None or any(within(rule.mx, host.lower()) for host in hosts))
         ):
             return rule
     return None

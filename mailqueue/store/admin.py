@@ -1,4 +1,4 @@
-"""Accounts, transports, routes, reply rules, shaping rules, schedules.
+"""Accounts, transports, routes, reply rules, shaping rules, schedules; and what is noted of changes.
 
 The one rule: every change raises the version of the settings, so that every process has it within a
 second.
@@ -6,14 +6,17 @@ second.
 
 from __future__ import annotations
 
+import json
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
 from mailqueue.errors import Conflict, NotFound
 from mailqueue.model.account import Account
+from mailqueue.model.events import EventKind
 from mailqueue.model.rules import ReplyRule, Route, ShapingRule, Transport
 from mailqueue.model.schedule import Schedule, format_delays
-from mailqueue.store.batch import Batch
+from mailqueue.store.batch import EVENT, Batch
 from mailqueue.store.queries import query
 
 
@@ -102,9 +105,10 @@ def remove_transport(batch: Batch, name: str) -> None:
     found = settings.transports.get(name)
     if found is None:
         raise NotFound(f"there is no transport {name!r}")
-    routes = [str(route.id) for route in settings.routes if route.transport == name]
-    if routes:
-        raise Conflict(f"transport {name!r} is used by route {', '.join(routes)}: remove that first")
+    for noun, users in (("route", settings.routes), ("shaping rule", settings.shaping_rules)):
+        using = [str(each.id) for each in users if each.transport == name]
+        if using:
+            raise Conflict(f"transport {name!r} is used by {noun} {', '.join(using)}: remove that first")
     if found.is_default and len(settings.transports) > 1:
         raise Conflict(f"transport {name!r} is the default: make another one the default first")
     _change(batch, "delete_transport", found.id)
@@ -171,3 +175,8 @@ def remove_shaping_rule(batch: Batch, rule_id: int) -> ShapingRule:
         batch.cursor().execute(query(name), (rule_id,))
     _change(batch, "delete_shaping_rule", rule_id)
     return found
+
+
+def note_change(batch: Batch, reason: str, data: Mapping[str, object], *, actor: str, now: int) -> None:
+    """Write an event of a change that is about no single message."""
+    batch.add(EVENT, (EventKind.ADMIN.value, 0, now, actor, reason, 0, json.dumps(data)))

@@ -10,7 +10,7 @@ raised as `mailqueue.errors.StoreError` and its kin, never as the driver's own.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -21,7 +21,7 @@ from typing import Any, Protocol, TypeVar
 from mailqueue.model.account import Account
 from mailqueue.model.attempt import Attempt
 from mailqueue.model.backup import Backup, Restored
-from mailqueue.model.destination import Destination
+from mailqueue.model.destination import Backlog, Destination
 from mailqueue.model.engine import EngineInfo, Identity
 from mailqueue.model.events import Event, Notice
 from mailqueue.model.filters import LAST_RETIRED_FIRST, OLDEST_FIRST, Filter, Order, Page
@@ -281,7 +281,7 @@ class Transaction(Protocol):
 
         Raises:
             NotFound: there is none of that name.
-            Conflict: routes use it, or it is the default and others exist.
+            Conflict: routes or shaping rules use it, or it is the default and others exist.
         """
         ...
 
@@ -313,6 +313,10 @@ class Transaction(Protocol):
         """Store a schedule. Raises Conflict where the name is taken, shipped ones included."""
         ...
 
+    def note_change(self, reason: str, data: Mapping[str, object], *, actor: str, now: int) -> None:
+        """Write an event `admin`: a change by a person that is about no single message."""
+        ...
+
     # -- upkeep --------------------------------------------------------------------------------
     def purge_history(self, now: int, limit: int) -> int:
         """Remove messages whose account's retention is over, `limit` at most. Returns how many went.
@@ -322,9 +326,10 @@ class Transaction(Protocol):
         ...
 
     def purge_content(self, now: int, limit: int) -> int:
-        """Remove the octets of content whose keep time is over. Returns how many contents went.
+        """Remove some octets of content whose keep time is over. Returns 0 when there is no more.
 
-        Content that a message still needs stays until that message retires.
+        Content that a message still needs stays until that message retires. Large content is gone for
+        readers at once, and its pieces go in steps.
         """
         ...
 
@@ -333,7 +338,7 @@ class Transaction(Protocol):
         ...
 
     def purge_orphans(self, older_than: int, limit: int) -> int:
-        """Remove content begun before `older_than` that no submission took."""
+        """Remove some content begun before `older_than` that no submission has. Returns 0 at the end."""
         ...
 
     def purge_destinations(self, older_than: int, limit: int) -> int:
@@ -370,6 +375,10 @@ class Reader(Protocol):
 
     def destination(self, name: str) -> Destination | None:
         """Return what is known of a destination. None: nothing is."""
+        ...
+
+    def backlog(self, destination: str, limit: int) -> Backlog:
+        """Return what waits in the lanes that a destination blocks; messages are counted up to `limit`."""
         ...
 
     def owed_warnings(self, now: int, limit: int) -> list[Claimed]:

@@ -56,7 +56,7 @@ class Batch:
         self._values: tuple[list[Any], ...] = ([], [], [], [], [], [])
         self._ids: dict[str, int] | None = None
         self._due: dict[Lane, int] = {}
-        self._spent: dict[int, tuple[int, int, int]] = {}
+        self._spent: dict[int, tuple[int, int]] = {}
         self._kept: list[tuple[int, int]] = []
         self.wake = False
         self.active = 0
@@ -98,9 +98,9 @@ class Batch:
         self.added += 1
         self.wake = True
 
-    def spent(self, submission_id: int, content_id: int, size: int, at: int, keep_until: int | None) -> None:
+    def spent(self, submission_id: int, content_id: int, at: int, keep_until: int | None) -> None:
         """Note that a message of the submission needs its content no more, or wishes it kept until then."""
-        self._spent[submission_id] = (content_id, size, at)
+        self._spent[submission_id] = (content_id, at)
         if keep_until is not None:
             self._kept.append((keep_until, content_id))
         self.added += 1
@@ -141,11 +141,9 @@ class Batch:
         if self._kept:
             self._cursor.executemany(query("keep_content"), self._kept)
             self._kept.clear()
-        pairs = json.dumps([(content, submission) for submission, (content, _, _) in self._spent.items()])
-        latest = max(at for _, _, at in self._spent.values())
-        self._cursor.execute(query("drop_spent_content"), (latest, pairs))
-        if any(size > CHUNK for _, size, _ in self._spent.values()):
-            self._cursor.execute(query("drop_purged_chunks"), (pairs,))
+        pairs = json.dumps([(content, submission) for submission, (content, _) in self._spent.items()])
+        latest = max(at for _, at in self._spent.values())
+        self._cursor.execute(query("drop_spent_content"), (latest, latest, pairs))
         self._spent.clear()
 
 

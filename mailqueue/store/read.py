@@ -17,7 +17,7 @@ from typing import Any
 from mailqueue.clock import to_datetime
 from mailqueue.errors import NotFound
 from mailqueue.model.attempt import Attempt
-from mailqueue.model.destination import Destination
+from mailqueue.model.destination import Backlog, Destination
 from mailqueue.model.engine import EngineInfo
 from mailqueue.model.events import Event, Notice
 from mailqueue.model.filters import LAST_RETIRED_FIRST, OLDEST_FIRST, Filter, Order, Page
@@ -69,6 +69,10 @@ class SqliteReader:
 
     def destination(self, name: str) -> Destination | None:
         return next((rows.destination(row) for row in self._all("one_destination", name)), None)
+
+    def backlog(self, destination: str, limit: int) -> Backlog:
+        [(lanes, messages)] = self._all("backlog", destination, destination, limit)
+        return Backlog(lanes, messages)
 
     def owed_warnings(self, now: int, limit: int) -> list[Claimed]:
         found: list[Claimed] = []

@@ -187,7 +187,8 @@ def submission_row(identity: int, content_id: int, new: NewSubmission) -> tuple[
 def submission_text(submission: Submission) -> str:
     """Return a submission as the JSON that is kept with an idempotency key."""
     messages = [(each.id, each.recipient, each.state.value) for each in submission.messages]
-    return json.dumps({"id": submission.id, "message_id": submission.message_id, "messages": messages})
+    kept = {"id": submission.id, "message_id": submission.message_id, "messages": messages}
+    return json.dumps({**kept, "repairs": submission.repairs} if submission.repairs else kept)
 
 
 def replayed(text: str) -> Submission:
@@ -201,6 +202,7 @@ def replayed(text: str) -> Submission:
             for identity, recipient, state in found["messages"]
         ),
         replayed=True,
+        repairs=tuple(found.get("repairs", ())),
     )
 
 

@@ -124,7 +124,7 @@ def _let_go(batch: Batch, settlements: Sequence[Settlement]) -> None:
         if isinstance(each.move, Retire):
             message = each.message
             keep_until = each.move.keep_content_until
-            batch.spent(message.submission_id, message.content_id, message.size, each.at, keep_until)
+            batch.spent(message.submission_id, message.content_id, each.at, keep_until)
 
 
 # --- notices ----------------------------------------------------------------------------------

@@ -17,7 +17,7 @@ from mailqueue.model.events import EventKind
 from mailqueue.model.filters import Filter
 from mailqueue.model.lane import Lane
 from mailqueue.model.rules import HoldRule
-from mailqueue.store import filters, rows
+from mailqueue.store import admin, filters, rows
 from mailqueue.store.base import Progress
 from mailqueue.store.batch import EVENT, HOLD, Batch
 from mailqueue.store.claim import true_due
@@ -132,7 +132,6 @@ def remove_rule(batch: Batch, rule_id: int, *, actor: str, now: int) -> HoldRule
     if found is None:
         raise NotFound(f"there is no hold rule {rule_id}")
     batch.flush().execute(query("delete_hold_rule"), (rule_id,))
-    data = json.dumps({"rule": rule_id})
-    batch.add(EVENT, (EventKind.ADMIN.value, 0, now, actor, f"hold rule {rule_id} removed", 0, data))
+    admin.note_change(batch, f"hold rule {rule_id} removed", {"rule": rule_id}, actor=actor, now=now)
     batch.settings_changed()
     return rows.hold_rule(found[:10])

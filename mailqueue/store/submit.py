@@ -46,6 +46,7 @@ def submit(batch: Batch, new: NewSubmission) -> Submission:
         id=identity,
         message_id=new.message_id,
         messages=tuple([_add_message(batch, identity, new, each) for each in new.messages]),
+        repairs=new.repairs,
     )
     if new.idempotency is not None:
         _insert_key(batch, new, new.idempotency, submission)

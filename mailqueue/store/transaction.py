@@ -4,7 +4,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from mailqueue.model.account import Account
 from mailqueue.model.destination import Destination
@@ -150,6 +150,9 @@ class SqliteTransaction:
 
     def add_schedule(self, schedule: Schedule, now: int) -> None:
         admin.add_schedule(self.batch, schedule, now)
+
+    def note_change(self, reason: str, data: Mapping[str, object], *, actor: str, now: int) -> None:
+        admin.note_change(self.batch, reason, data, actor=actor, now=now)
 
     # -- upkeep --------------------------------------------------------------------------------
     def purge_history(self, now: int, limit: int) -> int:

@@ -1,15 +1,21 @@
 """Purging: what is over goes, in small steps that never hold up delivery.
 
-The one rule: whatever belongs to a thing goes with it, in the same transaction. (Rows of
-destinations stay: there is one for each domain ever written to, and it is small.)
+The one rule: whatever belongs to a thing goes with it, in the same transaction; but for the pieces of
+large content, which are many pages and go a few at a time. (Rows of lanes stay: there are few for
+each domain ever written to, and they are small.)
 """
 
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 
-from mailqueue.store.batch import Batch
+from mailqueue.store.batch import CHUNK, Batch
 from mailqueue.store.queries import query
+
+_PIECES = 16
+"""Pieces of content that one step removes at most: some 4 MiB, some milliseconds."""
+_OCTETS = _PIECES * CHUNK
 
 
 def purge_history(batch: Batch, now: int, limit: int) -> int:
@@ -39,21 +45,36 @@ def _remove_messages(batch: Batch, ids: str) -> None:
 
 
 def _remove_contents(batch: Batch, ids: str) -> None:
-    batch.now().execute(query("purge_chunks"), (ids,))
+    """Remove contents; of large ones so many pieces, and the rest of them is nobody's."""
+    batch.now().execute(query("purge_chunks"), (ids, _PIECES))
     batch.now().execute(query("purge_contents"), (ids,))
+    batch.now().execute(query("disown_contents"), (ids,))
 
 
 def purge_content(batch: Batch, now: int, limit: int) -> int:
-    """Remove octets whose keep time is over. Returns how many contents went."""
+    """Remove octets whose keep time is over. Returns how many contents were looked at."""
     cursor = batch.flush()
     found = cursor.execute(query("outdated_contents"), (now, limit)).fetchall()
     # What a message still needs goes when that message retires, unless it wishes it kept in turn.
-    needed = json.dumps([content for content, needed in found if needed])
-    over = [content for content, needed in found if not needed]
+    needed = json.dumps([content for content, _, needed in found if needed])
     cursor.execute(query("no_longer_kept"), (needed,))
-    cursor.execute(query("purge_octets"), (now, json.dumps(over)))
-    cursor.execute(query("purge_chunks"), (json.dumps(over),))
-    return len(over)
+    chosen = _some((content, size) for content, size, needed in found if not needed)
+    over = json.dumps(chosen)
+    cursor.execute(query("purge_octets"), (now, over))
+    cursor.execute(query("purge_chunks"), (over, _PIECES))
+    cursor.execute(query("purged_whole"), (over,))
+    return len(chosen)
+
+
+def _some(contents: Iterable[tuple[int, int]]) -> list[int]:
+    """Return the first of these contents, at least one, so many that a step stays short."""
+    chosen, octets = [], 0
+    for content, size in contents:
+        if octets >= _OCTETS:
+            break
+        chosen.append(content)
+        octets += size
+    return chosen
 
 
 def purge_keys(batch: Batch, older_than: int, limit: int) -> int:

@@ -23,6 +23,8 @@ FACES = {
     "transport": (faces.Transports, "transports"),
     "route": (faces.Routes, "routes"),
     "replies": (faces.ReplyRules, "reply_rules"),
+    "shaping": (faces.ShapingRules, "shaping_rules"),
+    "destinations": (faces.Destinations, "destinations"),
     "schedule": (faces.Schedules, "schedules"),
     "account": (faces.Accounts, "accounts"),
     "retired": (faces.Retired, "retired"),
@@ -36,7 +38,7 @@ SAID_OTHERWISE = {
     "check_integrity": "check-integrity",
 }
 NO_VERB = {"actor", "close"}
-NOT_OF_A_QUEUE = {"run", "dsn parse", "demo", "notice show"}
+NOT_OF_A_QUEUE = {"run", "dsn parse", "arf parse", "demo", "notice show"}
 COMMON = {"--db", "--json", "--help", "-h", "--version"}
 
 

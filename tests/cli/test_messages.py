@@ -25,6 +25,8 @@ KEYS = {
     "next_attempt_at",
     "last_error",
     "category",
+    "blocked_until",
+    "blocked_by",
     "submitted_at",
     "claimed_at",
     "give_up_at",
@@ -170,6 +172,15 @@ def test_strict_mode_refuses_what_lenient_mode_sends(mailqueue: Command) -> None
     mailqueue("submit", "--lenient", "--sender", "a@example.org", input=two_froms)
 
 
+def test_repairs_of_a_message_are_told(mailqueue: Command) -> None:
+    broken = LETTER + "x" * 999 + "\n"
+    repair = "body: lines of over 998 octets, so text/plain became quoted-printable"
+    assert f"  repaired: {repair}\n" in mailqueue("submit", input=broken)
+    assert mailqueue.json("submit", input=broken)["repairs"] == [repair]
+    assert mailqueue.json("submit", input=LETTER)["repairs"] == []
+    assert "body line 2: 999 octets" in mailqueue.fails(3, "submit", "--strict", input=broken)
+
+
 def test_list_gives_pages_of_messages_with_all_their_keys(mailqueue: Command) -> None:
     mailqueue.submit("ann@example.net", "bob@example.net", "cid@example.net")
     first = mailqueue.json("list", "--limit", 2)
@@ -277,7 +288,8 @@ def test_explain_names_the_gate_and_what_opens_it(mailqueue: Command) -> None:
     mailqueue.submit("ann@example.net")
     found = mailqueue.json("explain", 1)
     assert found["blocked_by"] == "transport"
-    assert [gate["gate"] for gate in found["gates"]] == ["hold", "transport", "not_due", "lease", "engine"]
+    gates = ["hold", "transport", "not_due", "destination", "lease", "engine"]
+    assert [gate["gate"] for gate in found["gates"]] == gates
     people = mailqueue("explain", "s1")
     assert "  WAITS  no transport: mailqueue transport add" in people
     assert "  ok     not on hold" in people

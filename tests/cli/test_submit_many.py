@@ -38,6 +38,15 @@ def test_json_has_what_submit_gives_of_each(mailqueue: Command) -> None:
     assert "1 submission again" in mailqueue("submit-many", input=lines(item))
 
 
+def test_repairs_are_told_of_the_first_ten(mailqueue: Command) -> None:
+    item = {"message": LETTER + "x" * 999}
+    told = mailqueue("submit-many", input=lines({"message": LETTER}, *[item] * 12))
+    assert "s2 repaired: body: lines of over 998 octets, so text/plain became quoted-printable" in told
+    assert told.count("repaired: ") == 10
+    assert "2 more repaired" in told
+    assert len(mailqueue.json("submit-many", input=lines(item))["items"][0]["repairs"]) == 1
+
+
 def test_progress_is_told_beside_the_answer(mailqueue: Command) -> None:
     done = mailqueue.run("submit-many", "--progress", "--json", input=lines(*[{"message": LETTER}] * 3))
     assert "3 messages stored" in done.stderr

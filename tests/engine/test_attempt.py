@@ -6,6 +6,8 @@ import socket
 from collections.abc import Iterator
 from contextlib import ExitStack
 from datetime import timedelta
+from email import message_from_bytes, policy
+from email.message import EmailMessage
 
 import pytest
 from support.dns_server import DnsServer, Zone
@@ -413,10 +415,10 @@ def without(*missing: str) -> tuple[str, ...]:
     [
         (without("SMTPUTF8"), "bän@example.com", MAIL, "5.6.7"),
         (without("SMTPUTF8"), "ben@example.com", UTF8_HEADER, "5.6.9"),
-        (without("8BITMIME"), "ben@example.com", EIGHT_BIT, "5.6.3"),
+        (without("8BITMIME"), "ben@example.com", b"DKIM-Signature: v=1\r\n" + EIGHT_BIT, "5.6.3"),
         ((*without("SIZE"), "SIZE 100"), "ben@example.com", MAIL, "5.3.4"),
     ],
-    ids=["address beyond ASCII", "header beyond ASCII", "8-bit body", "too large"],
+    ids=["address beyond ASCII", "header beyond ASCII", "8-bit body that is signed", "too large"],
 )
 def test_what_the_server_lacks_fails_the_message_with_a_notice(
     stage, receiver, extensions, recipient, content, status
@@ -429,6 +431,62 @@ def test_what_the_server_lacks_fails_the_message_with_a_notice(
     assert (stage.state(message), attempt.enhanced, attempt.code) == ("failed", status, None)
     assert f"Status: {status}" in stage.notice(message)
     assert receiver.messages == []
+
+
+def decoded(got: bytes) -> str:
+    message = message_from_bytes(got, policy=policy.default)
+    assert isinstance(message, EmailMessage)
+    text: str = message.get_content()
+    return text
+
+
+@pytest.mark.parametrize("lines", [1, 100_000], ids=["small", "large"])
+def test_8_bit_content_goes_as_7_bit_to_a_server_without_8bitmime(stage, receiver, lines):
+    receiver.extensions = without("8BITMIME")
+    stage.relay(receiver.port)
+    head = MAIL.replace(b"\r\n\r\n", b"\r\nContent-Type: text/plain; charset=utf-8\r\n\r\n")
+    content = head + "Grüße an alle, die das lesen.\r\n".encode() * lines
+    [message] = stage.submit("ben@example.com", content=content)
+    stage.deliver()
+    assert stage.state(message) == "delivered"
+    [got] = receiver.messages
+    assert got.content.isascii()
+    assert decoded(got.content) == decoded(content)
+    assert got.sender_options.split() == [f"SIZE={len(got.content)}"]
+    assert stage.attempt(message).size == len(got.content) > stage.show(message).size
+
+
+def test_converted_size_is_what_the_limit_of_the_server_is_about(stage, receiver):
+    receiver.extensions = (*without("8BITMIME", "SIZE"), "SIZE 1000")
+    stage.relay(receiver.port)
+    content = MAIL + "ü".encode() * 400
+    [message] = stage.submit("ben@example.com", content=content)
+    stage.deliver()
+    assert stage.show(message).size < 1000
+    assert stage.attempt(message).enhanced == "5.3.4"
+
+
+def test_attempt_tells_that_the_content_was_converted_or_why_not(stage, receiver, caplog):
+    caplog.set_level("INFO", "mailqueue.delivery")
+    receiver.extensions = without("8BITMIME")
+    stage.relay(receiver.port)
+    [refused] = stage.submit("unknown@example.com", content=EIGHT_BIT)
+    [signed] = stage.submit("ben@example.com", content=b"DKIM-Signature: v=1\r\n" + EIGHT_BIT)
+    stage.deliver()
+    assert (stage.attempt(refused).transcript or "").startswith("[the content was made 7-bit")
+    told = {each.message_id: getattr(each, "converted", None) for each in caplog.records}
+    assert told == {refused: "7bit", signed: None}
+    assert (stage.attempt(signed).error or "").endswith(
+        "it has to stay so: body: octets over 127, and to change them would break the DKIM-Signature"
+    )
+
+
+def test_server_with_8bitmime_gets_8_bit_content_as_it_is(stage, receiver):
+    stage.relay(receiver.port)
+    [message] = stage.submit("ben@example.com", content=EIGHT_BIT)
+    stored = stage.queue.dump(message)
+    stage.deliver()
+    assert receiver.messages[0].content == stored
 
 
 def test_recipient_that_needs_more_costs_the_others_nothing(stage, receiver):

@@ -52,10 +52,20 @@ def test_a_connection_is_closed_when_it_has_grown_old(stage, receiver, monkeypat
 
 
 def test_a_destination_has_no_more_connections_at_once_than_it_may(stage, receiver):
+    receiver.final_delay = 0.05
     stage.relay(receiver.port)
     submit_singly(stage, 60)
     stage.deliver(connections=3)
     assert receiver.most_open == 3
+    assert len(receiver.messages) == 60
+
+
+def test_a_destination_that_is_fast_has_no_more_connections_than_it_needs(stage, receiver, monkeypatch):
+    monkeypatch.setattr(pool, "GROW_ABOVE", 60.0)  # whatever waits, two are fast enough
+    stage.relay(receiver.port)
+    submit_singly(stage, 60)
+    stage.deliver()
+    assert receiver.most_open == pool.START
     assert len(receiver.messages) == 60
 
 

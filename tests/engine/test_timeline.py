@@ -41,7 +41,7 @@ def test_timeline_tells_of_submission_hold_attempts_and_notice(stage: Stage, rec
 
 
 def test_message_that_is_being_delivered_says_so(stage: Stage, receiver: Receiver) -> None:
-    receiver.delay = 0.5
+    receiver.final_delay = 0.5
     stage.relay(receiver.port)
     [message] = stage.submit("ann@example.com")
     engine = stage.new_engine()

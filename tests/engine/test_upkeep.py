@@ -15,8 +15,9 @@ from typing import Any
 import pytest
 from support.clock import START, ManualTimer
 from support.stage import MAIL, Stage
+from support.trouble import in_trouble
 
-from mailqueue.clock import HOUR, SECOND, to_datetime
+from mailqueue.clock import DAY, HOUR, SECOND, to_datetime
 from mailqueue.engine import liveness
 from mailqueue.errors import NotFound
 from mailqueue.model.engine import Identity
@@ -227,6 +228,25 @@ def test_content_that_no_submission_took_goes_after_an_hour(stage: Stage):
     sweep(stage, timedelta(minutes=2))
     with pytest.raises(NotFound):
         store.read(lambda reader: reader.content_chunk(content, 0))
+
+
+def test_destination_that_is_well_is_forgotten_after_a_day(stage: Stage):
+    in_trouble(stage.queue, "relay mx:25", failures=0, blocked_until=None)
+    sweep(stage, timedelta(hours=23))
+    assert stage.queue.destinations.show("relay mx:25").failures == 0
+    sweep(stage, timedelta(hours=2))
+    with pytest.raises(NotFound):
+        stage.queue.destinations.show("relay mx:25")
+
+
+def test_trouble_with_a_destination_that_nobody_tries_any_more_is_over_after_a_day(stage: Stage):
+    in_trouble(stage.queue, "relay old:25")
+    in_trouble(stage.queue, "relay new:25", blocked_until=stage.clock.now() + DAY)
+    sweep(stage, timedelta(hours=24))
+    assert len(stage.queue.destinations.list()) == 2
+    sweep(stage, timedelta(minutes=2))
+    assert [each.name for each in stage.queue.destinations.list()] == ["relay new:25"]
+    assert stage.queue.destinations.show("relay old:25").last_error == "451 4.4.1 no connection"
 
 
 # --- what other engines left ---------------------------------------------------------------------

@@ -46,6 +46,7 @@ ALIASES_OF_SMALL = {
     *("mailqueue_engine", "mailqueue_reply_rule", "mailqueue_shaping_rule", "route", "account"),
     *("done", "again", "shut", "served", "mailqueue_slot"),  # the rows handed in
     "line",  # accounts whose mail waits
+    "waiting",  # counted up to a limit
 }
 WALKED_WHOLE = {
     "counts": "mailqueue_message_claimed",  # what is being delivered at this moment

@@ -14,10 +14,10 @@ from collections.abc import Iterator
 from mailqueue.errors import AddressError
 from mailqueue.mail import codes
 from mailqueue.mail.address import parse as parse_address
-from mailqueue.mail.dsn.dates import readable
+from mailqueue.mail.dates import readable
 from mailqueue.mail.dsn.draft import Draft, Returned, Story
-from mailqueue.mail.dsn.fields import clean
 from mailqueue.mail.dsn.model import Action, RecipientReport
+from mailqueue.mail.fields import clean
 
 _WIDTH = 76
 _MOST_REPLY_LINES = 20

@@ -11,17 +11,12 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from mailqueue.mail.dsn.model import Action, Report
-from mailqueue.mail.header import cut
-from mailqueue.mail.lines import longest, to_crlf
+from mailqueue.mail.reporting import fits, original_header, whole_original
 
 ENVELOPE_SENDER = ""
 """The return path of a notice, the null one: nothing ever answers it (RFC 5321 4.5.5, RFC 3461 6.1)."""
 LARGEST_ORIGINAL = 50 * 1024
 """Octets: an original that is larger goes back as its header only, unless the draft says otherwise."""
-LONGEST_LINE = 998
-"""Octets of a line without its CRLF (RFC 5322 2.1.1)."""
-
-_MOST_HEADER = 128 * 1024
 
 
 class Returned(StrEnum):
@@ -103,21 +98,12 @@ class Draft:
             return Returned.HEADER
         if len(self.original) > self.largest_original:
             return Returned.TOO_LARGE
-        if b"\0" in self.original or longest(self._whole) > LONGEST_LINE:
-            return Returned.UNFIT
-        return Returned.FULL
+        return Returned.FULL if fits(self.original) else Returned.UNFIT
 
     @property
     def enclosure(self) -> bytes:
         """The octets of the original that go back, lines ended by CRLF; empty if there are none."""
         if self.original is None:
             return b""
-        return self._whole if self.returned is Returned.FULL else self._header
-
-    @property
-    def _whole(self) -> bytes:
-        return to_crlf(self.original or b"").data
-
-    @property
-    def _header(self) -> bytes:
-        return cut(to_crlf((self.original or b"")[:_MOST_HEADER]).data)[0]
+        whole = self.returned is Returned.FULL
+        return whole_original(self.original) if whole else original_header(self.original)

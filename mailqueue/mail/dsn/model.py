@@ -15,8 +15,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from mailqueue.mail.codes import EnhancedCode
-from mailqueue.mail.dsn.dates import rfc3339, whole_seconds
-from mailqueue.mail.dsn.fields import clean, clean_reply
+from mailqueue.mail.dates import rfc3339, whole_seconds
+from mailqueue.mail.fields import LONGEST_PIECE, clean, clean_reply
 
 MESSAGE_FIELDS = (
     "Original-Envelope-Id",
@@ -44,6 +44,9 @@ LONGEST_COMMENT_PIECE = 400
 _BACKSLASHED = 150
 _KNOWN = frozenset(name.lower() for name in (*MESSAGE_FIELDS, *RECIPIENT_FIELDS))
 _TYPE = re.compile(r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~.-]{1,64}")
+_DRESSED = re.compile(
+    r"<(.+)>|[^<>]*<([^<>\s@]+@[^<>\s]+)>[^<>]*|([^\s@]+@[^\s@]+) *\(.*\)|([^\s@\"]+@[^\s@\"]+)[;,]"
+)
 _FIELD_NAME = re.compile(r"[!-9;-~]{1,70}")
 
 Extensions = tuple[tuple[str, str], ...]
@@ -245,10 +248,13 @@ def _one_line(typed: Typed | None) -> Typed | None:
 
 
 def _address(typed: Typed) -> Typed:
-    """Return an address without angle brackets, of type utf-8 where its type cannot hold it (RFC 6533 3)."""
+    """Return an address without brackets, name or comment, for which RFC 3464 2.3.1 has no place.
+
+    It becomes one of type utf-8 where its type cannot hold it (RFC 6533 3). X.400 has other rules.
+    """
     value = clean(typed.value)
-    while value.startswith("<") and value.endswith(">") and len(value) > 2:
-        value = value[1:-1].strip(" ")
+    while typed.type != "x400" and len(value) < LONGEST_PIECE and (found := _DRESSED.fullmatch(value)):
+        value = next(filter(None, found.groups())).strip(" ")
     if not value:
         return typed
     return Typed("utf-8" if typed.type == "rfc822" and not value.isascii() else typed.type, value)

@@ -1,8 +1,9 @@
 """Read a delivery report out of a message.
 
-Only a message that is a multipart/report with a delivery-status part of its own is one: an ordinary
-message, an automatic answer, a receipt that it was read (MDN), and a report inside a returned
-or forwarded message are not. Hostile input costs time and memory in proportion to its size.
+A multipart/report with a delivery-status part of its own is one. Where a part has the wrong type, or
+the message has another than multipart/report, the fields have to be there, and a mail system has to
+be its author. An ordinary message, an automatic answer, a receipt that it was read (MDN), and a report
+inside a returned or forwarded message are none. Hostile input costs bounded time and memory.
 
 RFC 3464 (delivery status), RFC 6522 (multipart/report), RFC 6533 (its UTF-8 kinds).
 """
@@ -14,27 +15,32 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from mailqueue.errors import ParseError
-from mailqueue.mail.dsn.fields import read_groups, unfold
-from mailqueue.mail.dsn.mime import MAX_HEADER, Part, leaves, read_part
-from mailqueue.mail.dsn.model import Report
+from mailqueue.mail.dsn.model import MESSAGE_FIELDS, RECIPIENT_FIELDS, Report
 from mailqueue.mail.dsn.reading import read as read_status
+from mailqueue.mail.mime import MAX_HEADER, Part, leaves, read_head, read_whole, swallowed
+from mailqueue.mail.origin import has_null_path, is_notice
+from mailqueue.mail.original import Original, find_original, is_returned
+from mailqueue.mail.scan import addresses
 
 MAX_STATUS = 1024 * 1024
 """Octets of a delivery-status part that are read."""
 MAX_TEXT = 64 * 1024
 """Octets of the text for people that are kept."""
-MAX_ORIGINAL_FIELDS = 1000
-"""Header fields of the original message that are kept."""
 
-_STATUS_TYPES = frozenset({"message/delivery-status", "message/global-delivery-status"})
-_FULL_TYPES = frozenset({"message/rfc822", "message/global"})
-_HEADER_TYPES = frozenset({"text/rfc822-headers", "message/rfc822-headers", "message/global-headers"})
-_REPORT_TYPES = frozenset({"delivery-status", "global-delivery-status"})
+_STATUS_TYPE = re.compile(r"[a-z]+/(?:global-)?delivery[-_. ]?status")
+_MAY_HOLD_STATUS = re.compile(r"text/(?!html|rfc822|calendar)|application/octet-stream|multipart/")
+_REPORT_TYPES = frozenset({"", "delivery-status", "global-delivery-status"})
 _OTHER_REPORTS = {
     "disposition-notification": "a receipt that a message was read or not (MDN, RFC 8098)",
     "feedback-report": "a complaint (ARF, RFC 5965)",
 }
-_MESSAGE_ID = re.compile(r"<[^<>\s]{1,996}>")
+_NAMES = frozenset(name.lower() for name in (*MESSAGE_FIELDS, *RECIPIENT_FIELDS))
+_LINE = re.MULTILINE | re.IGNORECASE
+_RECIPIENT_LINE = re.compile(r"^[ \t]*(?:final|original)-recipient[ \t]*:", _LINE)
+_VERDICT_LINE = re.compile(r"^[ \t]*(?:action|status|diagnostic-code)[ \t]*:", _LINE)
+_ANY_LINE = re.compile(rf"^[ \t]*(?:{'|'.join(_NAMES)})[ \t]*:", _LINE)
+_RETURNED_LINE = re.compile(r"^(?:received|return-path)[ \t]*:", _LINE)
+_DELIMITER_LINE = re.compile(r"^--", _LINE)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,83 +81,106 @@ def parse(data: bytes) -> Report:
     return read(data).report
 
 
-def read(data: bytes) -> ParsedReport:
-    """Return all that the delivery report `data` holds. CRLF and LF are taken for line ends.
+def read(data: bytes, sender: str | None = None) -> ParsedReport:
+    """Return all that the delivery report `data` holds. CRLF, LF and CR are taken for line ends.
+
+    Args:
+        data: the message.
+        sender: its envelope sender, '' for the null one, where it is known; None: as Return-Path says.
 
     Raises:
         ParseError: `data` is not a delivery report; the text says what it is instead.
     """
-    message = _open(data)
+    message, loosely = _open(data, sender)
     parts = tuple(leaves(message))
-    status = next((part for part in parts if part.type in _STATUS_TYPES), None)
+    status, cut = _status(parts, loosely)
     if status is None:
-        raise ParseError(
-            "not a delivery report: it is a multipart/report without a part of type "
-            f"message/delivery-status ({_names(parts)})"
-        )
-    report, faults = read_status(status.text(MAX_STATUS), _failed_recipients(message))
-    if status.end - status.start > MAX_STATUS:
+        raise ParseError(f"not a delivery report: {_what_it_is(message, parts)}")
+    original = find_original(parts)
+    report, faults = read_status(status, _failed_recipients(message, original))
+    if cut:
         faults += (f"only the first {MAX_STATUS} octets of the delivery status were read",)
-    original = next((part for part in parts if part.type in _FULL_TYPES | _HEADER_TYPES), None)
-    headers = _original_headers(original)
     return ParsedReport(
         report=report,
         text=next((part.text(MAX_TEXT) for part in parts if part.type == "text/plain"), ""),
-        original_headers=headers,
-        original_message_id=_message_id(headers),
-        full=original is not None and original.type in _FULL_TYPES,
+        original_headers=original.headers,
+        original_message_id=original.message_id,
+        full=original.full,
         faults=faults,
     )
 
 
-def _open(data: bytes) -> Part:
-    """Return the message, if it may be a delivery report by its header."""
-    head = read_part(_lf(data[: 2 * MAX_HEADER]).lstrip(b"\n"))
+def _open(data: bytes, sender: str | None) -> tuple[Part, bool]:
+    """Return the message, if it may be a delivery report by its header, and whether it surely is a report.
+
+    If not, only a part of the right type makes it one, and even that not in a person's mail.
+    """
+    head = read_head(data)
     if head is None:
         raise ParseError(
             f"not a delivery report: its header is larger than {MAX_HEADER} octets, or it is no message"
         )
-    if head.type != "multipart/report":
-        raise ParseError(f"not a delivery report: it is {head.type}, not multipart/report (RFC 6522 3)")
     kind = head.parameters.get("report-type", "").lower()
-    if kind and kind not in _REPORT_TYPES:
-        what = _OTHER_REPORTS.get(kind, f"a report of another type, {kind[:60]!r}")
-        raise ParseError(f"not a delivery report: it is {what}")
-    if not head.parameters.get("boundary"):
-        raise ParseError(
-            "not a delivery report that can be read: its Content-Type has no boundary (RFC 2046 5.1)"
-        )
-    return read_part(_lf(data).lstrip(b"\n")) or head
+    if kind in _OTHER_REPORTS:
+        raise ParseError(f"not a delivery report: it is {_OTHER_REPORTS[kind]}")
+    surely = head.type == "multipart/report" or is_notice(head, sender)
+    if not surely and not has_null_path(head, sender):
+        raise ParseError(f"not a delivery report: {_what_it_is(head, ())}")
+    return read_whole(head, data), surely and kind in _REPORT_TYPES
 
 
-def _lf(data: bytes) -> bytes:
-    return data.replace(b"\r\n", b"\n")
+def _status(parts: Sequence[Part], loosely: bool) -> tuple[str | None, bool]:
+    """Return the fields of the report, None if there are none, and whether they were cut off.
+
+    They are in the parts of their type (several, where a writer gives each recipient one); else,
+    if `loosely`, where they stand in another part that is no returned message.
+    """
+    typed = [part for part in parts if _STATUS_TYPE.fullmatch(part.type)]
+    status = "\n\n".join(swallowed(part, _NAMES) + part.text(MAX_STATUS) for part in typed)
+    if _ANY_LINE.search(status):
+        cut = len(status) > MAX_STATUS or any(part.end - part.start > MAX_STATUS for part in typed)
+        return status[:MAX_STATUS], cut
+    others = map(_fields_in, parts) if loosely else ()
+    return next(filter(None, others), status if typed else None), False
 
 
-def _names(parts: Sequence[Part]) -> str:
-    if not parts:
-        return "it has no parts"
-    return "it has " + ", ".join(part.type[:60] for part in parts[:5]) + (" ..." if len(parts) > 5 else "")
+def _fields_in(part: Part) -> str:
+    """Return the fields of a report in a part of another type, before any returned mail; empty if none are.
+
+    A part with the type of returned mail has to begin with them.
+    """
+    if not is_returned(part) and not _MAY_HOLD_STATUS.match(part.type):
+        return ""
+    text = part.text(MAX_STATUS)
+    if is_returned(part) and not _ANY_LINE.match(text.lstrip("\n")):
+        return ""
+    returned = _RETURNED_LINE.search(text)
+    own = text[: returned.start()] if returned else text
+    begin = _ANY_LINE.search(own)
+    if begin is None or not _RECIPIENT_LINE.search(own) or not _VERDICT_LINE.search(own):
+        return ""
+    end = _DELIMITER_LINE.search(own, begin.end())
+    return own[begin.start() : end.start() if end else None]
 
 
-def _failed_recipients(message: Part) -> tuple[str, ...]:
-    """Return the addresses of X-Failed-Recipients, which several writers add to the header."""
-    value = message.value("x-failed-recipients") or ""
-    return tuple(address.strip(" <>") for address in value[:10_000].split(",") if address.strip(" <>"))
+def _what_it_is(message: Part, parts: Sequence[Part]) -> str:
+    kind = message.parameters.get("report-type", "").lower()
+    if kind not in _REPORT_TYPES:
+        return f"it is a report of another type, {kind[:60]!r}"
+    if message.type != "multipart/report":
+        return f"it is {message.type}, not multipart/report (RFC 6522 3)"
+    types = ", ".join(part.type[:60] for part in parts[:5]) + (" ..." if len(parts) > 5 else "")
+    return f"it is a multipart/report without a part of type message/delivery-status (it has {types})"
 
 
-def _original_headers(original: Part | None) -> tuple[tuple[str, str], ...]:
-    if original is None:
-        return ()
-    block, _, _ = original.text(MAX_HEADER).lstrip("\n").partition("\n\n")
-    groups = read_groups(block)
-    fields = [field for group in groups for field in group][:MAX_ORIGINAL_FIELDS]
-    return tuple((field.name, unfold(field.raw)) for field in fields)
+def _failed_recipients(message: Part, original: Original) -> tuple[str, ...]:
+    """Return whom a report is about that does not say so itself.
 
-
-def _message_id(headers: Sequence[tuple[str, str]]) -> str | None:
-    for name, value in headers:
-        if name.lower() == "message-id":
-            found = _MESSAGE_ID.search(value[:2000])
-            return found[0] if found else None
-    return None
+    X-Failed-Recipients tells, which several writers add to the header; else To of the original, if
+    it was for one only.
+    """
+    failed = addresses((message.value("x-failed-recipients") or "")[:10_000])
+    if failed:
+        return failed
+    sent_to = addresses(", ".join(original.values("to") + original.values("cc"))[:10_000])
+    return sent_to if len(sent_to) == 1 else ()

@@ -12,9 +12,8 @@ import re
 from collections.abc import Sequence
 
 from mailqueue.errors import ParseError
-from mailqueue.mail.codes import EnhancedCode
-from mailqueue.mail.dsn.dates import read_date
-from mailqueue.mail.dsn.fields import Field, clean, read_groups, unfold, unfold_reply
+from mailqueue.mail.codes import ENHANCED_IN_TEXT, EnhancedCode, find_enhanced
+from mailqueue.mail.dates import read_date
 from mailqueue.mail.dsn.model import (
     MESSAGE_FIELDS,
     RECIPIENT_FIELDS,
@@ -24,23 +23,35 @@ from mailqueue.mail.dsn.model import (
     Report,
     Typed,
 )
+from mailqueue.mail.fields import Field, clean, is_of_mime, read_groups, unfold, unfold_reply
 from mailqueue.mail.xtext import decode_utf8
 
 _MESSAGE_NAMES = frozenset(name.lower() for name in MESSAGE_FIELDS)
 _RECIPIENT_NAMES = frozenset(name.lower() for name in RECIPIENT_FIELDS)
 _NAMES = _MESSAGE_NAMES | _RECIPIENT_NAMES
+_ADDRESS_NAMES = frozenset({"original-recipient", "final-recipient"})
 _OPENERS = frozenset({"original-recipient", "final-recipient", "action", "status"})
 _TYPED = re.compile(r"\s*([A-Za-z0-9!#$%&'*+/=?^_`{|}~.-]{1,64})\s*;(.*)", re.DOTALL)
-_STATUS = re.compile(r"(?<![0-9.])([245])\.([0-9]{1,3})\.([0-9]{1,3})(?![0-9]|\.[0-9])")
+_LOOSE_STATUS = re.compile(r"\W*([245])(?:[.,] ?([0-9]{1,3}))?(?:[.,] ?[0-9]{1,3})?(?![0-9])")
 _REPLY = re.compile(r"([245])[0-9]{2}(?![0-9])")
 _WORD = re.compile(r"[a-z]+")
+_X400 = re.compile(r"(?:c|a|p|o|s|g|i|cn|ou[1-4]?|admd|prmd|dda[^=]*)=", re.IGNORECASE)
+_UNTYPED = re.compile(r"(rfc822|utf-8|smtp|local|x400)(?: *[:,] *| +)(?=\S)(.*)", re.IGNORECASE | re.DOTALL)
 _EXTENSION = re.compile(r"[!-9;-~]{1,70}")
 _ACTIONS = {
     **{action.value: action for action in Action},
     "failure": Action.FAILED,
+    "fail": Action.FAILED,
+    "bounced": Action.FAILED,
+    "rejected": Action.FAILED,
+    "expired": Action.FAILED,
+    "permanent": Action.FAILED,
     "undeliverable": Action.FAILED,
     "delay": Action.DELAYED,
+    "deferred": Action.DELAYED,
+    "transient": Action.DELAYED,
     "success": Action.DELIVERED,
+    "expand": Action.EXPANDED,
 }
 _BY_CLASS = {2: Action.DELIVERED, 4: Action.DELAYED, 5: Action.FAILED}
 _BY_ACTION = {Action.FAILED: EnhancedCode(5, 0, 0), Action.DELAYED: EnhancedCode(4, 0, 0)}
@@ -51,16 +62,17 @@ def read(text: str, failed: Sequence[str] = ()) -> tuple[Report, tuple[str, ...]
 
     Args:
         text: with `\n` at the line ends.
-        failed: the addresses that X-Failed-Recipients names, for a report that names no recipient.
+        failed: whom it is about, for a report that names no recipient itself.
 
     Raises:
         ParseError: it says nothing about any recipient.
     """
     faults: list[str] = []
-    message, blocks = _split(read_groups(text))
+    message, blocks = _split(read_groups(_at_the_margin(text)))
     recipients = []
     for number, block in enumerate(blocks, 1):
-        found = _recipient(block, failed if len(blocks) == 1 else (), f"recipient {number}", faults)
+        known = failed[number - 1] if len(blocks) == len(failed) else ""
+        found = _recipient(block, known, f"recipient {number}", faults)
         if found:
             recipients.append(found)
     if not recipients:
@@ -68,11 +80,19 @@ def read(text: str, failed: Sequence[str] = ()) -> tuple[Report, tuple[str, ...]
     return _report(message, tuple(recipients), faults), tuple(faults)
 
 
+def _at_the_margin(text: str) -> str:
+    """Return the text with no line indented, where every field is: then they are no continuations."""
+    if re.search(r"^[!-9;-~]+[ \t]*:", text, re.MULTILINE):
+        return text
+    return re.sub(r"^[ \t]+", "", text, flags=re.MULTILINE)
+
+
 def _split(groups: list[list[Field]]) -> tuple[list[Field], list[list[Field]]]:
     """Return the fields about the message, and those about each recipient.
 
     Blank lines decide, except where they are missing: a field that every recipient has only once
-    begins a new recipient, and the fields before the first one are about the message.
+    begins a new recipient, and the fields before the first one are about the message. Where there
+    are too many, so that a group names no recipient and repeats nothing, it belongs to the one before.
     """
     message: list[Field] = []
     blocks: list[list[Field]] = []
@@ -89,11 +109,24 @@ def _split(groups: list[list[Field]]) -> tuple[list[Field], list[list[Field]]]:
                 block, seen = [], set()
             seen.add(name)
             block.append(field)
-        if seen & _RECIPIENT_NAMES:
+        if blocks and _goes_on(blocks[-1], seen):
+            blocks[-1] += block
+        elif seen & _RECIPIENT_NAMES:
             blocks.append(block)
         else:
             message += block
     return message, blocks
+
+
+def _goes_on(before: list[Field], names: set[str]) -> bool:
+    if not names & _RECIPIENT_NAMES or names & _ADDRESS_NAMES:
+        # An address alone, and then the same recipient by the other of its addresses.
+        return (
+            bool(names)
+            and names <= _ADDRESS_NAMES
+            and {field.name.lower() for field in before} <= _ADDRESS_NAMES
+        )
+    return names.isdisjoint(field.name.lower() for field in before)
 
 
 def _report(fields: list[Field], recipients: tuple[RecipientReport, ...], faults: list[str]) -> Report:
@@ -113,15 +146,10 @@ def _report(fields: list[Field], recipients: tuple[RecipientReport, ...], faults
     )
 
 
-def _recipient(
-    fields: list[Field], failed: Sequence[str], place: str, faults: list[str]
-) -> RecipientReport | None:
+def _recipient(fields: list[Field], otherwise: str, place: str, faults: list[str]) -> RecipientReport | None:
     known = _first_of_each(fields)
-    final, original = (
-        _typed(known, "final-recipient", "rfc822"),
-        _typed(known, "original-recipient", "rfc822"),
-    )
-    address = final or original or (_address_of(failed[0]) if len(failed) == 1 else None)
+    final, original = _address(known, "final-recipient"), _address(known, "original-recipient")
+    address = final or original or _address(known, "x-actual-recipient") or _address_of(otherwise)
     if final is None:
         faults.append(f"{place}: Final-Recipient is missing (RFC 3464 2.3.2)")
     if address is None:
@@ -152,7 +180,7 @@ def _verdict(
 ) -> tuple[Action | None, EnhancedCode | None]:
     """Return action and status; one that is missing is taken from the other, or from the diagnostic."""
     action = _action(known)
-    status = _code(known.get("status", ""))
+    status = find_enhanced(known.get("status", "")) or _loose_code(known.get("status", ""))
     if status is None:
         faults.append(f"{place}: Status is missing or is no code (RFC 3464 2.3.4)")
         status = _code_of(diagnostic) or (_BY_ACTION.get(action, EnhancedCode(2, 0, 0)) if action else None)
@@ -163,25 +191,29 @@ def _verdict(
 
 
 def _action(known: dict[str, str]) -> Action | None:
-    word = _WORD.match(unfold(known.get("action", "")).lower())
+    word = _WORD.search(unfold(known.get("action", "")).lower())
     return _ACTIONS.get(word[0]) if word else None
 
 
-def _code(text: str) -> EnhancedCode | None:
-    found = _STATUS.search(text)
-    return EnhancedCode(int(found[1]), int(found[2]), int(found[3])) if found else None
+def _loose_code(text: str) -> EnhancedCode | None:
+    """Return what a status that is none may mean: `5`, `5.1`, `5.x.x`, or a reply code."""
+    found = _LOOSE_STATUS.match(text) or _REPLY.match(text.strip(" \t#"))
+    if found is None:
+        return None
+    subject = found[2] if found.re is _LOOSE_STATUS else None
+    return EnhancedCode(int(found[1]), int(subject or 0), 0)
 
 
 def _code_of(diagnostic: Typed | None) -> EnhancedCode | None:
     if diagnostic is None:
         return None
     reply = _REPLY.match(diagnostic.value)
-    return _code(diagnostic.value) or (EnhancedCode(int(reply[1]), 0, 0) if reply else None)
+    return find_enhanced(diagnostic.value) or (EnhancedCode(int(reply[1]), 0, 0) if reply else None)
 
 
 def _status_comment(known: dict[str, str]) -> str | None:
     text = unfold(known.get("status", ""))
-    found = _STATUS.search(text)
+    found = ENHANCED_IN_TEXT.search(text)
     rest = text[found.end() :].strip(" ") if found else ""
     if rest.startswith("("):
         rest = rest[1:].removesuffix(")")
@@ -195,6 +227,15 @@ def _diagnostic(known: dict[str, str]) -> Typed | None:
 
 def _typed(known: dict[str, str], name: str, default: str) -> Typed | None:
     return _typed_of(unfold(known.get(name, "")), default)
+
+
+def _address(known: dict[str, str], name: str) -> Typed | None:
+    text = unfold(known.get(name, ""))
+    if _X400.match(text):
+        return _typed_of(f"x400;{text}", "x400")
+    found = None if _TYPED.match(text) else _UNTYPED.match(text)
+    typed = _typed_of(f"{found[1]};{found[2]}" if found else text, "rfc822")
+    return None if typed is None or typed.value.strip(" <>") == "" else typed
 
 
 def _typed_of(text: str, default: str) -> Typed | None:
@@ -242,5 +283,7 @@ def _extensions(fields: list[Field]) -> Extensions:
     return tuple(
         (field.name, unfold(field.raw))
         for field in fields
-        if field.name.lower() not in _NAMES and _EXTENSION.fullmatch(field.name)
+        if not is_of_mime(field.name)
+        and field.name.lower() not in _NAMES
+        and _EXTENSION.fullmatch(field.name)
     )

@@ -10,9 +10,9 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator
 
-from mailqueue.mail.dsn.dates import header_date
-from mailqueue.mail.dsn.fields import fold
+from mailqueue.mail.dates import header_date
 from mailqueue.mail.dsn.model import RecipientReport, Report, Typed
+from mailqueue.mail.fields import fold
 from mailqueue.mail.xtext import encode_unitext
 
 

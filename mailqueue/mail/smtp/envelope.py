@@ -1,6 +1,6 @@
 """What a server can do, what a message needs, and what to say when the two do not meet.
 
-The rule: a message is never changed to fit and never sent where it does not; `lacks` says why.
+The rule: a message is never changed to fit here and never sent where it does not; `lacks` says why.
 
 RFC 5321 4.1.1.1 (EHLO), 1870 (SIZE), 2920 (PIPELINING), 6152 (8BITMIME), 6531 (SMTPUTF8), 3461
 (DSN), 6533 3 (ORCPT of type utf-8), 2034 (ENHANCEDSTATUSCODES), 3207 (STARTTLS), 4954 (AUTH), 3030
@@ -87,7 +87,7 @@ def _limits(value: str) -> dict[str, int]:
     return {name.upper(): int(limit) for name, _, limit in pairs if _LIMIT.fullmatch(limit)}
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class Envelope:
     """What MAIL and RCPT say about one transaction.
 
@@ -105,6 +105,8 @@ class Envelope:
     """Octets of the content, line ends as CRLF, before dots are added (RFC 1870 6.1)."""
     eight_bit: bool = False
     """Whether the content has octets over 127."""
+    stays_eight_bit: str | None = None
+    """Why such content cannot be made 7-bit; told in the refusal. None: nothing is told."""
     smtputf8: bool = False
     """Whether an address or the header block has other than ASCII characters (RFC 6531 3.4)."""
     ret: str | None = None
@@ -154,7 +156,10 @@ def lacks(envelope: Envelope, capabilities: Capabilities) -> Reply | None:
             )
         return _refusal(553, codes.SMTPUTF8, "an address is not ASCII, and it does not offer SMTPUTF8")
     if envelope.eight_bit and not capabilities.eight_bit:
-        return _refusal(554, codes.CONVERSION_NEEDED, "the content is 8-bit, and it does not offer 8BITMIME")
+        why = f"; it has to stay so: {envelope.stays_eight_bit}" if envelope.stays_eight_bit else ""
+        return _refusal(
+            554, codes.CONVERSION_NEEDED, f"the content is 8-bit, and it does not offer 8BITMIME{why}"
+        )
     if capabilities.size and envelope.size > capabilities.size:
         return _refusal(
             552, codes.TOO_LARGE, f"the content has {envelope.size} octets, and it takes {capabilities.size}"

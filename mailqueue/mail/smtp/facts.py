@@ -111,7 +111,7 @@ class Lost:
         return f"{self.reason} (at {self.phase}){said}"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class TransactionResult:
     """What a server said to one transaction. A recipient has the message if both its reply in
     `rcpt` and `final` are positive; otherwise see which reply is missing or negative.

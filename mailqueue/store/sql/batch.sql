@@ -47,22 +47,15 @@ WHERE mailqueue_lane.due_at IS NULL
 UPDATE mailqueue_content SET purge_at = max(coalesce(purge_at, 0), ?)
 WHERE id = ? AND purged_at IS NULL
 
--- Content whose last message has gone, and that nobody wished to keep.
+-- Content whose last message has gone, and that nobody wished to keep. What does not stand in one row goes in steps.
 -- name: drop_spent_content
-UPDATE mailqueue_content SET data = NULL, purged_at = ?
+UPDATE mailqueue_content SET data = NULL, purged_at = ?, purge_at = CASE WHEN data IS NULL THEN ? END
 WHERE id IN (
     SELECT json_extract(value, '$[0]') FROM json_each(?)
     WHERE NOT EXISTS (
         SELECT 1 FROM mailqueue_message AS message
         WHERE message.submission_id = json_extract(value, '$[1]') AND message.retired_at IS NULL))
     AND purge_at IS NULL AND purged_at IS NULL
-
--- name: drop_purged_chunks
-DELETE FROM mailqueue_chunk
-WHERE content_id IN (
-    SELECT content.id FROM json_each(?) AS spent
-    JOIN mailqueue_content AS content ON content.id = json_extract(spent.value, '$[0]')
-    WHERE content.purged_at IS NOT NULL)
 
 -- What a transaction adds to the numbers of wake, active and held.
 -- name: raise_counts

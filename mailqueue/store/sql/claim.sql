@@ -90,9 +90,13 @@ FROM (VALUES (?, ?, ?, ?, ?, ?)) AS shut
 WHERE mailqueue_lane.priority = shut.column1 AND mailqueue_lane.account_id = shut.column2
     AND mailqueue_lane.domain = shut.column3 AND mailqueue_lane.transport = shut.column4
 
--- Lanes whose destination takes mail again are looked at now.
+-- Lanes whose destination takes mail again are looked at now, in the order of the mail that waits there.
 -- name: unblock_lanes
-UPDATE mailqueue_lane SET blocked_until = NULL, blocked_by = NULL, due_at = min(mailqueue_lane.due_at, ?)
+UPDATE mailqueue_lane SET blocked_until = NULL, blocked_by = NULL, due_at = min(?, (
+    SELECT min(message.next_attempt_at) FROM mailqueue_message AS message
+    WHERE message.priority = mailqueue_lane.priority AND message.account_id = mailqueue_lane.account_id
+        AND message.domain = mailqueue_lane.domain AND message.transport = mailqueue_lane.transport
+        AND message.state = 'queued' AND message.holds = 0))
 FROM (
     SELECT priority, account_id, domain, transport FROM mailqueue_lane WHERE blocked_by = ? LIMIT ?) AS shut
 WHERE mailqueue_lane.priority = shut.priority AND mailqueue_lane.account_id = shut.account_id
@@ -100,7 +104,12 @@ WHERE mailqueue_lane.priority = shut.priority AND mailqueue_lane.account_id = sh
 
 -- After a change of transports or routes nobody knows where they lead.
 -- name: unblock_all_lanes
-UPDATE mailqueue_lane SET blocked_until = NULL, blocked_by = NULL, due_at = min(due_at, ?) WHERE blocked_by IS NOT NULL
+UPDATE mailqueue_lane SET blocked_until = NULL, blocked_by = NULL, due_at = min(?, (
+    SELECT min(message.next_attempt_at) FROM mailqueue_message AS message
+    WHERE message.priority = mailqueue_lane.priority AND message.account_id = mailqueue_lane.account_id
+        AND message.domain = mailqueue_lane.domain AND message.transport = mailqueue_lane.transport
+        AND message.state = 'queued' AND message.holds = 0))
+WHERE blocked_by IS NOT NULL
 
 -- One more mark each; tells of those that had none.
 -- name: count_marks

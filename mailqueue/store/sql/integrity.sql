@@ -73,8 +73,9 @@ LIMIT ?
 -- name: content_not_gone
 SELECT content.id FROM mailqueue_content AS content
 WHERE content.purged_at IS NOT NULL
-    AND (content.data IS NOT NULL OR content.purge_at IS NOT NULL
-        OR EXISTS (SELECT 1 FROM mailqueue_chunk AS chunk WHERE chunk.content_id = content.id)) LIMIT ?
+    AND (content.data IS NOT NULL
+        OR content.purge_at IS NULL
+            AND EXISTS (SELECT 1 FROM mailqueue_chunk AS chunk WHERE chunk.content_id = content.id)) LIMIT ?
 
 -- name: content_kept_for_ever
 SELECT content.id FROM mailqueue_content AS content

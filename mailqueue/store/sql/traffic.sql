@@ -13,6 +13,17 @@ WHERE name = ?
 SELECT name, failures, since_at, blocked_until, canary_at, last_error, changed FROM mailqueue_destination
 WHERE failures > 0 ORDER BY since_at, name
 
+-- What waits in the lanes that a destination blocks, the messages counted up to a limit.
+-- name: backlog
+SELECT (SELECT count(*) FROM mailqueue_lane WHERE blocked_by = ? AND due_at IS NOT NULL),
+    (SELECT count(*) FROM (
+        SELECT 1 FROM mailqueue_lane AS lane
+        CROSS JOIN mailqueue_message AS message ON message.priority = lane.priority
+            AND message.account_id = lane.account_id AND message.domain = lane.domain
+            AND message.transport = lane.transport AND message.state = 'queued' AND message.holds = 0
+        WHERE lane.blocked_by = ? AND lane.due_at IS NOT NULL
+        LIMIT ?) AS waiting)
+
 -- name: raise_changes
 UPDATE mailqueue_meta SET value = value + 1 WHERE key = 'changes' RETURNING value
 

@@ -31,15 +31,23 @@ DELETE FROM mailqueue_notice WHERE submission_id IN (SELECT value FROM json_each
 -- name: purge_submissions
 DELETE FROM mailqueue_submission WHERE id IN (SELECT value FROM json_each(?))
 
+-- So many pieces of these contents.
 -- name: purge_chunks
-DELETE FROM mailqueue_chunk WHERE content_id IN (SELECT value FROM json_each(?))
+DELETE FROM mailqueue_chunk WHERE rowid IN (
+    SELECT rowid FROM mailqueue_chunk WHERE content_id IN (SELECT value FROM json_each(?)) LIMIT ?)
 
+-- Of these contents, the ones that have no more pieces.
 -- name: purge_contents
 DELETE FROM mailqueue_content WHERE id IN (SELECT value FROM json_each(?))
+    AND NOT EXISTS (SELECT 1 FROM mailqueue_chunk AS chunk WHERE chunk.content_id = mailqueue_content.id)
 
--- Content whose keep time is over: [content, whether a message still needs it].
+-- The others are nobody's: they go as what was begun and never submitted does.
+-- name: disown_contents
+UPDATE mailqueue_content SET submission_id = NULL WHERE id IN (SELECT value FROM json_each(?))
+
+-- Content whose keep time is over: [content, size, whether a message still needs it].
 -- name: outdated_contents
-SELECT content.id, EXISTS (
+SELECT content.id, content.size, EXISTS (
     SELECT 1 FROM mailqueue_message AS message
     WHERE message.submission_id = content.submission_id AND message.retired_at IS NULL)
 FROM mailqueue_content AS content
@@ -50,8 +58,14 @@ ORDER BY content.purge_at LIMIT ?
 UPDATE mailqueue_content SET purge_at = NULL WHERE id IN (SELECT value FROM json_each(?))
 
 -- name: purge_octets
-UPDATE mailqueue_content SET data = NULL, purge_at = NULL, purged_at = ?
+UPDATE mailqueue_content SET data = NULL, purged_at = coalesce(purged_at, ?)
 WHERE id IN (SELECT value FROM json_each(?))
+
+-- Of these contents, the ones that have no more pieces are gone.
+-- name: purged_whole
+UPDATE mailqueue_content SET purge_at = NULL
+WHERE id IN (SELECT value FROM json_each(?))
+    AND NOT EXISTS (SELECT 1 FROM mailqueue_chunk AS chunk WHERE chunk.content_id = mailqueue_content.id)
 
 -- name: purge_keys
 DELETE FROM mailqueue_idempotency WHERE (account_id, key) IN (

@@ -304,7 +304,8 @@ def test_change_of_a_route_has_blocked_lanes_looked_at(store: Store) -> None:
             Transport(id=0, name="out", kind=TransportKind.DIRECT), at(5)
         )
     )
-    assert (made.name, due(store)) == ("out", at(5))
+    assert (made.name, due(store)) == ("out", NOON)
+    assert clean(store)
     assert len(claim(store, own, at(5))) == 1
 
 

@@ -24,6 +24,10 @@ _PIECE = 200
 _REPLY_LINE = re.compile(r"([0-9]{3})(?:[ -]|$)")
 _SMTP_VALUE = re.compile(r"\s*smtp\s*;\s*([0-9]{3})(?:[ \n-]|$)", re.IGNORECASE)
 _NAME = re.compile(r"([!-9;-~]+)[ \t]*:")
+_OF_MIME = frozenset(
+    f"content-{name}"
+    for name in ("type", "transfer-encoding", "disposition", "description", "id", "language")
+)
 
 
 class Field(NamedTuple):
@@ -133,6 +137,11 @@ def read_groups(text: str) -> list[list[Field]]:
         elif blank and groups[-1]:
             groups.append([])
     return [group for group in groups if group]
+
+
+def is_of_mime(name: str) -> bool:
+    """Return whether a field is about the part that it stands in, and not one of the report there."""
+    return name.lower() in _OF_MIME
 
 
 def _field(lines: list[str]) -> Field:

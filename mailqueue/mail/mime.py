@@ -2,7 +2,8 @@
 
 Own code rather than Python's `email`, because what comes in is hostile: that parser recurses into
 every message inside a message and walks all bodies, while this one looks at a header block, cuts a
-multipart at its boundary, goes `MAX_DEPTH` deep, and never looks inside a returned message.
+multipart at its boundary, goes `MAX_DEPTH` deep, and never looks inside a returned message. What
+mail programs get wrong is forgiven: line ends of any kind, a boundary that is not the one named.
 
 RFC 2045 5 and 6 (Content-Type, transfer encodings), RFC 2046 5.1 (multipart), RFC 5322 2.2.
 """
@@ -12,15 +13,20 @@ from __future__ import annotations
 import binascii
 import codecs
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
+from itertools import islice
 
-from mailqueue.mail.dsn.fields import Field, read_groups, unfold
+from mailqueue.mail.fields import Field, read_groups, unfold
 
+MAX_MESSAGE = 8 * 1024 * 1024
+"""Octets of a message that are looked at: a report says what it has to say before any copy of the mail."""
 MAX_HEADER = 256 * 1024
 """Octets of the header block of a message."""
 MAX_PART_HEADER = 16 * 1024
 """Octets of the header block of a part; one with a larger one is not looked into."""
+MAX_FIELDS = 2000
+"""Fields of a header that are looked at."""
 MAX_DEPTH = 8
 """Levels of multiparts that are looked into."""
 MAX_PARTS = 100
@@ -30,6 +36,9 @@ _MAX_VALUE = 4096
 _MEDIA_TYPE = re.compile(r"\s*([!-.0-~]{1,127})\s*/\s*([!-.0-:<-~]{1,127})")
 _PARAMETER = re.compile(r';\s*([!-:<>-~]{1,60})\s*=\s*(?:"((?:[^"\\]|\\.)*)"|([^\s;"]+))', re.DOTALL)
 _QUOTED_PAIR = re.compile(r"\\(.)", re.DOTALL)
+_ANY_DELIMITER = re.compile(
+    rb"^(--[^\n]{1,200})\n(?:[ \t]*\n)?content-[a-z-]{1,40}[ \t]*:", re.IGNORECASE | re.MULTILINE
+)
 # Not believed: codecs that are slow on purpose-made input, those that are no charsets of mail, and
 # ASCII, because what calls itself so and is not is mostly UTF-8.
 _NO_CHARSETS = frozenset({"punycode", "idna", "unicode-escape", "raw-unicode-escape", "undefined", "ascii"})
@@ -56,6 +65,10 @@ class Part:
         """Return the unfolded value of the first field called `name` (in lower case)."""
         return next((unfold(field.raw) for field in self.fields if field.name.lower() == name), None)
 
+    def values(self, name: str) -> list[str]:
+        """Return the unfolded values of all fields called `name` (in lower case), in their order."""
+        return [unfold(field.raw) for field in self.fields if field.name.lower() == name]
+
     def body(self, limit: int) -> bytes:
         """Return at most `limit` octets of the body, its transfer encoding undone."""
         raw = self.data[self.start : min(self.end, self.start + limit)]
@@ -69,10 +82,22 @@ class Part:
 
     def text(self, limit: int) -> str:
         """Return at most `limit` octets of the body, in whole lines, as text with LF at the line ends."""
-        body = self.body(limit).replace(b"\r\n", b"\n")
+        body = lf(self.body(limit))
         if self.end - self.start > limit:
             body = body[: body.rfind(b"\n") + 1]
         return decode(body, self.parameters.get("charset"))
+
+
+def lf(data: bytes) -> bytes:
+    """Return `data` with LF at its line ends: for CRLF, CR CR LF, and CR where its first lines end so."""
+    data = data.replace(b"\r\n", b"\n")
+    if b"\r" not in data:
+        return data
+    data = data.replace(b"\r\n", b"\n")
+    first = data.find(b"\n")
+    if first < 0 or data.count(b"\r", 0, first) > 2:
+        return data.replace(b"\r", b"\n")
+    return data
 
 
 def decode(data: bytes, charset: str | None = None) -> str:
@@ -96,6 +121,21 @@ def codec(charset: str) -> str:
     return "utf-8" if name in _NO_CHARSETS else name
 
 
+def read_head(data: bytes) -> Part | None:
+    """Return a message as far as its header and the octets after it tell; None if its header is too large."""
+    return read_part(_begin(data[: 2 * MAX_HEADER]))
+
+
+def read_whole(head: Part, data: bytes) -> Part:
+    """Return the message that begins with `head`, `MAX_MESSAGE` octets of it where it has parts."""
+    whole = read_part(_begin(data[:MAX_MESSAGE])) if head.type.startswith("multipart/") else None
+    return whole or head
+
+
+def _begin(data: bytes) -> bytes:
+    return lf(data).removeprefix(b"\xef\xbb\xbf").lstrip(b"\n")
+
+
 def read_part(data: bytes, start: int = 0, end: int | None = None, limit: int = MAX_HEADER) -> Part | None:
     """Return the part at `data[start:end]`, lines ended by LF; None if its header is over `limit` octets."""
     stop = len(data) if end is None else end
@@ -110,8 +150,13 @@ def read_part(data: bytes, start: int = 0, end: int | None = None, limit: int = 
 
 
 def leaves(part: Part) -> Iterator[Part]:
-    """Yield the parts of `part` that are no multiparts, in their order; a message inside is such a part."""
-    open_parts = [children(part)]
+    """Yield the parts of `part` that are no multiparts, in their order; itself if it has no parts.
+
+    A message inside is such a part.
+    """
+    open_parts = [children(part)] if part.type.startswith("multipart/") else []
+    if not open_parts or next(children(part), None) is None:
+        yield part
     for _ in range(MAX_PARTS):
         while open_parts and (child := next(open_parts[-1], None)) is None:
             open_parts.pop()
@@ -124,19 +169,38 @@ def leaves(part: Part) -> Iterator[Part]:
 
 
 def children(part: Part) -> Iterator[Part]:
-    """Yield the parts of a multipart (RFC 2046 5.1.1); the last one need not be closed."""
-    boundary = part.parameters.get("boundary", "").rstrip(" ").encode("utf-8", "replace")
-    if not boundary:
-        return
+    """Yield the parts of a multipart (RFC 2046 5.1.1); the last one need not be closed.
+
+    Where something more follows a closing delimiter, and another delimiter, the parts go on.
+    """
     begin: int | None = None
-    for at, after, last in _delimiters(part, b"--" + boundary):
+    ended = False
+    for at, after, closes in _delimiters(part, _delimiter(part)):
         if begin is not None:
             yield _child(part, begin, max(begin, at - 1))
-        begin = after
-        if last:
-            return
-    if begin is not None:
+        begin, ended = after, closes
+    if begin is not None and not ended:
         yield _child(part, begin, part.end)
+
+
+def swallowed(part: Part, names: Collection[str]) -> str:
+    """Return those fields of a part's header that belong in its body: an empty line before them is missing.
+
+    Args:
+        part: the part.
+        names: of the fields that its body has, in lower case.
+    """
+    return "".join(f"{field.name}:{field.raw}\n" for field in part.fields if field.name.lower() in names)
+
+
+def _delimiter(part: Part) -> bytes:
+    """Return what begins each delimiter line: by the boundary named, else the first that looks like one."""
+    boundary = part.parameters.get("boundary", "").rstrip(" ").encode("utf-8", "replace")
+    named = b"--" + boundary
+    if boundary and next(_delimiters(part, named), None):
+        return named
+    found = _ANY_DELIMITER.search(part.data, part.start, min(part.end, part.start + MAX_HEADER))
+    return found[1].rstrip() if found else b""
 
 
 def _child(parent: Part, begin: int, end: int) -> Part:
@@ -147,7 +211,7 @@ def _child(parent: Part, begin: int, end: int) -> Part:
 def _delimiters(part: Part, delimiter: bytes) -> Iterator[tuple[int, int, bool]]:
     """Yield where each delimiter line begins, where the next line does, and whether it closes."""
     data, at = part.data, part.start
-    while (at := data.find(delimiter, at, part.end)) >= 0:
+    while delimiter and (at := data.find(delimiter, at, part.end)) >= 0:
         line_end = data.find(b"\n", at, part.end)
         line_end = part.end if line_end < 0 else line_end
         rest = data[at + len(delimiter) : min(line_end, at + len(delimiter) + 100)].rstrip(b" \t")
@@ -164,7 +228,7 @@ def _part(data: bytes, start: int, end: int, fields: tuple[Field, ...]) -> Part:
 
 def _read_fields(block: bytes) -> tuple[Field, ...]:
     groups = read_groups(decode(block))
-    return tuple(field for group in groups for field in group)
+    return tuple(islice((field for group in groups for field in group), MAX_FIELDS))
 
 
 def content_type(value: str) -> tuple[str, Mapping[str, str]]:
