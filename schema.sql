@@ -239,6 +239,10 @@ CREATE TABLE mailqueue_submission (
     warn_after   INTEGER,          -- a delay notice after this length of time; 0: none; NULL: as the schedule says
     max_attempts INTEGER           -- given up after so many attempts; NULL: by time alone
 );
+CREATE INDEX mailqueue_submission_message_id ON mailqueue_submission (message_id);
+-- By the sender's domain (what follows the last @), then the whole sender.
+CREATE INDEX mailqueue_submission_sender
+    ON mailqueue_submission (substr(sender, length(rtrim(sender, replace(sender, '@', ''))) + 1), sender);
 
 -- Idempotency keys: written with their submission, kept at least 24 hours, whatever happens to the submission's history.
 CREATE TABLE mailqueue_idempotency (
@@ -293,8 +297,12 @@ CREATE INDEX mailqueue_message_held ON mailqueue_message (id) WHERE retired_at I
 CREATE INDEX mailqueue_message_claimed ON mailqueue_message (engine_id) WHERE state = 'claimed';
 CREATE INDEX mailqueue_message_warn ON mailqueue_message (warn_at) WHERE warn_at IS NOT NULL AND state = 'queued' AND holds = 0;
 CREATE INDEX mailqueue_message_submission ON mailqueue_message (submission_id);
+CREATE INDEX mailqueue_message_recipient ON mailqueue_message (domain, recipient);
 CREATE INDEX mailqueue_message_retired ON mailqueue_message (retired_at) WHERE retired_at IS NOT NULL;
-CREATE INDEX mailqueue_message_retention ON mailqueue_message (account_id, retired_at) WHERE retired_at IS NOT NULL;
+-- An account's mail: what is in the queue, in the order of ids, then its history.
+CREATE INDEX mailqueue_message_account ON mailqueue_message (account_id, retired_at);
+CREATE INDEX mailqueue_message_undelivered ON mailqueue_message (state, retired_at)
+    WHERE retired_at IS NOT NULL AND state <> 'delivered';
 
 -- The history by its own name.
 CREATE VIEW mailqueue_retired AS SELECT * FROM mailqueue_message WHERE retired_at IS NOT NULL;

@@ -145,6 +145,7 @@ class AsyncRetired(_AsyncFace):
     """`Retired`, awaited."""
 
     list = _awaited(Retired.list)
+    count = _awaited(Retired.count)
     show = _awaited(Retired.show)
 
 
@@ -363,6 +364,7 @@ class AsyncQueue(_AsyncFace):
         return gate
 
     list = _awaited(Queue.list)
+    count = _awaited(Queue.count)
     show = _awaited(Queue.show)
     submission = _awaited(Queue.submission)
     attempts = _awaited(Queue.attempts)

@@ -38,6 +38,7 @@ def message(found: Message) -> Json:
         "attempts": found.attempts,
         "next_attempt_at": rfc3339(found.next_attempt_at),
         "last_error": found.last_error,
+        "category": None if found.category is None else found.category.value,
         "blocked_until": rfc3339(found.blocked_until),
         "blocked_by": found.blocked_by,
         "submitted_at": rfc3339(found.submitted_at),

@@ -171,7 +171,9 @@ def _prepared(
     too_large = len(octets) > max_size
     if too_large:  # its header may have more faults, and names the envelope
         octets = cut(to_crlf(octets[:_STEP]).data)[0]
-    prepared = content.prepare(octets, now=now, make_message_id=ids.message_id, strict=strict)
+    prepared = content.prepare(
+        octets, now=now, make_message_id=lambda domain: ids.message_id(domain, now), strict=strict
+    )
     if too_large or len(prepared.header) + len(prepared.body) > max_size:
         return prepared, [f"content: larger than {max_size} octets", *prepared.faults]
     return prepared, prepared.faults

@@ -91,6 +91,6 @@ class Steered:
     changed: int
     """Put on hold, or released."""
     unchanged: int
-    """Were so already."""
+    """Were so already, of those whose ids were given; 0 where filters were given, too."""
     retired: tuple[int, ...]
     """Ids named that are in the history, where nothing can be held."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
+from mailqueue.model.attempt import Category
 from mailqueue.model.lane import Lane, Priority
 from mailqueue.model.lifecycle import State
 
@@ -311,3 +312,5 @@ class Message:
     """Its destination takes no more before: it is in trouble, or has all it takes at once. None: it does."""
     blocked_by: str | None = None
     """That destination: a transport and its next hop. None: none."""
+    category: Category | None = None
+    """What kind of answer the last attempt had. None: none is over yet."""

@@ -24,7 +24,7 @@ from mailqueue.model.backup import Backup, Restored
 from mailqueue.model.destination import Backlog, Destination
 from mailqueue.model.engine import EngineInfo, Identity
 from mailqueue.model.events import Event, Notice
-from mailqueue.model.filters import Filter, Page
+from mailqueue.model.filters import LAST_RETIRED_FIRST, OLDEST_FIRST, Filter, Order, Page
 from mailqueue.model.lane import Block, Lane, Room
 from mailqueue.model.message import Claimed, Message, NewSubmission, Submission
 from mailqueue.model.migration import Migration
@@ -235,7 +235,7 @@ class Transaction(Protocol):
         """Put a mark by hand on queued and claimed messages that have none by hand yet; an event each.
 
         Args:
-            which: the messages meant.
+            which: the messages meant; its `text` must not be set.
             actor: who does it.
             reason: a line for people; '' is none.
             now: microseconds UTC.
@@ -466,12 +466,27 @@ class Reader(Protocol):
         """Return the messages of a submission. Raises NotFound."""
         ...
 
-    def queue(self, which: Filter, *, limit: int, after: str | None) -> Page[Message]:
-        """Return a page of messages in the queue, oldest first. Raises SettingError for a bad cursor."""
+    def queue(
+        self, which: Filter, *, limit: int, after: str | None, order: Order = OLDEST_FIRST
+    ) -> Page[Message]:
+        """Return a page of messages in the queue.
+
+        Its cost is bounded, whatever the filter and however many messages there are: where too many would
+        have to be looked at, it ends before it is full, with the cursor that goes on.
+
+        Raises:
+            SettingError: a bad cursor, or too many messages to be brought into a slow order.
+        """
         ...
 
-    def retired(self, which: Filter, *, limit: int, after: str | None) -> Page[Message]:
-        """Return a page of the history, last retired first. Raises SettingError for a bad cursor."""
+    def retired(
+        self, which: Filter, *, limit: int, after: str | None, order: Order = LAST_RETIRED_FIRST
+    ) -> Page[Message]:
+        """Return a page of the history, as `queue` does of the queue."""
+        ...
+
+    def ids(self, which: Filter, *, retired: bool, after: str | None) -> Page[int]:
+        """Return a page of the ids of messages of the history (`retired`), or of the queue; a large one."""
         ...
 
     def attempts(self, message_id: int) -> list[Attempt]:

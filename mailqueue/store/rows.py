@@ -300,6 +300,7 @@ def message(row: Row, holds: Iterable[Hold] = ()) -> Message:
         max_attempts=row[28],
         blocked_until=_moment(row[29]),
         blocked_by=row[30],
+        category=None if row[31] is None else Category(row[31]),
     )
 
 

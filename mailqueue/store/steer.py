@@ -84,7 +84,7 @@ def _window(
     """Return the ids meant among the next `limit` messages, and where the next step begins."""
     looked = batch.now().execute(*filters.steps(which, after, limit, held=held)).fetchall()
     rest = looked[-1][0] if len(looked) == limit else None
-    return [identity for identity, meant in looked if meant], rest
+    return [identity for identity, meant, subject, _ in looked if meant and which.has_subject(subject)], rest
 
 
 def _count_marks(batch: Batch, ids: Sequence[int]) -> None:

@@ -90,3 +90,12 @@ CREATE TABLE mailqueue_known_recipient (
 CREATE INDEX mailqueue_known_recipient_first ON mailqueue_known_recipient (first_at);
 ALTER TABLE mailqueue_hold ADD COLUMN until_at INTEGER;
 CREATE INDEX mailqueue_hold_until ON mailqueue_hold (until_at) WHERE until_at IS NOT NULL;
+-- What lists of messages are chosen by.
+CREATE INDEX mailqueue_submission_message_id ON mailqueue_submission (message_id);
+CREATE INDEX mailqueue_submission_sender
+    ON mailqueue_submission (substr(sender, length(rtrim(sender, replace(sender, '@', ''))) + 1), sender);
+CREATE INDEX mailqueue_message_recipient ON mailqueue_message (domain, recipient);
+DROP INDEX mailqueue_message_retention;
+CREATE INDEX mailqueue_message_account ON mailqueue_message (account_id, retired_at);
+CREATE INDEX mailqueue_message_undelivered ON mailqueue_message (state, retired_at)
+    WHERE retired_at IS NOT NULL AND state <> 'delivered';
