@@ -32,8 +32,29 @@ CREATE TABLE mailqueue_account (
     keep_content INTEGER NOT NULL DEFAULT 604800000000,  -- how long content stays that was not delivered to all (7 days)
     on_uncertain TEXT    NOT NULL DEFAULT 'retry' CHECK (on_uncertain IN ('retry', 'hold', 'fail')), -- what becomes of mail that may have arrived
     strict       INTEGER NOT NULL DEFAULT 0 CHECK (strict IN (0, 1)), -- 1: refuse what standards forbid (submit's default)
-    created_at   INTEGER NOT NULL
+    created_at   INTEGER NOT NULL,
+    messages_per_day       INTEGER CHECK (messages_per_day > 0), -- in any 24 hours; NULL: no quota
+    new_recipients_per_day INTEGER CHECK (new_recipients_per_day > 0), -- of those it has not written to before; NULL: no quota
+    over_quota   TEXT    NOT NULL DEFAULT 'reject' CHECK (over_quota IN ('reject', 'hold', 'drop')) -- what becomes of mail over a quota
 );
+
+-- What accounts with a quota have sent, by hours: any 25 hours in a row hold no more than the quota.
+CREATE TABLE mailqueue_usage (
+    account_id     INTEGER NOT NULL, -- of mailqueue_account
+    hour_at        INTEGER NOT NULL, -- when the hour begins; of mail on hold until there is room, the hour in which it may go
+    messages       INTEGER NOT NULL, -- recipients of all mail, notices left out
+    new_recipients INTEGER NOT NULL, -- of these, the ones it had not written to before
+    PRIMARY KEY (account_id, hour_at)
+) WITHOUT ROWID;
+
+-- Whom accounts with a quota of new recipients have written to.
+CREATE TABLE mailqueue_known_recipient (
+    account_id INTEGER NOT NULL,     -- of mailqueue_account
+    recipient  TEXT    NOT NULL,     -- RCPT TO
+    first_at   INTEGER NOT NULL,     -- when the first message was submitted, or may go where it was over a quota
+    PRIMARY KEY (account_id, recipient)
+) WITHOUT ROWID;
+CREATE INDEX mailqueue_known_recipient_first ON mailqueue_known_recipient (first_at);
 
 -- A way out: to the receivers' own MX hosts, to one host that takes everything, or to a refusal.
 CREATE TABLE mailqueue_transport (
@@ -218,6 +239,10 @@ CREATE TABLE mailqueue_submission (
     warn_after   INTEGER,          -- a delay notice after this length of time; 0: none; NULL: as the schedule says
     max_attempts INTEGER           -- given up after so many attempts; NULL: by time alone
 );
+CREATE INDEX mailqueue_submission_message_id ON mailqueue_submission (message_id);
+-- By the sender's domain (what follows the last @), then the whole sender.
+CREATE INDEX mailqueue_submission_sender
+    ON mailqueue_submission (substr(sender, length(rtrim(sender, replace(sender, '@', ''))) + 1), sender);
 
 -- Idempotency keys: written with their submission, kept at least 24 hours, whatever happens to the submission's history.
 CREATE TABLE mailqueue_idempotency (
@@ -272,8 +297,12 @@ CREATE INDEX mailqueue_message_held ON mailqueue_message (id) WHERE retired_at I
 CREATE INDEX mailqueue_message_claimed ON mailqueue_message (engine_id) WHERE state = 'claimed';
 CREATE INDEX mailqueue_message_warn ON mailqueue_message (warn_at) WHERE warn_at IS NOT NULL AND state = 'queued' AND holds = 0;
 CREATE INDEX mailqueue_message_submission ON mailqueue_message (submission_id);
+CREATE INDEX mailqueue_message_recipient ON mailqueue_message (domain, recipient);
 CREATE INDEX mailqueue_message_retired ON mailqueue_message (retired_at) WHERE retired_at IS NOT NULL;
-CREATE INDEX mailqueue_message_retention ON mailqueue_message (account_id, retired_at) WHERE retired_at IS NOT NULL;
+-- An account's mail: what is in the queue, in the order of ids, then its history.
+CREATE INDEX mailqueue_message_account ON mailqueue_message (account_id, retired_at);
+CREATE INDEX mailqueue_message_undelivered ON mailqueue_message (state, retired_at)
+    WHERE retired_at IS NOT NULL AND state <> 'delivered';
 
 -- The history by its own name.
 CREATE VIEW mailqueue_retired AS SELECT * FROM mailqueue_message WHERE retired_at IS NOT NULL;
@@ -282,13 +311,15 @@ CREATE VIEW mailqueue_retired AS SELECT * FROM mailqueue_message WHERE retired_a
 CREATE TABLE mailqueue_hold (
     id         INTEGER PRIMARY KEY AUTOINCREMENT,
     message_id INTEGER NOT NULL REFERENCES mailqueue_message (id),
-    rule_id    INTEGER,            -- NULL: by hand. A rule that was removed leaves its marks: they count as by hand then
+    rule_id    INTEGER,            -- NULL: by hand, or by an engine. A rule that was removed leaves its marks: they count as by hand then
     since_at   INTEGER NOT NULL,
     actor      TEXT    NOT NULL,
-    reason     TEXT    NOT NULL DEFAULT ''
+    reason     TEXT    NOT NULL DEFAULT '',
+    until_at   INTEGER             -- an engine takes the mark away then; NULL: it stays until the message is released
 );
 CREATE INDEX mailqueue_hold_message ON mailqueue_hold (message_id);
 CREATE INDEX mailqueue_hold_rule_id ON mailqueue_hold (rule_id);
+CREATE INDEX mailqueue_hold_until ON mailqueue_hold (until_at) WHERE until_at IS NOT NULL;
 
 -- One try to deliver one message, written when it is settled. (Before that, the claim on the message stands for it.)
 CREATE TABLE mailqueue_attempt (

@@ -91,7 +91,8 @@ def _fenced(name: str, signature: inspect.Signature) -> str:
 
 def _parameter(each: inspect.Parameter) -> str:
     default = "" if each.default is each.empty else f" = {_default(each.default)}"
-    return f"{each.name}: {each.annotation}{default}"
+    stars = "**" if each.kind is each.VAR_KEYWORD else ""
+    return f"{stars}{each.name}: {each.annotation}{default}"
 
 
 def _default(value: object) -> str:

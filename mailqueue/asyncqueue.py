@@ -138,12 +138,14 @@ class AsyncAccounts(_AsyncFace):
     list = _awaited(Accounts.list)
     show = _awaited(Accounts.show)
     set = _awaited(Accounts.set)
+    remove = _awaited(Accounts.remove)
 
 
 class AsyncRetired(_AsyncFace):
     """`Retired`, awaited."""
 
     list = _awaited(Retired.list)
+    count = _awaited(Retired.count)
     show = _awaited(Retired.show)
 
 
@@ -362,6 +364,7 @@ class AsyncQueue(_AsyncFace):
         return gate
 
     list = _awaited(Queue.list)
+    count = _awaited(Queue.count)
     show = _awaited(Queue.show)
     submission = _awaited(Queue.submission)
     attempts = _awaited(Queue.attempts)

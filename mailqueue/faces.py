@@ -5,17 +5,17 @@ The rule: every verb is one call of a function in `engine`.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Unpack
 
 from mailqueue.engine import manage, shaping
 from mailqueue.engine import replies as answers
 from mailqueue.engine import settings as steering
-from mailqueue.model.account import Account, Notices, OnUncertain
+from mailqueue.model.account import Account, Notices, OnUncertain, OverQuota
 from mailqueue.model.attempt import Category
 from mailqueue.model.destination import DestinationInfo
-from mailqueue.model.filters import Page
+from mailqueue.model.filters import Order, Page
 from mailqueue.model.message import Message
 from mailqueue.model.rules import (
     AuthMechanism,
@@ -28,6 +28,7 @@ from mailqueue.model.rules import (
     TransportKind,
 )
 from mailqueue.model.schedule import Schedule
+from mailqueue.model.wanted import Wanted, chosen
 
 if TYPE_CHECKING:
     from mailqueue.queue import Queue
@@ -487,8 +488,8 @@ class Accounts:
         return tuple(manage.settings(self._queue.store).accounts.values())
 
     def show(self, name: str) -> Account:
-        """Return one account. Raises NotFound, which names the nearest."""
-        return steering.account(self._queue.store, name)
+        """Return one account, with how far its quotas are used. Raises NotFound, which names the nearest."""
+        return steering.account(self._queue.store, name, self._queue.clock.now())
 
     def set(
         self,
@@ -500,6 +501,9 @@ class Accounts:
         keep_content: timedelta | None = None,
         on_uncertain: OnUncertain | str | None = None,
         strict: bool | None = None,
+        messages_per_day: int | None = None,
+        new_recipients_per_day: int | None = None,
+        over_quota: OverQuota | str | None = None,
     ) -> Account:
         """Change what is given of an account; None leaves a value as it is.
 
@@ -512,6 +516,10 @@ class Accounts:
             on_uncertain: `retry`, `hold` or `fail`: what becomes of a message whose answer to the
                 final dot was lost, so that it may have arrived.
             strict: refuse at submit what standards forbid.
+            messages_per_day: recipients that it may write to in any 24 hours, each message counted;
+                0: no quota.
+            new_recipients_per_day: of these, the ones that it has not written to before; 0: no quota.
+            over_quota: `reject`, `hold` or `drop`: what becomes of mail over a quota.
 
         Raises:
             NotFound: no such account or schedule.
@@ -526,7 +534,24 @@ class Accounts:
             keep_content=keep_content,
             on_uncertain=on_uncertain,
             strict=strict,
+            messages_per_day=messages_per_day,
+            new_recipients_per_day=new_recipients_per_day,
+            over_quota=over_quota,
+            now=self._queue.clock.now(),
         )
+
+    def remove(self, name: str) -> None:
+        """Remove an account, and what is kept of whom it has written to.
+
+        Args:
+            name: of the account.
+
+        Raises:
+            NotFound: there is none of that name.
+            Conflict: it is `default`, or mail in the queue or the history, routes or hold rules need it;
+                the text says how many and what to do.
+        """
+        steering.remove_account(self._queue.store, name)
 
 
 class Retired:
@@ -535,19 +560,49 @@ class Retired:
     def __init__(self, queue: Queue) -> None:
         self._queue = queue
 
-    def list(self, *, limit: int = 50, after: str | None = None, account: str | None = None) -> Page[Message]:
+    def list(
+        self,
+        *,
+        limit: int = 50,
+        after: str | None = None,
+        sort: Order | str | None = None,
+        ids: int | Iterable[int] | None = None,
+        **which: Unpack[Wanted],
+    ) -> Page[Message]:
         """Return a page of retired messages, the last retired first.
+
+        A page may have fewer messages than asked for, or none, and a `next` all the same: then it would have
+        taken long to look further.
 
         Args:
             limit: messages at most, 1 to 1000.
             after: `next` of the page before.
-            account: only its mail.
+            sort: another order: `retired`, `submitted`, `recipient`, `size`; with - before it the other way
+                round.
+            ids: only these.
+            which: only what these filters mean, by their names in `Wanted`.
 
         Raises:
-            SettingError: `limit` or `after` cannot be.
+            SettingError: a value cannot be, there is no such filter, or the order would take too long.
             NotFound: no such account.
         """
-        return manage.retired_page(self._queue.store, limit=limit, after=after, account=account)
+        meant = chosen(which, ids=ids, now=self._queue.clock.now())
+        return manage.retired_page(self._queue.store, meant, limit=limit, after=after, sort=sort)
+
+    def count(self, *, ids: int | Iterable[int] | None = None, **which: Unpack[Wanted]) -> int:
+        """Return how many retired messages are meant; each is looked at, some thousand at a time.
+
+        Args:
+            ids: only these.
+            which: only what these filters mean, by their names in `Wanted`.
+
+        Raises:
+            SettingError: a value cannot be, or there is no such filter.
+            NotFound: no such account.
+        """
+        return manage.count(
+            self._queue.store, chosen(which, ids=ids, now=self._queue.clock.now()), retired=True
+        )
 
     def show(self, message_id: int) -> Message:
         """Return a retired message. Raises NotFound, also where it is still queued."""

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import timedelta
 from email.message import Message as EmailMessage
 from types import TracebackType
-from typing import Any, BinaryIO, Self
+from typing import Any, BinaryIO, Self, Unpack
 
 from mailqueue.clock import Clock, SystemClock
 from mailqueue.engine import manage, many, replies
@@ -37,13 +37,14 @@ from mailqueue.model.attempt import Attempt
 from mailqueue.model.backup import Backup, Restored
 from mailqueue.model.events import Event, Happened, Notice
 from mailqueue.model.explain import Explanation, Status, Steered
-from mailqueue.model.filters import Page
+from mailqueue.model.filters import Order, Page
 from mailqueue.model.lane import Priority
 from mailqueue.model.message import Message, Submission
 from mailqueue.model.migration import Migration
 from mailqueue.model.recipient import Recipient
 from mailqueue.model.settings import Settings
 from mailqueue.model.verdict import Verdict
+from mailqueue.model.wanted import Wanted, chosen
 from mailqueue.store import open_store
 from mailqueue.store.base import Store
 
@@ -166,6 +167,7 @@ class Queue:
             NotFound: no such account, schedule or transport.
             TypeError: an argument is of the wrong kind.
             Conflict: the idempotency key is known with other content.
+            QuotaExceeded: the account has sent what it may in 24 hours, and rejects what is over that.
             NotInTransaction, WrongDatabase: `connection` cannot be joined.
             StoreError: the database is in the way.
         """
@@ -220,6 +222,7 @@ class Queue:
         Raises:
             InvalidSubmission: some cannot be queued; `.faults` lists every reason of each, with its number.
             Conflict: idempotency keys are known with other content; the text lists all.
+            QuotaExceeded: as for `submit`; the text has the number of the first message that is over.
             NotInTransaction, WrongDatabase: `connection` cannot be joined.
             StoreError: the database is in the way.
         """
@@ -251,19 +254,50 @@ class Queue:
             **given,
         )
 
-    def list(self, *, limit: int = 50, after: str | None = None, account: str | None = None) -> Page[Message]:
+    def list(
+        self,
+        *,
+        limit: int = 50,
+        after: str | None = None,
+        sort: Order | str | None = None,
+        ids: int | Iterable[int] | None = None,
+        **which: Unpack[Wanted],
+    ) -> Page[Message]:
         """Return a page of the messages in the queue, oldest first.
+
+        A page may have fewer messages than asked for, or none, and a `next` all the same: then it would have
+        taken long to look further.
 
         Args:
             limit: messages at most, 1 to 1000.
             after: `next` of the page before.
-            account: only its mail.
+            sort: another order: `submitted`, `next-attempt`, `recipient`, `size`; with - before it the
+                other way round.
+            ids: only these.
+            which: only what these filters mean, by their names in `Wanted`.
 
         Raises:
-            SettingError: `limit` or `after` cannot be.
+            SettingError: a value cannot be, there is no such filter, or the order would take too long.
             NotFound: no such account.
         """
-        return manage.queue_page(self.store, limit=limit, after=after, account=account)
+        return manage.queue_page(
+            self.store, chosen(which, ids=ids, now=self.clock.now()), limit=limit, after=after, sort=sort
+        )
+
+    def count(self, *, ids: int | Iterable[int] | None = None, **which: Unpack[Wanted]) -> int:
+        """Return how many messages in the queue are meant.
+
+        Without filters that is known; with them each is looked at, some thousand at a time.
+
+        Args:
+            ids: only these.
+            which: only what these filters mean, by their names in `Wanted`.
+
+        Raises:
+            SettingError: a value cannot be, or there is no such filter.
+            NotFound: no such account.
+        """
+        return manage.count(self.store, chosen(which, ids=ids, now=self.clock.now()), retired=False)
 
     def show(self, message_id: int) -> Message:
         """Return a message, queued or retired, with what holds it. Raises NotFound."""
@@ -309,42 +343,44 @@ class Queue:
         self,
         ids: int | Iterable[int] | None = None,
         *,
-        account: str | None = None,
         all: bool = False,
         reason: str = "",
         actor: str | None = None,
+        **which: Unpack[Wanted],
     ) -> Steered:
         """Put messages on hold by hand. One that is in delivery is held after the running attempt.
 
         Args:
             ids: message ids; None: see the others.
-            account: all of its mail.
             all: everything in the queue.
             reason: for the history.
             actor: who holds.
+            which: what these filters mean, by their names in `Wanted`.
 
         Raises:
-            SettingError: neither ids nor account nor `all=True`.
+            SettingError: neither ids nor a filter nor `all=True`; or a value cannot be.
             NotFound: an id is unknown, or no such account; nothing was changed.
         """
-        which = manage.which(self.store, ids, account=account, all=all)
-        return manage.hold(self.store, which, actor=self.actor(actor), reason=reason, now=self.clock.now())
+        meant = chosen(which, ids=ids, now=self.clock.now())
+        manage.check_meant(self.store, meant, all=all)
+        return manage.hold(self.store, meant, actor=self.actor(actor), reason=reason, now=self.clock.now())
 
     def release(
         self,
         ids: int | Iterable[int] | None = None,
         *,
-        account: str | None = None,
         all: bool = False,
         reason: str = "",
         actor: str | None = None,
+        **which: Unpack[Wanted],
     ) -> Steered:
         """Take every hold from messages, those of rules too; the rules that exist now hold them no more.
 
         Arguments and errors as for `hold`.
         """
-        which = manage.which(self.store, ids, account=account, all=all)
-        return manage.release(self.store, which, actor=self.actor(actor), reason=reason, now=self.clock.now())
+        meant = chosen(which, ids=ids, now=self.clock.now())
+        manage.check_meant(self.store, meant, all=all)
+        return manage.release(self.store, meant, actor=self.actor(actor), reason=reason, now=self.clock.now())
 
     def classify(self, reply: str, *, phase: Phase | str = Phase.RCPT) -> Verdict:
         """Return what a reply of a server means, and which rule says so, with the rules of this moment.

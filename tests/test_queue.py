@@ -42,7 +42,8 @@ PINNED = {
             not_before=None, expires_at=None, warn_after=None, max_attempts=None, priority='normal',
             transport=None, require_tls=None, actor=None)
         submit_many(self, messages, *, progress=None, connection=None, actor=None)
-        list(self, *, limit=50, after=None, account=None)
+        list(self, *, limit=50, after=None, sort=None, ids=None, **which)
+        count(self, *, ids=None, **which)
         show(self, message_id)
         submission(self, submission_id)
         attempts(self, message_id)
@@ -52,8 +53,8 @@ PINNED = {
         dump(self, message_id)
         explain(self, message_id)
         status(self)
-        hold(self, ids=None, *, account=None, all=False, reason='', actor=None)
-        release(self, ids=None, *, account=None, all=False, reason='', actor=None)
+        hold(self, ids=None, *, all=False, reason='', actor=None, **which)
+        release(self, ids=None, *, all=False, reason='', actor=None, **which)
         classify(self, reply, *, phase='rcpt')
         check_integrity(self)
         migrate(self, *, copy=True)
@@ -103,11 +104,14 @@ PINNED = {
         list(self)
         show(self, name)
         set(self, name, *, notices=None, schedule=None, retention=None, keep_content=None,
-            on_uncertain=None, strict=None)
+            on_uncertain=None, strict=None, messages_per_day=None, new_recipients_per_day=None,
+            over_quota=None)
+        remove(self, name)
     """,
     Retired: """
         __init__(self, queue)
-        list(self, *, limit=50, after=None, account=None)
+        list(self, *, limit=50, after=None, sort=None, ids=None, **which)
+        count(self, *, ids=None, **which)
         show(self, message_id)
     """,
     Engine: """

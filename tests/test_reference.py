@@ -28,17 +28,18 @@ from support.receiver import Receiver
 import mailqueue
 from mailqueue import Engine, Queue, schema_sql
 from mailqueue.cli.root import cli
-from mailqueue.clock import to_micros
+from mailqueue.clock import MINUTE, to_micros
 from mailqueue.config import FILE, FILE_VARIABLE, LOG_LEVELS, SETTINGS, Config, load
 from mailqueue.engine.liveness import this_process
 from mailqueue.engine.sweep import KEEP_KEYS
 from mailqueue.faces import Accounts, HoldRules, ReplyRules, Routes, Schedules, ShapingRules, Transports
 from mailqueue.mail.reply import Reply
 from mailqueue.mail.smtp.facts import TIMEOUTS, Phase
-from mailqueue.model.account import Account, Notices, OnUncertain
+from mailqueue.model.account import Account, Notices, OnUncertain, OverQuota, Quota
 from mailqueue.model.attempt import Category, OutcomeKind, Scope
 from mailqueue.model.events import EventKind, NoticeKind
 from mailqueue.model.explain import GateKind
+from mailqueue.model.filters import Sort
 from mailqueue.model.lifecycle import State
 from mailqueue.model.rules import AuthMechanism, HoldRule, Route, ShapingRule, Tls, Transport, TransportKind
 from mailqueue.model.schedule import (
@@ -53,7 +54,10 @@ from mailqueue.model.schedule import (
 )
 from mailqueue.model.settlement import Settlement
 from mailqueue.model.verdict import RuleKind
+from mailqueue.model.wanted import Wanted
 from mailqueue.policy.classify import classify
+from mailqueue.store import lists
+from mailqueue.store.filters import SLACK
 
 ROOT = Path(__file__).parent.parent
 PACKAGE = ROOT / "mailqueue"
@@ -184,9 +188,12 @@ WORDS = {
     NoticeKind: ("Notices", 0),
     Notices: ("Notices", 1),
     OnUncertain: ("Mail that may have arrived", 0),
+    Quota: ("Quotas", 0),
+    OverQuota: ("Quotas", 1),
     TransportKind: ("Transports", 0),
     Tls: ("Transports", 1),
     AuthMechanism: ("Transports", 2),
+    Sort: ("Orders", 0),
 }
 
 
@@ -229,6 +236,27 @@ def test_words_that_nothing_produces_yet_are_marked() -> None:
             produced = re.search(rf"\b{kind.__name__}\.{member.name}\b", code) is not None
             claimed = kind is State and member in (State.QUEUED, State.CLAIMED)  # by SQL
             assert (produced or claimed) == ("†" not in word), word
+
+
+# --- filters ----------------------------------------------------------------------------------
+def test_every_filter_is_described_as_python_and_as_the_command_line_call_it() -> None:
+    described = {plain(row[0]): plain(row[1]) for row in table(page("filters"), "Filters")}
+    offered = {each.name: each.opts[0] for each in cli.commands["list"].params}
+    assert described.pop("ids") == offered["typed"] == "--id"
+    assert described == {name: offered[name] for name in Wanted.__annotations__}
+
+
+def test_numbers_of_pages_are_those_that_are_told() -> None:
+    told = page("filters")
+    for number in (
+        f"{lists.LOOK:,} messages",
+        f"{lists.SORTED:,}",
+        f"({lists.FEW} messages)",
+        "8 MiB",
+        "ten minutes",
+    ):
+        assert number in told
+    assert (lists.SEARCHED, SLACK) == (8 * 2**20, 10 * MINUTE)
 
 
 # --- settings ---------------------------------------------------------------------------------
@@ -301,13 +329,16 @@ def test_accounts_have_the_settings_that_are_described(tmp_path: Path) -> None:
     with Queue(tmp_path / "queue.db") as queue:
         account = queue.accounts.show("default")
     described = settings("Account")
-    assert list(described) == [each.name for each in fields(Account) if each.name not in ("id", "name")]
+    assert list(described) == [
+        each.name for each in fields(Account) if each.name not in ("id", "name", "usage")
+    ]
     for name in ("retention", "keep_content"):
         assert plain(described[name][1]) == format_duration(getattr(account, name))
     assert (account.notices, account.schedule, account.strict) == (None, None, False)
     assert "`keep`" in described["notices"][1]
     assert f"`{STANDARD}`" in described["schedule"][1]
     assert plain(described["strict"][1]) == "no"
+    assert (account.quotas, plain(described["over_quota"][1])) == ({}, account.over_quota)
 
 
 @pytest.mark.parametrize(

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Unpack
 
 import click
 
-from mailqueue.cli import ids, output, shape
+from mailqueue.cli import ids, output, shape, which
 from mailqueue.cli.base import Face, Verbs, pass_face, say
 from mailqueue.cli.ids import Id, id_, id_or_stdin
-from mailqueue.cli.look import more_pages, show_messages
+from mailqueue.cli.look import more_pages, show_messages, tell_count
 from mailqueue.cli.trace import as_text
 from mailqueue.errors import NotFound
 from mailqueue.model.events import Notice, NoticeKind
 
 if TYPE_CHECKING:
+    from mailqueue.model.filters import Order
+    from mailqueue.model.wanted import Wanted
     from mailqueue.queue import Queue
 
 
@@ -29,12 +31,33 @@ def retired() -> None:
 @retired.command("list")
 @click.option("--limit", default=50, show_default=True, metavar="N", help="Messages at most, up to 1000.")
 @click.option("--after", metavar="CURSOR", help="The page after: `next` of the page before.")
-@click.option("--account", metavar="NAME", help="Only its mail.")
+@click.option(
+    "--sort",
+    type=which.order,
+    metavar="ORDER",
+    help="retired, submitted, recipient or size; with - before it the other way round.",
+)
+@click.option("--count", is_flag=True, help="Say how many there are, and nothing else.")
+@click.option("--id", "typed", multiple=True, type=id_or_stdin, metavar="ID", help="Only these.")
+@which.filters
 @pass_face
-def list_(face: Face, limit: int, after: str | None, account: str | None) -> None:
+def list_(
+    face: Face,
+    /,
+    limit: int,
+    after: str | None,
+    sort: Order | None,
+    count: bool,
+    typed: tuple[Id, ...],
+    **wanted: Unpack[Wanted],
+) -> None:
     """List retired messages, the last retired first."""
     queue = face.queue()
-    page = queue.retired.list(limit=limit, after=after, account=account)
+    named = ids.named(queue, typed)
+    if count:
+        tell_count(face, queue.retired.count(ids=named, **wanted))
+        return
+    page = queue.retired.list(limit=limit, after=after, sort=sort, ids=named, **wanted)
 
     def people() -> None:
         now = queue.clock.now()
@@ -52,7 +75,7 @@ def list_(face: Face, limit: int, after: str | None, account: str | None) -> Non
                 for each in page.items
             ),
         )
-        more_pages(page.next)
+        more_pages(page, limit)
 
     face.answer(output.items(map(shape.message, page.items), page.next), people)
 

@@ -67,6 +67,12 @@ def messages(queue: Queue, ids: Iterable[Id]) -> Iterator[int]:
             yield each.number
 
 
+def named(queue: Queue, typed: Iterable[Id]) -> list[int] | None:
+    """Return the ids of messages that were typed, `-` and submissions expanded. None: nothing was typed."""
+    found = tuple(typed)
+    return list(messages(queue, expanded(found))) if found else None
+
+
 def one_message(queue: Queue, typed: Id) -> int:
     """Return the id of the one message that is meant; a submission's is that of its only message."""
     found = list(messages(queue, [typed]))

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Unpack
 
 import click
 
-from mailqueue.cli import ids, output, shape, standing
+from mailqueue.cli import ids, output, shape, standing, which
 from mailqueue.cli.base import Face, Verb, pass_face
 from mailqueue.cli.ids import Id, id_or_stdin
 from mailqueue.clock import from_datetime, to_micros
@@ -17,6 +17,8 @@ from mailqueue.model.lane import Priority
 from mailqueue.model.message import Message
 
 if TYPE_CHECKING:
+    from mailqueue.model.filters import Order, Page
+    from mailqueue.model.wanted import Wanted
     from mailqueue.queue import Queue
 
 
@@ -26,12 +28,33 @@ _TLS = {None: None, True: "required (REQUIRETLS)", False: "not required (TLS-Req
 @click.command("list", cls=Verb)
 @click.option("--limit", default=50, show_default=True, metavar="N", help="Messages at most, up to 1000.")
 @click.option("--after", metavar="CURSOR", help="The page after: `next` of the page before.")
-@click.option("--account", metavar="NAME", help="Only its mail.")
+@click.option(
+    "--sort",
+    type=which.order,
+    metavar="ORDER",
+    help="submitted, next-attempt, recipient or size; with - before it the other way round.",
+)
+@click.option("--count", is_flag=True, help="Say how many there are, and nothing else.")
+@click.option("--id", "typed", multiple=True, type=id_or_stdin, metavar="ID", help="Only these.")
+@which.filters
 @pass_face
-def list_(face: Face, limit: int, after: str | None, account: str | None) -> None:
+def list_(
+    face: Face,
+    /,
+    limit: int,
+    after: str | None,
+    sort: Order | None,
+    count: bool,
+    typed: tuple[Id, ...],
+    **wanted: Unpack[Wanted],
+) -> None:
     """List the messages in the queue, and how it stands."""
     queue = face.queue()
-    page = queue.list(limit=limit, after=after, account=account)
+    named = ids.named(queue, typed)
+    if count:
+        tell_count(face, queue.count(ids=named, **wanted))
+        return
+    page = queue.list(limit=limit, after=after, sort=sort, ids=named, **wanted)
 
     def people() -> None:
         now = queue.clock.now()
@@ -50,7 +73,7 @@ def list_(face: Face, limit: int, after: str | None, account: str | None) -> Non
                     for each in page.items
                 ),
             )
-        more_pages(page.next)
+        more_pages(page, limit)
         for line in standing.footer(queue.status(), now):
             output.line(line)
 
@@ -71,10 +94,16 @@ def status(face: Face) -> None:
     face.answer(shape.status(found), people)
 
 
-def more_pages(cursor: str | None) -> None:
-    """Say how to get the next page, where there is one."""
-    if cursor is not None:
-        output.line(f"more: --after {cursor}")
+def more_pages(page: Page[Message], limit: int) -> None:
+    """Say how to get the next page, where there is one, and why this one is not full."""
+    if page.next is not None:
+        early = f"looked at {output.plural(page.looked, 'message')}; " if len(page.items) < limit else ""
+        output.line(f"{early}more: --after {page.next}")
+
+
+def tell_count(face: Face, count: int) -> None:
+    """Answer with a number of messages."""
+    face.answer({"count": count}, lambda: output.line(output.plural(count, "message")))
 
 
 def state(message: Message) -> str:
@@ -168,9 +197,9 @@ def _wished(found: Message) -> str | None:
 
 def _held(found: Message, now: int) -> Iterator[tuple[str, str]]:
     for hold in found.holds:
-        by = "by hand" if hold.rule_id is None else f"by rule {hold.rule_id}"
         reason = f": {hold.reason}" if hold.reason else ""
-        yield "held", f"{by}, {output.when(hold.since, now)}, {hold.actor}{reason}"
+        until = f", until {output.when(hold.until, now)}" if hold.until else ""
+        yield "held", f"{hold.by}, {output.when(hold.since, now)}, {hold.actor}{reason}{until}"
 
 
 def _future(found: Message, now: int) -> Iterator[tuple[str, str]]:

@@ -38,6 +38,7 @@ def message(found: Message) -> Json:
         "attempts": found.attempts,
         "next_attempt_at": rfc3339(found.next_attempt_at),
         "last_error": found.last_error,
+        "category": None if found.category is None else found.category.value,
         "blocked_until": rfc3339(found.blocked_until),
         "blocked_by": found.blocked_by,
         "submitted_at": rfc3339(found.submitted_at),
@@ -65,7 +66,13 @@ def message(found: Message) -> Json:
 def whole_message(found: Message, events: Sequence[Event], notices: Sequence[Notice]) -> Json:
     """Return a message with what holds it, what happened to it, and the notices that told of it."""
     holds = [
-        {"rule_id": hold.rule_id, "since": rfc3339(hold.since), "actor": hold.actor, "reason": hold.reason}
+        {
+            "rule_id": hold.rule_id,
+            "since": rfc3339(hold.since),
+            "actor": hold.actor,
+            "reason": hold.reason,
+            "until": rfc3339(hold.until),
+        }
         for hold in found.holds
     ]
     return {
@@ -369,4 +376,17 @@ def account(found: Account) -> Json:
         "keep_content": format_duration(found.keep_content),
         "on_uncertain": found.on_uncertain.value,
         "strict": found.strict,
+        "messages_per_day": found.messages_per_day,
+        "new_recipients_per_day": found.new_recipients_per_day,
+        "over_quota": found.over_quota.value,
+        "usage": [
+            {
+                "quota": each.quota.value,
+                "limit": each.limit,
+                "used": each.used,
+                "waiting": each.waiting,
+                "opens_at": rfc3339(each.opens_at),
+            }
+            for each in found.usage
+        ],
     }

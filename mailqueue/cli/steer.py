@@ -2,56 +2,67 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Unpack
+
 import click
 
-from mailqueue.cli import ids, output, shape
+from mailqueue.cli import ids, output, shape, which
 from mailqueue.cli.base import Face, Verb, pass_face
 from mailqueue.cli.ids import Id, id_or_stdin
 from mailqueue.model.explain import Steered
 
-_WHICH = "which messages? Give ids, --account NAME or --all."
+if TYPE_CHECKING:
+    from mailqueue.model.wanted import Wanted
+
+_WHICH = "which messages? Give ids, a filter or --all."
 
 
 @click.command(cls=Verb)
 @click.argument("typed", nargs=-1, type=id_or_stdin, metavar="[ID...]")
-@click.option("--account", metavar="NAME", help="All of its mail.")
+@which.filters
 @click.option("--all", "everything", is_flag=True, help="Everything in the queue.")
 @click.option("--reason", default="", metavar="TEXT", help="For the history.")
 @pass_face
-def hold(face: Face, typed: tuple[Id, ...], account: str | None, everything: bool, reason: str) -> None:
+def hold(
+    face: Face, /, typed: tuple[Id, ...], everything: bool, reason: str, **wanted: Unpack[Wanted]
+) -> None:
     """Put messages on hold, until they are released.
 
-    One that is in delivery is held after the running attempt.
+    Those that all filters mean, or those whose ids are given and that all filters mean. One that is in
+    delivery is held after the running attempt.
     """
-    wanted = _which(typed, account, everything)
+    _check(typed, everything, wanted)
     queue = face.queue()
-    numbers = None if wanted is None else list(ids.messages(queue, wanted))
-    done = queue.hold(numbers, account=account, all=everything, reason=reason)
+    done = queue.hold(ids.named(queue, typed), all=everything, reason=reason, **wanted)
     face.answer(shape.steered(done), lambda: _tell(done, "put on hold", "on hold already"))
 
 
 @click.command(cls=Verb)
 @click.argument("typed", nargs=-1, type=id_or_stdin, metavar="[ID...]")
-@click.option("--account", metavar="NAME", help="All of its mail.")
+@which.filters
 @click.option("--all", "everything", is_flag=True, help="Everything in the queue.")
 @click.option("--reason", default="", metavar="TEXT", help="For the history.")
 @pass_face
-def release(face: Face, typed: tuple[Id, ...], account: str | None, everything: bool, reason: str) -> None:
+def release(
+    face: Face, /, typed: tuple[Id, ...], everything: bool, reason: str, **wanted: Unpack[Wanted]
+) -> None:
     """Take every hold from messages, those of rules, too.
 
-    The rules that exist now hold them no more.
+    Those that all filters mean, or those whose ids are given and that all filters mean. The rules that
+    exist now hold them no more.
     """
-    wanted = _which(typed, account, everything)
+    _check(typed, everything, wanted)
     queue = face.queue()
-    numbers = None if wanted is None else list(ids.messages(queue, wanted))
-    done = queue.release(numbers, account=account, all=everything, reason=reason)
+    done = queue.release(ids.named(queue, typed), all=everything, reason=reason, **wanted)
     face.answer(shape.steered(done), lambda: _tell(done, "released", "not on hold"))
 
 
-def _which(typed: tuple[Id, ...], account: str | None, everything: bool) -> list[Id] | None:
-    if sum((bool(typed), account is not None, everything)) != 1:
-        raise click.UsageError(_WHICH + (" Only one of these." if typed or account or everything else ""))
-    return ids.expanded(typed) if typed else None
+def _check(typed: tuple[Id, ...], everything: bool, wanted: Mapping[str, object]) -> None:
+    """See that it is said which messages are meant, and only once that all are."""
+    some = bool(typed) or any(value is not None for value in wanted.values())
+    if some is everything:
+        raise click.UsageError(_WHICH + (" --all goes with none of the others." if some else ""))
 
 
 def _tell(done: Steered, changed: str, unchanged: str) -> None:

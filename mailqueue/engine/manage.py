@@ -6,7 +6,7 @@ named is looked up before anything is changed.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from os import PathLike, fspath
 
@@ -20,7 +20,7 @@ from mailqueue.model.backup import Backup, Restored
 from mailqueue.model.engine import EngineInfo
 from mailqueue.model.events import Event, Happened, Notice
 from mailqueue.model.explain import Explanation, Status, Steered
-from mailqueue.model.filters import Filter, Page
+from mailqueue.model.filters import LAST_RETIRED_FIRST, OLDEST_FIRST, Filter, Order, Page, Sort
 from mailqueue.model.lifecycle import State
 from mailqueue.model.message import Message
 from mailqueue.model.migration import Migration
@@ -94,24 +94,63 @@ def retired_message(store: Store, message_id: int) -> Message:
     return found
 
 
-def queue_page(store: Store, *, limit: int, after: str | None, account: str | None) -> Page[Message]:
+def queue_page(
+    store: Store, which: Filter, *, limit: int, after: str | None, sort: Order | str | None
+) -> Page[Message]:
     """Return a page of the queue."""
-    chosen = _page_filter(store, limit, account)
-    return store.read(lambda reader: reader.queue(chosen, limit=limit, after=after))
+    order = _checked(store, which, limit, sort, retired=False)
+    return store.read(lambda reader: reader.queue(which, limit=limit, after=after, order=order))
 
 
-def retired_page(store: Store, *, limit: int, after: str | None, account: str | None) -> Page[Message]:
+def retired_page(
+    store: Store, which: Filter, *, limit: int, after: str | None, sort: Order | str | None
+) -> Page[Message]:
     """Return a page of the history."""
-    chosen = _page_filter(store, limit, account)
-    return store.read(lambda reader: reader.retired(chosen, limit=limit, after=after))
+    order = _checked(store, which, limit, sort, retired=True)
+    return store.read(lambda reader: reader.retired(which, limit=limit, after=after, order=order))
 
 
-def _page_filter(store: Store, limit: int, account: str | None) -> Filter:
+def _checked(store: Store, which: Filter, limit: int, sort: Order | str | None, *, retired: bool) -> Order:
+    """Return the order of a list, once all that was asked for can be."""
     if not 1 <= limit <= MAX_PAGE:
         raise SettingError(f"limit: must be 1 to {MAX_PAGE}, not {limit}")
-    if account is not None:
-        find_account(settings(store), account)
-    return Filter(account=account)
+    _check(store, which, retired=retired)
+    order = Order.parse(sort) if isinstance(sort, str) else sort
+    if order is None:
+        return LAST_RETIRED_FIRST if retired else OLDEST_FIRST
+    if order.by is (Sort.NEXT_ATTEMPT if retired else Sort.RETIRED):
+        raise SettingError(f"sort {str(order)!r}: is of the {'queue' if retired else 'history'} only")
+    return order
+
+
+def _check(store: Store, which: Filter, *, retired: bool) -> None:
+    """See that what a filter names is there, and can be in that list. Raises NotFound, SettingError."""
+    if which.account is not None:
+        find_account(settings(store), which.account)
+    if which.state is not None and which.state.retired is not retired:
+        there, other = ("history", "queue") if retired else ("queue", "history")
+        raise SettingError(f"state: nothing in the {there} is {which.state.value}; look in the {other}")
+
+
+def count(store: Store, which: Filter, *, retired: bool) -> int:
+    """Return how many messages are meant, counted page by page."""
+    _check(store, which, retired=retired)
+    if which.empty and not retired:
+        depth = store.read(lambda reader: reader.depth())
+        return depth.queued + depth.claimed
+    return sum(len(page) for page in _id_pages(store, which, retired=retired))
+
+
+def _id_pages(store: Store, which: Filter, *, retired: bool) -> Iterator[tuple[int, ...]]:
+    after = None
+    while True:
+        page = store.read(
+            lambda reader, after=after: reader.ids(which, retired=retired, after=after)  # type: ignore[misc]
+        )
+        yield page.items
+        after = page.next
+        if after is None:
+            return
 
 
 def explain(store: Store, message_id: int, now: int) -> Explanation:
@@ -220,54 +259,65 @@ def restore(
 
 
 # -- hold and release -----------------------------------------------------------------------------
-def which(store: Store, ids: int | Iterable[int] | None, *, account: str | None, all: bool) -> Filter:
-    """Return the filter for a bulk verb.
+def check_meant(store: Store, which: Filter, *, all: bool) -> None:
+    """See that a bulk verb says which messages it means, and that what it names is there.
 
     Raises:
-        SettingError: nothing says which messages are meant.
+        SettingError: nothing says which messages are meant, or nothing that waits can be.
         NotFound: an id is unknown, or no such account.
     """
-    wanted = None if ids is None else ((ids,) if isinstance(ids, int) else tuple(dict.fromkeys(ids)))
-    if wanted is None and account is None and not all:
-        raise SettingError("which messages? give ids, an account, or say that all are meant")
-    if account is not None:
-        find_account(settings(store), account)
-    for message_id in wanted or ():
-        message(store, message_id)
-    return Filter(ids=wanted, account=account)
+    if which.empty and not all:
+        raise SettingError("which messages? give ids or a filter, or say that all are meant")
+    _check(store, which, retired=False)
+    _named(store, which)
 
 
-def hold(store: Store, chosen: Filter, *, actor: str, reason: str, now: int) -> Steered:
+def _named(store: Store, which: Filter) -> Sequence[Message]:
+    return store.read(lambda reader: [reader.message(each) for each in which.ids or ()])
+
+
+def hold(store: Store, which: Filter, *, actor: str, reason: str, now: int) -> Steered:
     """Put messages on hold by hand, in steps."""
     return _steer(
         store,
-        chosen,
-        lambda transaction, after: transaction.hold(
-            chosen, actor=actor, reason=reason, now=now, after=after, limit=STEP
+        which,
+        lambda transaction, part, after: transaction.hold(
+            part, actor=actor, reason=reason, now=now, after=after, limit=STEP
         ),
     )
 
 
-def release(store: Store, chosen: Filter, *, actor: str, reason: str, now: int) -> Steered:
+def release(store: Store, which: Filter, *, actor: str, reason: str, now: int) -> Steered:
     """Take all marks from messages, in steps."""
     return _steer(
         store,
-        chosen,
-        lambda transaction, after: transaction.release(
-            chosen, actor=actor, reason=reason, now=now, after=after, limit=STEP
+        which,
+        lambda transaction, part, after: transaction.release(
+            part, actor=actor, reason=reason, now=now, after=after, limit=STEP
         ),
     )
 
 
-def _steer(store: Store, chosen: Filter, step: Callable[[Transaction, int], Progress]) -> Steered:
-    retired = _retired_of(store, chosen)
-    changed = in_steps(store, step)
-    named = len(chosen.ids or ())
+def _steer(store: Store, which: Filter, step: Callable[[Transaction, Filter, int], Progress]) -> Steered:
+    retired = tuple(each.id for each in _named(store, which) if each.state.retired)
+    changed = sum(
+        in_steps(store, lambda transaction, after, part=part: step(transaction, part, after))  # type: ignore[misc]
+        for part in _parts(store, which)
+    )
+    named = len(which.ids or ()) if which == Filter(ids=which.ids) else 0
     return Steered(changed=changed, unchanged=max(0, named - len(retired) - changed), retired=retired)
 
 
-def _retired_of(store: Store, chosen: Filter) -> tuple[int, ...]:
-    return tuple(each for each in chosen.ids or () if message(store, each).state.retired)
+def _parts(store: Store, which: Filter) -> Iterator[Filter]:
+    """Yield filters that mean together what `which` does, each with few ids, and none with a text."""
+    if which.text is not None:
+        for found in _id_pages(store, which, retired=False):
+            yield from _parts(store, replace(which, ids=found, text=None))
+    elif which.ids is not None:
+        for start in range(0, len(which.ids), STEP):
+            yield replace(which, ids=which.ids[start : start + STEP])
+    else:
+        yield which
 
 
 def in_steps(store: Store, step: Callable[[Transaction, int], Progress]) -> int:

@@ -161,7 +161,7 @@ class Run:
             self._loop.call_soon_threadsafe(self._wake)
 
     def _ring(self) -> None:
-        """Do what the alarm was armed for: an attempt, a delay notice, or what expires."""
+        """Do what the alarm was armed for: an attempt, a delay notice, what expires, or a hold that ends."""
         self._wake()
         if self._overdue is None or self._overdue.done():
             self._overdue = self._loop.create_task(self._see_to_overdue())
@@ -428,10 +428,11 @@ class Run:
             await sweep.purge(self._store, now)
 
     async def _see_to_overdue(self) -> None:
-        """Give up what has expired, and give the delay notices that are owed."""
+        """Give up what has expired, end holds whose time is over, and give the delay notices owed."""
         async with self._one_at_a_time:
-            with _waited_out("what has expired and delay notices have to wait"):
+            with _waited_out("what has expired, holds that end, and delay notices have to wait"):
                 await self._settler.expire(self._tell)
+                await sweep.lift_holds(self._store, self._clock.now())
                 await self._settler.warn()
 
     async def _take_over(self, now: int) -> int:

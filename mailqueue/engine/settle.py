@@ -51,7 +51,7 @@ class Settler:
         self._clock = clock
         self._random = random.Random()
         self._reporter = report.Reporter(
-            hostname=hostname, message_id=lambda: ids.message_id(hostname), boundary=ids.token
+            hostname=hostname, message_id=lambda: ids.message_id(hostname, clock.now()), boundary=ids.token
         )
 
     def work(self, finished: Sequence[Tried]) -> Work:

@@ -18,6 +18,7 @@ from email.message import Message as EmailMessage
 from typing import Any, BinaryIO
 
 from mailqueue import ids
+from mailqueue.engine import quota
 from mailqueue.engine.envelope import Addressee, Return, read_recipients, read_return, read_sender
 from mailqueue.engine.options import Options, When, read_options
 from mailqueue.errors import Conflict, InvalidSubmission, MailqueueError, NotFound, StoreError
@@ -170,7 +171,9 @@ def _prepared(
     too_large = len(octets) > max_size
     if too_large:  # its header may have more faults, and names the envelope
         octets = cut(to_crlf(octets[:_STEP]).data)[0]
-    prepared = content.prepare(octets, now=now, make_message_id=ids.message_id, strict=strict)
+    prepared = content.prepare(
+        octets, now=now, make_message_id=lambda domain: ids.message_id(domain, now), strict=strict
+    )
     if too_large or len(prepared.header) + len(prepared.body) > max_size:
         return prepared, [f"content: larger than {max_size} octets", *prepared.faults]
     return prepared, prepared.faults
@@ -274,7 +277,7 @@ def write_ahead(store: Store, new: Draft) -> int | None:
     if not new.large:
         return None
     octets = new.header + new.body
-    content_id = store.run(lambda transaction: transaction.begin_content(len(octets), new.now))
+    content_id = store.run(lambda transaction: _begin_content(transaction, new, len(octets)))
     for number, start in enumerate(range(0, len(octets), _STEP)):
         piece = octets[start : start + _STEP]
         store.run(
@@ -283,6 +286,15 @@ def write_ahead(store: Store, new: Draft) -> int | None:
             )
         )
     return content_id
+
+
+def _begin_content(transaction: Transaction, new: Draft, size: int) -> int:
+    """Begin content, unless a quota is known to have no room for what it is for. Raises QuotaExceeded."""
+    account = find_account(transaction.settings(), new.account)
+    key = new.idempotency
+    if account.quotas and (key is None or transaction.replay(account.id, key.key) is None):
+        quota.look(transaction, account, [str(each.address) for each in new.recipients], new.now)
+    return transaction.begin_content(size, new.now)
 
 
 def insert(transaction: Transaction, new: Draft, written: int | None = None) -> Submission:
@@ -297,6 +309,7 @@ def insert(transaction: Transaction, new: Draft, written: int | None = None) -> 
         find_transport(settings, new.options.transport)
     name = new.schedule or account.schedule or STANDARD
     schedule = settings.schedule(name)
+    messages = _new_messages(settings, account.id, new, schedule)
     return transaction.submit(
         NewSubmission(
             account_id=account.id,
@@ -306,7 +319,7 @@ def insert(transaction: Transaction, new: Draft, written: int | None = None) -> 
             eight_bit=new.eight_bit,
             utf8_header=new.utf8_header,
             content=new.header + new.body if written is None else written,
-            messages=_new_messages(settings, account.id, new, schedule),
+            messages=quota.let_in(transaction, account, messages, new.now),
             actor=new.actor,
             submitted_at=new.now,
             idempotency=new.idempotency,

@@ -102,7 +102,7 @@ def lf(data: bytes) -> bytes:
 
 def decode(data: bytes, charset: str | None = None) -> str:
     """Return octets as text: as UTF-8 or in their charset, if Python has it, else as Latin-1."""
-    name = _codec(charset) if charset else "utf-8"
+    name = codec(charset) if charset else "utf-8"
     if name != "utf-8":
         return data.decode(name, "replace")
     try:
@@ -111,7 +111,8 @@ def decode(data: bytes, charset: str | None = None) -> str:
         return data.decode("latin-1")
 
 
-def _codec(charset: str) -> str:
+def codec(charset: str) -> str:
+    """Return the name of Python's codec for a charset; UTF-8 where there is none that can be believed."""
     try:
         name = codecs.lookup(charset).name
         "".encode(name)  # a codec that is not for text (base64, zlib) says so here
@@ -221,7 +222,7 @@ def _delimiters(part: Part, delimiter: bytes) -> Iterator[tuple[int, int, bool]]
 
 def _part(data: bytes, start: int, end: int, fields: tuple[Field, ...]) -> Part:
     declared = next((unfold(field.raw) for field in fields if field.name.lower() == "content-type"), "")
-    media, parameters = _content_type(declared[:_MAX_VALUE])
+    media, parameters = content_type(declared[:_MAX_VALUE])
     return Part(data, min(start, end), end, fields, media, parameters)
 
 
@@ -230,7 +231,8 @@ def _read_fields(block: bytes) -> tuple[Field, ...]:
     return tuple(islice((field for group in groups for field in group), MAX_FIELDS))
 
 
-def _content_type(value: str) -> tuple[str, Mapping[str, str]]:
+def content_type(value: str) -> tuple[str, Mapping[str, str]]:
+    """Return the media type in lower case and its parameters, of the unfolded value of a Content-Type."""
     media = _MEDIA_TYPE.match(value)
     if media is None:
         return "text/plain", {}

@@ -39,7 +39,7 @@ class Gate:
     until: datetime | None = None
     """When it opens by itself. None: it is open, or it does not."""
     frees: str | None = None
-    """The command or the event that opens it. None: it is open, or time alone does."""
+    """The command or the event that opens it, now. None: it is open, or time alone does."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -91,6 +91,6 @@ class Steered:
     changed: int
     """Put on hold, or released."""
     unchanged: int
-    """Were so already."""
+    """Were so already, of those whose ids were given; 0 where filters were given, too."""
     retired: tuple[int, ...]
     """Ids named that are in the history, where nothing can be held."""

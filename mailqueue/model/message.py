@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
+from mailqueue.model.attempt import Category
 from mailqueue.model.lane import Lane, Priority
 from mailqueue.model.lifecycle import State
 
@@ -22,7 +23,7 @@ class SubmittedMessage:
     recipient: str
     """RCPT TO."""
     state: State
-    """`queued`; of a submission that came again, as it was then."""
+    """`queued`, or `canceled` by its account's quota; of a submission that came again, as it was then."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,6 +43,30 @@ class Submission:
     all mail."""
 
 
+SYSTEM = "engine"
+"""Actor of marks that no person and no rule has made."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wait:
+    """A mark that a message gets at submit and that ends by itself."""
+
+    until: int
+    """Microseconds UTC."""
+    reason: str
+    """Why, for people."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Drop:
+    """Why a message retires at submit, as canceled."""
+
+    reason: str
+    """For people."""
+    keep_content_until: int
+    """Microseconds UTC: content stays until then."""
+
+
 @dataclass(slots=True, kw_only=True)
 class NewMessage:
     """One recipient to be stored."""
@@ -57,6 +82,10 @@ class NewMessage:
     """Microseconds UTC."""
     holds: tuple[int, ...] = ()
     """Ids of the hold rules that hold it from the start."""
+    wait: Wait | None = None
+    """Held from the start until a certain time, too. None: it is not."""
+    drop: Drop | None = None
+    """It retires at once. None: it is queued."""
     notify: str | None = None
     """NOTIFY (RFC 3461 4.1): 'never', or some of 'success,failure,delay'. None: not said."""
     orcpt: str | None = None
@@ -197,13 +226,22 @@ class Hold:
     """A mark that keeps a message from being claimed."""
 
     rule_id: int | None
-    """None: held by hand."""
+    """None: held by hand, or by an engine."""
     since: datetime
     """When the mark was made."""
     actor: str
     """Who made it, or the rule."""
     reason: str
     """Why, for people; may be empty."""
+    until: datetime | None = None
+    """When it ends by itself. None: it stays until the message is released."""
+
+    @property
+    def by(self) -> str:
+        """Who holds, for people: `by rule 3`, `by hand`, `by the engine`."""
+        if self.rule_id is not None:
+            return f"by rule {self.rule_id}"
+        return "by the engine" if self.actor == SYSTEM else "by hand"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -274,3 +312,5 @@ class Message:
     """Its destination takes no more before: it is in trouble, or has all it takes at once. None: it does."""
     blocked_by: str | None = None
     """That destination: a transport and its next hop. None: none."""
+    category: Category | None = None
+    """What kind of answer the last attempt had. None: none is over yet."""

@@ -97,15 +97,18 @@ def _hold(message: Message) -> Gate:
     if not message.hold:
         return Gate(gate=GateKind.HOLD, open=True, text="not on hold")
     names = [
-        ("by hand" if hold.rule_id is None else f"by rule {hold.rule_id}")
+        hold.by
         + f" ({hold.actor}"
         + (f": {hold.reason})" if hold.reason else ")")
+        + (f" until {hold.until:%Y-%m-%d %H:%M:%SZ}" if hold.until else "")
         for hold in message.holds
     ]
+    ends = [hold.until for hold in message.holds if hold.until is not None]
     return Gate(
         gate=GateKind.HOLD,
         open=False,
         text="on hold " + ", ".join(names),
+        until=max(ends) if len(ends) == len(message.holds) else None,
         frees=f"mailqueue release {message.id}",
     )
 

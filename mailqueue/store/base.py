@@ -18,13 +18,13 @@ from datetime import datetime
 from os import PathLike
 from typing import Any, Protocol, TypeVar
 
-from mailqueue.model.account import Account
+from mailqueue.model.account import Account, AccountMail, HourUse
 from mailqueue.model.attempt import Attempt
 from mailqueue.model.backup import Backup, Restored
 from mailqueue.model.destination import Backlog, Destination
 from mailqueue.model.engine import EngineInfo, Identity
 from mailqueue.model.events import Event, Notice
-from mailqueue.model.filters import Filter, Page
+from mailqueue.model.filters import LAST_RETIRED_FIRST, OLDEST_FIRST, Filter, Order, Page
 from mailqueue.model.lane import Block, Lane, Room
 from mailqueue.model.message import Claimed, Message, NewSubmission, Submission
 from mailqueue.model.migration import Migration
@@ -101,9 +101,22 @@ class Transaction(Protocol):
     def submit(self, new: NewSubmission) -> Submission:
         """Store a submission with its content, all its messages, their holds and its idempotency key.
 
-        A message with holds gets its marks and an event `held` for each.
+        A message with holds, or one that waits, gets its marks and an event `held` for each; one that is
+        dropped is canceled at once, with an event.
         Raises the wake counter and lowers the due time of the destinations concerned.
         """
+        ...
+
+    def usage(self, account_id: int, since: int) -> list[HourUse]:
+        """Return what an account with a quota has sent from the hour `since` on, in any order."""
+        ...
+
+    def known_recipients(self, account_id: int, recipients: Sequence[str]) -> dict[str, int]:
+        """Return which of these recipients the account is known to write to, and since when."""
+        ...
+
+    def count_use(self, account_id: int, uses: Sequence[HourUse], first: Mapping[str, int]) -> None:
+        """Add to what an account has sent, and the recipients that it writes to for the first time."""
         ...
 
     def begin_content(self, size: int, now: int) -> int:
@@ -222,7 +235,7 @@ class Transaction(Protocol):
         """Put a mark by hand on queued and claimed messages that have none by hand yet; an event each.
 
         Args:
-            which: the messages meant.
+            which: the messages meant; its `text` must not be set.
             actor: who does it.
             reason: a line for people; '' is none.
             now: microseconds UTC.
@@ -237,6 +250,13 @@ class Transaction(Protocol):
         """Take all marks from messages and exempt them from the rules that exist now; arguments as `hold`.
 
         An event for each that had a mark. Their schedule goes on as it was.
+        """
+        ...
+
+    def lift_holds(self, now: int, limit: int) -> int:
+        """Take away `limit` marks at most whose end has come. Returns how many messages had them.
+
+        A message that nothing holds any more gets an event, and is due as it was.
         """
         ...
 
@@ -268,6 +288,23 @@ class Transaction(Protocol):
 
     def set_account(self, account: Account) -> None:
         """Store the settings of an account that exists."""
+        ...
+
+    def remove_account(self, name: str, mail: AccountMail) -> Account:
+        """Remove an account and return it, with its idempotency keys and its counts, not whom it wrote to.
+
+        Args:
+            name: of the account.
+            mail: what `Reader.mail_of_account` has just said; newer mail is looked for here.
+
+        Raises:
+            NotFound: there is no such account.
+            Conflict: it is `default`, or mail, routes or hold rules need it; the text says what to do.
+        """
+        ...
+
+    def forget_recipients(self, account_id: int, limit: int) -> int:
+        """Forget whom an account has written to, `limit` at most. Returns how many went."""
         ...
 
     def add_transport(self, transport: Transport, now: int) -> Transport:
@@ -344,6 +381,14 @@ class Transaction(Protocol):
         """Remove some content begun before `older_than` that no submission has. Returns 0 at the end."""
         ...
 
+    def purge_usage(self, older_than: int) -> int:
+        """Forget what accounts have sent in the hours before `older_than`. Returns how many hours went."""
+        ...
+
+    def purge_recipients(self, older_than: int, limit: int) -> int:
+        """Forget recipients that were first written to before `older_than`. Returns how many went."""
+        ...
+
     def purge_destinations(self, older_than: int, limit: int) -> int:
         """Forget destinations that have been well since before `older_than`. Returns how many."""
         ...
@@ -367,8 +412,20 @@ class Reader(Protocol):
     def next_due_at(self) -> int | None:
         """Return a lower bound of when an engine has something to do next.
 
-        That is an attempt, a delay notice, or a message that expires.
+        That is an attempt, a delay notice, a message that expires, or a hold that ends.
         """
+        ...
+
+    def next_hold_end(self) -> int | None:
+        """Return when the next mark is to be taken away. None: none ends by itself."""
+        ...
+
+    def usage(self, account_id: int, since: int) -> list[HourUse]:
+        """Return what an account with a quota has sent from the hour `since` on, in any order."""
+        ...
+
+    def mail_of_account(self, account_id: int) -> AccountMail:
+        """Return how much mail there is of an account. Slow where much waits: looks at all of that."""
         ...
 
     def engines(self) -> list[EngineInfo]:
@@ -409,12 +466,27 @@ class Reader(Protocol):
         """Return the messages of a submission. Raises NotFound."""
         ...
 
-    def queue(self, which: Filter, *, limit: int, after: str | None) -> Page[Message]:
-        """Return a page of messages in the queue, oldest first. Raises SettingError for a bad cursor."""
+    def queue(
+        self, which: Filter, *, limit: int, after: str | None, order: Order = OLDEST_FIRST
+    ) -> Page[Message]:
+        """Return a page of messages in the queue.
+
+        Its cost is bounded, whatever the filter and however many messages there are: where too many would
+        have to be looked at, it ends before it is full, with the cursor that goes on.
+
+        Raises:
+            SettingError: a bad cursor, or too many messages to be brought into a slow order.
+        """
         ...
 
-    def retired(self, which: Filter, *, limit: int, after: str | None) -> Page[Message]:
-        """Return a page of the history, last retired first. Raises SettingError for a bad cursor."""
+    def retired(
+        self, which: Filter, *, limit: int, after: str | None, order: Order = LAST_RETIRED_FIRST
+    ) -> Page[Message]:
+        """Return a page of the history, as `queue` does of the queue."""
+        ...
+
+    def ids(self, which: Filter, *, retired: bool, after: str | None) -> Page[int]:
+        """Return a page of the ids of messages of the history (`retired`), or of the queue; a large one."""
         ...
 
     def attempts(self, message_id: int) -> list[Attempt]:

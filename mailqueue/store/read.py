@@ -1,6 +1,6 @@
 """Questions to the store, each answered from one snapshot.
 
-The one rule: no question walks more of a list than the page it returns.
+The one rule: no question walks a whole table, whatever is asked for.
 """
 
 # ruff: noqa: D102 -- the contract in base.py says what each method promises
@@ -9,20 +9,22 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import datetime
+from itertools import count
 from typing import Any
 
-from mailqueue.clock import from_datetime, to_datetime
+from mailqueue.clock import to_datetime
 from mailqueue.errors import NotFound
+from mailqueue.model.account import AccountMail, HourUse
 from mailqueue.model.attempt import Attempt
 from mailqueue.model.destination import Backlog, Destination
 from mailqueue.model.engine import EngineInfo
 from mailqueue.model.events import Event, Notice
-from mailqueue.model.filters import Filter, Page
+from mailqueue.model.filters import LAST_RETIRED_FIRST, OLDEST_FIRST, Filter, Order, Page
 from mailqueue.model.message import Claimed, Message
 from mailqueue.model.settings import Settings
-from mailqueue.store import filters, integrity, rows
+from mailqueue.store import integrity, lists, quota, rows
 from mailqueue.store.base import Depth
 from mailqueue.store.batch import CHUNK
 from mailqueue.store.queries import query
@@ -54,11 +56,25 @@ class SqliteReader:
 
     def depth(self) -> Depth:
         [(active, claimed, held)] = self._all("counts")
-        return Depth(queued=active - claimed, claimed=claimed, held=held, next_due_at=self._one("next_due"))
+        due = self._first("next_due", "next_hold_end")
+        return Depth(queued=active - claimed, claimed=claimed, held=held, next_due_at=due)
 
     def next_due_at(self) -> int | None:
-        found = [self._one(name) for name in ("next_due", "next_warning", "next_expiry")]
-        return min((at for at in found if at is not None), default=None)
+        return self._first("next_due", "next_warning", "next_expiry", "next_hold_end")
+
+    def next_hold_end(self) -> int | None:
+        return self._first("next_hold_end")
+
+    def _first(self, *names: str) -> int | None:
+        """Return the earliest of the moments that some questions give."""
+        return min((at for at in map(self._one, names) if at is not None), default=None)
+
+    def usage(self, account_id: int, since: int) -> list[HourUse]:
+        return quota.usage(self._cursor, account_id, since)
+
+    def mail_of_account(self, account_id: int) -> AccountMail:
+        [(queued, retired, last)] = self._all("mail_of_account", account_id, account_id)
+        return AccountMail(queued=queued, retired=retired, last_message_id=last)
 
     def engines(self) -> list[EngineInfo]:
         return [rows.engine(row) for row in self._all("all_engines")]
@@ -108,22 +124,29 @@ class SqliteReader:
             raise NotFound(_gone(f"submission s{submission_id}", purged=0 < submission_id <= known))
         return [rows.message(row) for row in found]
 
-    def queue(self, which: Filter, *, limit: int, after: str | None) -> Page[Message]:
-        found = self._page(filters.queue_page(which, limit, after))
-        more = filters.queue_cursor(found[limit - 1].id) if len(found) > limit else None
-        return Page(items=tuple(found[:limit]), next=more)
+    def queue(
+        self, which: Filter, *, limit: int, after: str | None, order: Order = OLDEST_FIRST
+    ) -> Page[Message]:
+        return self._whole(self._ids(which, order, retired=False, limit=limit, after=after))
 
-    def retired(self, which: Filter, *, limit: int, after: str | None) -> Page[Message]:
-        found = self._page(filters.retired_page(which, limit, after))
-        more = None
-        if len(found) > limit:
-            last = found[limit - 1]
-            assert last.retired_at is not None
-            more = filters.retired_cursor(from_datetime(last.retired_at), last.id)
-        return Page(items=tuple(found[:limit]), next=more)
+    def retired(
+        self, which: Filter, *, limit: int, after: str | None, order: Order = LAST_RETIRED_FIRST
+    ) -> Page[Message]:
+        return self._whole(self._ids(which, order, retired=True, limit=limit, after=after))
 
-    def _page(self, built: tuple[str, list[Any]]) -> list[Message]:
-        return [rows.message(row) for row in self._cursor.execute(*built).fetchall()]
+    def ids(self, which: Filter, *, retired: bool, after: str | None) -> Page[int]:
+        order = LAST_RETIRED_FIRST if retired else OLDEST_FIRST
+        return self._ids(which, order, retired=retired, limit=lists.LOOK, after=after)
+
+    def _ids(self, which: Filter, order: Order, *, retired: bool, limit: int, after: str | None) -> Page[int]:
+        return lists.page(
+            self._cursor, which, order, retired=retired, limit=limit, after=after, contents=self._pieces
+        )
+
+    def _whole(self, page: Page[int]) -> Page[Message]:
+        named = "WHERE message.id IN (SELECT value FROM json_each(?))"
+        found = {row[0]: rows.message(row) for row in self._messages(named, json.dumps(page.items))}
+        return Page(items=tuple(found[each] for each in page.items), next=page.next, looked=page.looked)
 
     def _messages(self, where: str, *values: object) -> list[Any]:
         return self._cursor.execute(f"{query('read_messages')} {where}", values).fetchall()
@@ -179,6 +202,13 @@ class SqliteReader:
         if number * CHUNK >= size:
             return None
         return bytes(self._one("inline_content" if inline else "chunk", content_id, number))
+
+    def _pieces(self, content_id: int) -> Iterator[bytes]:
+        for number in count():
+            piece = self.content_chunk(content_id, number)
+            if piece is None:
+                return
+            yield piece
 
     def content_head(self, content_id: int, octets: int) -> bytes:
         pieces = (self.content_chunk(content_id, number) for number in range(-(-octets // CHUNK)))

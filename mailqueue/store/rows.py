@@ -13,7 +13,7 @@ from types import MappingProxyType
 from typing import Any
 
 from mailqueue.clock import to_datetime
-from mailqueue.model.account import Account, Notices, OnUncertain
+from mailqueue.model.account import Account, HourUse, Notices, OnUncertain, OverQuota
 from mailqueue.model.attempt import Attempt, Category, Facts, OutcomeKind, Scope
 from mailqueue.model.destination import Destination
 from mailqueue.model.engine import EngineInfo, Identity
@@ -44,7 +44,8 @@ def _moment(micros: int | None) -> datetime | None:
 # --- settings ---------------------------------------------------------------------------------
 def account(row: Row) -> Account:
     """Return the account of a row of `all_accounts`."""
-    identity, name, notices, schedule_name, retention, keep_content, on_uncertain, strict = row
+    identity, name, notices, schedule_name, retention, keep_content, on_uncertain, strict, *quota = row
+    messages_per_day, new_recipients_per_day, over_quota = quota
     return Account(
         id=identity,
         name=name,
@@ -54,7 +55,21 @@ def account(row: Row) -> Account:
         keep_content=keep_content,
         on_uncertain=OnUncertain(on_uncertain),
         strict=bool(strict),
+        messages_per_day=messages_per_day,
+        new_recipients_per_day=new_recipients_per_day,
+        over_quota=OverQuota(over_quota),
     )
+
+
+def hour_use(row: Row) -> HourUse:
+    """Return what was sent in the hour of a row of `usage_of_account`."""
+    hour_at, messages, new_recipients = row
+    return HourUse(hour_at=hour_at, messages=messages, new_recipients=new_recipients)
+
+
+def hour_use_row(use: HourUse) -> tuple[int, int, int]:
+    """Return the row of `count_use`, but for the account."""
+    return use.hour_at, use.messages, use.new_recipients
 
 
 def transport(row: Row) -> Transport:
@@ -285,16 +300,17 @@ def message(row: Row, holds: Iterable[Hold] = ()) -> Message:
         max_attempts=row[28],
         blocked_until=_moment(row[29]),
         blocked_by=row[30],
+        category=None if row[31] is None else Category(row[31]),
     )
 
 
 def hold(row: Row) -> Hold:
     """Return the mark of a row of `holds_of_message`; without its rule it counts as by hand, and names it."""
-    rule_id, exists, since, actor, reason = row
+    rule_id, exists, since, actor, reason, until = row
     if rule_id is not None and not exists:
         reason = f"rule {rule_id}, removed since" + (f": {reason}" if reason else "")
         rule_id = None
-    return Hold(rule_id=rule_id, since=to_datetime(since), actor=actor, reason=reason)
+    return Hold(rule_id=rule_id, since=to_datetime(since), actor=actor, reason=reason, until=_moment(until))
 
 
 # --- attempts, events, notices ----------------------------------------------------------------

@@ -13,15 +13,13 @@ from typing import Any, assert_never
 from mailqueue.model.attempt import OutcomeKind
 from mailqueue.model.events import EventKind
 from mailqueue.model.lifecycle import State
+from mailqueue.model.message import SYSTEM
 from mailqueue.model.settlement import NewNotice, Retire, Retry, Settlement
 from mailqueue.store import rows
 from mailqueue.store.base import StaleNotice
 from mailqueue.store.batch import ATTEMPT, EVENT, HOLD, Batch, write_rows
 from mailqueue.store.queries import query
 from mailqueue.store.submit import count_marks, submit
-
-_ENGINE = "engine"
-"""Who holds what may have arrived."""
 
 
 def settle(batch: Batch, settlements: Sequence[Settlement], notices: Sequence[NewNotice]) -> frozenset[int]:
@@ -119,7 +117,7 @@ def _hold(batch: Batch, settlements: Sequence[Settlement]) -> None:
     for each in settlements:
         if isinstance(each.move, Retry) and each.move.hold is not None:
             ids.append(each.message.id)
-            batch.add(HOLD, (each.message.id, None, each.at, _ENGINE, each.move.hold))
+            batch.add(HOLD, (each.message.id, None, each.at, SYSTEM, each.move.hold, 0))
             batch.add(EVENT, (EventKind.HELD.value, each.message.id, each.at, "", each.move.hold, 0, ""))
     if ids:
         count_marks(batch, json.dumps(ids))

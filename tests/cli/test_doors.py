@@ -12,6 +12,7 @@ import pytest
 
 from mailqueue import faces
 from mailqueue.cli.root import cli
+from mailqueue.model.wanted import Wanted
 from mailqueue.queue import Queue
 
 REFERENCE = (Path(__file__).parents[2] / "docs/reference/cli.md").read_text()
@@ -30,6 +31,7 @@ FACES = {
 }
 SAID_OTHERWISE = {
     "submit_many": "submit-many",
+    "count": "list",  # list --count
     "submission": "show",  # show s12
     "events": "show",
     "notices": "notice show",
@@ -57,7 +59,9 @@ def verbs() -> Iterator[tuple[str, object]]:
         for name, verb in vars(face).items():
             if name.startswith("_") or name in NO_VERB or not callable(verb):
                 continue
-            yield (SAID_OTHERWISE.get(name, name) if face is Queue else f"{group} {name}"), verb
+            if name == "count" or face is Queue:
+                name = SAID_OTHERWISE.get(name, name)
+            yield f"{group} {name}".strip(), verb
 
 
 def options(command: click.Command) -> set[str]:
@@ -84,12 +88,12 @@ def test_command_line_has_every_verb_of_python_and_no_other() -> None:
     ("command", "verb"), list(verbs()), ids=lambda each: each if isinstance(each, str) else ""
 )
 def test_command_takes_whatever_the_verb_takes(command: str, verb: object) -> None:
-    wanted = {
-        parameter.name
-        for parameter in inspect.signature(verb).parameters.values()  # type: ignore[arg-type]
-        if parameter.kind is parameter.KEYWORD_ONLY
-    } - {"actor", "connection"}
-    spelled = {"recipients": "to", "password": "password_file"}
+    parameters = inspect.signature(verb).parameters.values()  # type: ignore[arg-type]
+    wanted = {each.name for each in parameters if each.kind is each.KEYWORD_ONLY} - {"actor", "connection"}
+    spelled = {"recipients": "to", "password": "password_file", "ids": "id"}
+    if any(each.kind is each.VAR_KEYWORD for each in parameters):
+        wanted |= set(Wanted.__annotations__)
+        spelled |= {"sender": "from", "recipient": "to"}
     taken = {text.lstrip("-").replace("-", "_") for text in options(COMMANDS[command])}
     assert {spelled.get(name, name) for name in wanted} <= taken
 

@@ -24,6 +24,7 @@ KEYS = {
     "attempts",
     "next_attempt_at",
     "last_error",
+    "category",
     "blocked_until",
     "blocked_by",
     "submitted_at",
@@ -265,8 +266,8 @@ def test_hold_and_release_tell_how_many_and_keep_who_and_why(mailqueue: Command)
 def test_without_a_word_which_messages_are_meant_nothing_is_changed(mailqueue: Command, verb: str) -> None:
     mailqueue.submit("ann@example.net")
     assert "which messages?" in mailqueue.fails(2, verb)
-    assert "Only one" in mailqueue.fails(2, verb, "1", "--all")
-    assert "Only one" in mailqueue.fails(2, verb, "--all", "--account", "default")
+    assert "--all goes with none" in mailqueue.fails(2, verb, "1", "--all")
+    assert "--all goes with none" in mailqueue.fails(2, verb, "--all", "--account", "default")
     assert mailqueue.json("show", 1)["events"] == []
 
 

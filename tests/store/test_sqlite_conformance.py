@@ -2,6 +2,8 @@
 
 from store.conformance.claim import *  # noqa: F403
 from store.conformance.expiry import *  # noqa: F403
+from store.conformance.lists import *  # noqa: F403
+from store.conformance.quota import *  # noqa: F403
 from store.conformance.read import *  # noqa: F403
 from store.conformance.settle import *  # noqa: F403
 from store.conformance.steer import *  # noqa: F403

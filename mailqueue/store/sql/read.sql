@@ -28,6 +28,9 @@ FROM line
 -- name: next_warning
 SELECT min(warn_at) FROM mailqueue_message WHERE warn_at IS NOT NULL AND state = 'queued' AND holds = 0
 
+-- name: next_hold_end
+SELECT min(until_at) FROM mailqueue_hold WHERE until_at IS NOT NULL
+
 -- name: owed_submissions
 SELECT DISTINCT submission_id FROM (
     SELECT submission_id FROM mailqueue_message
@@ -69,13 +72,39 @@ SELECT message.id, message.submission_id, account.name, submission.sender, messa
     message.give_up_at, message.schedule, message.last_error, message.retired_at, submission.message_id,
     submission.subject, content.size, message.notify, message.orcpt, submission.envid, submission.ret,
     message.priority, message.transport, message.require_tls, message.expires_at, submission.not_before,
-    submission.warn_after, submission.max_attempts, lane.blocked_until, lane.blocked_by
+    submission.warn_after, submission.max_attempts, lane.blocked_until, lane.blocked_by,
+    (SELECT attempt.category FROM mailqueue_attempt AS attempt
+        WHERE attempt.message_id = message.id ORDER BY attempt.id DESC LIMIT 1)
 FROM mailqueue_message AS message
 CROSS JOIN mailqueue_submission AS submission ON submission.id = message.submission_id
 CROSS JOIN mailqueue_content AS content ON content.id = submission.content_id
 CROSS JOIN mailqueue_account AS account ON account.id = message.account_id
 LEFT JOIN mailqueue_lane AS lane ON lane.priority = message.priority AND lane.account_id = message.account_id
     AND lane.domain = message.domain AND lane.transport = message.transport AND message.state = 'queued'
+
+-- name: submission_ids
+SELECT (SELECT coalesce(min(id), 1) FROM mailqueue_submission), (SELECT coalesce(max(id), 0) FROM mailqueue_submission)
+
+-- name: submission_from
+SELECT id, submitted_at FROM mailqueue_submission WHERE id >= ? ORDER BY id LIMIT 1
+
+-- name: submission_since
+SELECT min(id) FROM mailqueue_submission WHERE id >= ? AND id < ? AND submitted_at > ?
+
+-- name: submission_until
+SELECT max(id) FROM mailqueue_submission WHERE id >= ? AND id < ? AND submitted_at < ?
+
+-- (The bound of submission_id makes it a search in the index.)
+-- name: active_ids
+SELECT coalesce((
+        SELECT id FROM mailqueue_message WHERE retired_at IS NULL AND submission_id > 0
+        ORDER BY submission_id, id LIMIT 1), 0),
+    coalesce((
+        SELECT id FROM mailqueue_message WHERE retired_at IS NULL AND submission_id > 0
+        ORDER BY submission_id DESC, id DESC LIMIT 1), 0)
+
+-- name: message_from
+SELECT id FROM mailqueue_message WHERE submission_id >= ? ORDER BY submission_id, id LIMIT 1
 
 -- name: message_exists
 SELECT retired_at FROM mailqueue_message WHERE id = ?
@@ -87,10 +116,16 @@ SELECT coalesce((SELECT seq FROM sqlite_sequence WHERE name = 'mailqueue_message
 SELECT coalesce((SELECT seq FROM sqlite_sequence WHERE name = 'mailqueue_submission'), 0)
 
 -- name: holds_of_message
-SELECT mark.rule_id, rule.id IS NOT NULL, mark.since_at, mark.actor, mark.reason
+SELECT mark.rule_id, rule.id IS NOT NULL, mark.since_at, mark.actor, mark.reason, mark.until_at
 FROM mailqueue_hold AS mark
 LEFT JOIN mailqueue_hold_rule AS rule ON rule.id = mark.rule_id
 WHERE mark.message_id = ? ORDER BY mark.id
+
+-- How many messages of an account have not retired, and how many have; the highest id of any message.
+-- name: mail_of_account
+SELECT (SELECT count(*) FROM mailqueue_message WHERE retired_at IS NULL AND account_id = ?),
+    (SELECT count(*) FROM mailqueue_message WHERE retired_at IS NOT NULL AND account_id = ?),
+    coalesce((SELECT seq FROM sqlite_sequence WHERE name = 'mailqueue_message'), 0)
 
 -- name: attempts_of_message
 SELECT id, message_id, number, engine_id, started_at, duration, outcome, category, scope, transport, route_id,
