@@ -32,8 +32,29 @@ CREATE TABLE mailqueue_account (
     keep_content INTEGER NOT NULL DEFAULT 604800000000,  -- how long content stays that was not delivered to all (7 days)
     on_uncertain TEXT    NOT NULL DEFAULT 'retry' CHECK (on_uncertain IN ('retry', 'hold', 'fail')), -- what becomes of mail that may have arrived
     strict       INTEGER NOT NULL DEFAULT 0 CHECK (strict IN (0, 1)), -- 1: refuse what standards forbid (submit's default)
-    created_at   INTEGER NOT NULL
+    created_at   INTEGER NOT NULL,
+    messages_per_day       INTEGER CHECK (messages_per_day > 0), -- in any 24 hours; NULL: no quota
+    new_recipients_per_day INTEGER CHECK (new_recipients_per_day > 0), -- of those it has not written to before; NULL: no quota
+    over_quota   TEXT    NOT NULL DEFAULT 'reject' CHECK (over_quota IN ('reject', 'hold', 'drop')) -- what becomes of mail over a quota
 );
+
+-- What accounts with a quota have sent, by hours: any 25 hours in a row hold no more than the quota.
+CREATE TABLE mailqueue_usage (
+    account_id     INTEGER NOT NULL, -- of mailqueue_account
+    hour_at        INTEGER NOT NULL, -- when the hour begins; of mail on hold until there is room, the hour in which it may go
+    messages       INTEGER NOT NULL, -- recipients of all mail, notices left out
+    new_recipients INTEGER NOT NULL, -- of these, the ones it had not written to before
+    PRIMARY KEY (account_id, hour_at)
+) WITHOUT ROWID;
+
+-- Whom accounts with a quota of new recipients have written to.
+CREATE TABLE mailqueue_known_recipient (
+    account_id INTEGER NOT NULL,     -- of mailqueue_account
+    recipient  TEXT    NOT NULL,     -- RCPT TO
+    first_at   INTEGER NOT NULL,     -- when the first message was submitted, or may go where it was over a quota
+    PRIMARY KEY (account_id, recipient)
+) WITHOUT ROWID;
+CREATE INDEX mailqueue_known_recipient_first ON mailqueue_known_recipient (first_at);
 
 -- A way out: to the receivers' own MX hosts, to one host that takes everything, or to a refusal.
 CREATE TABLE mailqueue_transport (
@@ -254,7 +275,7 @@ CREATE TABLE mailqueue_message (
     schedule        TEXT    NOT NULL, -- name of its retry schedule
     give_up_at      INTEGER NOT NULL, -- no attempt is planned after this
     warn_at         INTEGER,        -- a delay notice is owed then; NULL: never tried yet, none wanted, or given
-    last_error      TEXT,           -- what the last attempt came to, in a line; NULL: none failed yet
+    last_error      TEXT,           -- what the last attempt came to, or why it was given up without one, in a line; NULL: none failed yet
     retired_at      INTEGER,        -- NULL: in the queue
     notify          TEXT,           -- NOTIFY of RCPT TO (RFC 3461 4.1): 'never', or some of success,failure,delay; NULL: not said
     orcpt           TEXT,           -- ORCPT of RCPT TO (RFC 3461 4.2), 'rfc822;b@example.org', decoded; NULL: none
@@ -290,13 +311,15 @@ CREATE VIEW mailqueue_retired AS SELECT * FROM mailqueue_message WHERE retired_a
 CREATE TABLE mailqueue_hold (
     id         INTEGER PRIMARY KEY AUTOINCREMENT,
     message_id INTEGER NOT NULL REFERENCES mailqueue_message (id),
-    rule_id    INTEGER,            -- NULL: by hand. A rule that was removed leaves its marks: they count as by hand then
+    rule_id    INTEGER,            -- NULL: by hand, or by an engine. A rule that was removed leaves its marks: they count as by hand then
     since_at   INTEGER NOT NULL,
     actor      TEXT    NOT NULL,
-    reason     TEXT    NOT NULL DEFAULT ''
+    reason     TEXT    NOT NULL DEFAULT '',
+    until_at   INTEGER             -- an engine takes the mark away then; NULL: it stays until the message is released
 );
 CREATE INDEX mailqueue_hold_message ON mailqueue_hold (message_id);
 CREATE INDEX mailqueue_hold_rule_id ON mailqueue_hold (rule_id);
+CREATE INDEX mailqueue_hold_until ON mailqueue_hold (until_at) WHERE until_at IS NOT NULL;
 
 -- One try to deliver one message, written when it is settled. (Before that, the claim on the message stands for it.)
 CREATE TABLE mailqueue_attempt (

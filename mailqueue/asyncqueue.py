@@ -11,6 +11,7 @@ import os
 from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
+from datetime import timedelta
 from functools import partial, wraps
 from types import TracebackType
 from typing import Any, Concatenate, ParamSpec, Self, TypeVar
@@ -18,6 +19,7 @@ from weakref import WeakKeyDictionary, WeakSet
 
 from mailqueue.clock import Clock
 from mailqueue.engine.many import Progress
+from mailqueue.engine.options import When
 from mailqueue.engine.submit import MAX_SIZE, Draft, insert_all, made, store_draft, store_joined, told
 from mailqueue.errors import MailqueueError, StoreError
 from mailqueue.faces import (
@@ -32,6 +34,7 @@ from mailqueue.faces import (
     Transports,
 )
 from mailqueue.model.account import DEFAULT_ACCOUNT
+from mailqueue.model.lane import Priority
 from mailqueue.model.message import Submission
 from mailqueue.model.recipient import Recipient
 from mailqueue.queue import Content, Queue
@@ -135,6 +138,7 @@ class AsyncAccounts(_AsyncFace):
     list = _awaited(Accounts.list)
     show = _awaited(Accounts.show)
     set = _awaited(Accounts.set)
+    remove = _awaited(Accounts.remove)
 
 
 class AsyncRetired(_AsyncFace):
@@ -297,11 +301,35 @@ class AsyncQueue(_AsyncFace):
         notify: str | Iterable[str] | None = None,
         ret: str | None = None,
         envid: str | None = None,
+        not_before: When | None = None,
+        expires_at: When | None = None,
+        warn_after: timedelta | None = None,
+        max_attempts: int | None = None,
+        priority: Priority | str = "normal",
+        transport: str | None = None,
+        require_tls: bool | None = None,
         actor: str | None = None,
     ) -> Submission:
         """Put a message in the queue, as `Queue.submit`; with `connection=` in this very thread."""
         make = self.sync._draft(
-            message, sender, recipients, account, idempotency_key, schedule, strict, notify, ret, envid, actor
+            message,
+            self.sync.actor(actor),
+            sender=sender,
+            recipients=recipients,
+            account=account,
+            idempotency_key=idempotency_key,
+            schedule=schedule,
+            strict=strict,
+            notify=notify,
+            ret=ret,
+            envid=envid,
+            not_before=not_before,
+            expires_at=expires_at,
+            warn_after=warn_after,
+            max_attempts=max_attempts,
+            priority=priority,
+            transport=transport,
+            require_tls=require_tls,
         )
         if connection is not None:
             return store_joined(self.sync.store, connection, make)

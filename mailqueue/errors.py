@@ -12,7 +12,8 @@ is wrong, where, and what to do about it.
     ├── ScheduleError          a retry schedule cannot be read (also a ValueError)
     ├── ParseError             bytes are not what they should be, e.g. not a report (also a ValueError)
     ├── SettingError           a setting has an unknown name or a bad value (also a ValueError)
-    ├── Conflict               the idempotency key, or a name, is taken with other content
+    ├── Conflict               a key or name is taken with other content, or what should go is needed
+    ├── QuotaExceeded          the account has sent what it may in 24 hours; nothing was stored
     ├── NotFound               no such message, rule, transport ... or it has been purged (also a LookupError)
     ├── NotInTransaction       `connection=` is in autocommit mode and no transaction is open
     ├── WrongDatabase          `connection=` is open on another file than the queue's
@@ -29,6 +30,7 @@ is wrong, where, and what to do about it.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import datetime
 
 
 class MailqueueError(Exception):
@@ -65,7 +67,34 @@ class SettingError(MailqueueError, ValueError):
 
 
 class Conflict(MailqueueError):
-    """An idempotency key, or the name of a thing to be made, is taken with other content."""
+    """A key, or the name of a thing to be made, is taken with other content; or what should go is needed."""
+
+
+class QuotaExceeded(MailqueueError):
+    """The account has sent what it may in 24 hours; nothing was stored.
+
+    Attributes:
+        account: its name.
+        quota: `messages` or `new_recipients`.
+        limit: so many in any 24 hours.
+        used: counted in the last 24 hours.
+        opens_at: when there is room for what was handed in; None: never, it is more than the limit.
+    """
+
+    def __init__(
+        self, account: str, *, quota: str, limit: int, used: int, wanted: int, opens_at: datetime | None
+    ) -> None:
+        self.account = account
+        self.quota = quota
+        self.limit = limit
+        self.used = used
+        self.opens_at = opens_at
+        what = quota.replace("_", " ")
+        then = f"there is room from {opens_at:%Y-%m-%d %H:%M:%SZ} on" if opens_at else "hand it in in parts"
+        super().__init__(
+            f"account {account!r} is over its quota of {what} in 24 hours: {used} of {limit} used, "
+            f"this has {wanted}; {then}"
+        )
 
 
 class NotFound(MailqueueError, LookupError):

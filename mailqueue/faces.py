@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Unpack
 from mailqueue.engine import manage, shaping
 from mailqueue.engine import replies as answers
 from mailqueue.engine import settings as steering
-from mailqueue.model.account import Account, Notices, OnUncertain
+from mailqueue.model.account import Account, Notices, OnUncertain, OverQuota
 from mailqueue.model.attempt import Category
 from mailqueue.model.destination import DestinationInfo
 from mailqueue.model.filters import Order, Page
@@ -215,7 +215,8 @@ class Transports:
 
         Raises:
             NotFound: no such transport.
-            Conflict: a route or a shaping rule uses it, or it is the default and others exist.
+            Conflict: a route or a shaping rule uses it, messages in the queue name it, or it is the
+                default and others exist.
         """
         steering.remove_transport(self._queue.store, name)
 
@@ -487,8 +488,8 @@ class Accounts:
         return tuple(manage.settings(self._queue.store).accounts.values())
 
     def show(self, name: str) -> Account:
-        """Return one account. Raises NotFound, which names the nearest."""
-        return steering.account(self._queue.store, name)
+        """Return one account, with how far its quotas are used. Raises NotFound, which names the nearest."""
+        return steering.account(self._queue.store, name, self._queue.clock.now())
 
     def set(
         self,
@@ -500,6 +501,9 @@ class Accounts:
         keep_content: timedelta | None = None,
         on_uncertain: OnUncertain | str | None = None,
         strict: bool | None = None,
+        messages_per_day: int | None = None,
+        new_recipients_per_day: int | None = None,
+        over_quota: OverQuota | str | None = None,
     ) -> Account:
         """Change what is given of an account; None leaves a value as it is.
 
@@ -512,6 +516,10 @@ class Accounts:
             on_uncertain: `retry`, `hold` or `fail`: what becomes of a message whose answer to the
                 final dot was lost, so that it may have arrived.
             strict: refuse at submit what standards forbid.
+            messages_per_day: recipients that it may write to in any 24 hours, each message counted;
+                0: no quota.
+            new_recipients_per_day: of these, the ones that it has not written to before; 0: no quota.
+            over_quota: `reject`, `hold` or `drop`: what becomes of mail over a quota.
 
         Raises:
             NotFound: no such account or schedule.
@@ -526,7 +534,24 @@ class Accounts:
             keep_content=keep_content,
             on_uncertain=on_uncertain,
             strict=strict,
+            messages_per_day=messages_per_day,
+            new_recipients_per_day=new_recipients_per_day,
+            over_quota=over_quota,
+            now=self._queue.clock.now(),
         )
+
+    def remove(self, name: str) -> None:
+        """Remove an account, and what is kept of whom it has written to.
+
+        Args:
+            name: of the account.
+
+        Raises:
+            NotFound: there is none of that name.
+            Conflict: it is `default`, or mail in the queue or the history, routes or hold rules need it;
+                the text says how many and what to do.
+        """
+        steering.remove_account(self._queue.store, name)
 
 
 class Retired:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import inspect
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from datetime import timedelta
 from email.message import Message as EmailMessage
 from types import TracebackType
 from typing import Any, BinaryIO, Self, Unpack
@@ -15,6 +16,7 @@ from typing import Any, BinaryIO, Self, Unpack
 from mailqueue.clock import Clock, SystemClock
 from mailqueue.engine import manage, many, replies
 from mailqueue.engine.many import Progress
+from mailqueue.engine.options import When
 from mailqueue.engine.replies import classify_alone
 from mailqueue.engine.runner import Engine, loop_factory
 from mailqueue.engine.submit import MAX_SIZE, Draft, draft, made, store_draft, store_joined
@@ -36,6 +38,7 @@ from mailqueue.model.backup import Backup, Restored
 from mailqueue.model.events import Event, Happened, Notice
 from mailqueue.model.explain import Explanation, Status, Steered
 from mailqueue.model.filters import Order, Page
+from mailqueue.model.lane import Priority
 from mailqueue.model.message import Message, Submission
 from mailqueue.model.migration import Migration
 from mailqueue.model.recipient import Recipient
@@ -115,6 +118,13 @@ class Queue:
         notify: str | Iterable[str] | None = None,
         ret: str | None = None,
         envid: str | None = None,
+        not_before: When | None = None,
+        expires_at: When | None = None,
+        warn_after: timedelta | None = None,
+        max_attempts: int | None = None,
+        priority: Priority | str = "normal",
+        transport: str | None = None,
+        require_tls: bool | None = None,
         actor: str | None = None,
     ) -> Submission:
         """Put a message in the queue. When this returns, it is on disk, for all recipients or none.
@@ -136,17 +146,50 @@ class Queue:
                 None: what who tells it thinks best, here `full`.
             envid: the sender's own name for the message, which notices repeat: printable ASCII, 100
                 characters at most; None: none.
+            not_before: no attempt before: a datetime with its time zone, or a timedelta from now; at most
+                60 days ahead. None, or a moment that is past: at once.
+            expires_at: given up then, on hold or not, with a notice: a datetime with its time zone, or a
+                timedelta from now. It may shorten the lifetime of the schedule, and never lengthens it;
+                None: that alone.
+            warn_after: the sender is told of a delay after this, counted from `not_before` where that is
+                given; zero: not at all; None: as the schedule says.
+            max_attempts: given up after so many attempts; None: by time alone.
+            priority: `interactive`, which never waits behind the others, `normal`, or `bulk`, which waits
+                for them.
+            transport: name of the transport to take, whatever the routes say; None: as they say.
+            require_tls: True: only under TLS with a verified certificate, and to servers with REQUIRETLS
+                (RFC 8689), else it fails. False: delivered rather than protected, as by the header field
+                `TLS-Required: No`, which counts where this is None.
             actor: who submits it, for the history.
 
         Raises:
             InvalidSubmission: it cannot be queued; `.faults` lists every reason.
-            NotFound: no such account or schedule.
+            NotFound: no such account, schedule or transport.
+            TypeError: an argument is of the wrong kind.
             Conflict: the idempotency key is known with other content.
+            QuotaExceeded: the account has sent what it may in 24 hours, and rejects what is over that.
             NotInTransaction, WrongDatabase: `connection` cannot be joined.
             StoreError: the database is in the way.
         """
         make = self._draft(
-            message, sender, recipients, account, idempotency_key, schedule, strict, notify, ret, envid, actor
+            message,
+            self.actor(actor),
+            sender=sender,
+            recipients=recipients,
+            account=account,
+            idempotency_key=idempotency_key,
+            schedule=schedule,
+            strict=strict,
+            notify=notify,
+            ret=ret,
+            envid=envid,
+            not_before=not_before,
+            expires_at=expires_at,
+            warn_after=warn_after,
+            max_attempts=max_attempts,
+            priority=priority,
+            transport=transport,
+            require_tls=require_tls,
         )
         if connection is not None:
             return store_joined(self.store, connection, make)
@@ -179,49 +222,36 @@ class Queue:
         Raises:
             InvalidSubmission: some cannot be queued; `.faults` lists every reason of each, with its number.
             Conflict: idempotency keys are known with other content; the text lists all.
+            QuotaExceeded: as for `submit`; the text has the number of the first message that is over.
             NotInTransaction, WrongDatabase: `connection` cannot be joined.
             StoreError: the database is in the way.
         """
         return many.submit_many(
             self.store,
             messages,
-            prepare=lambda message: self._draft(**_arguments(message), actor=actor),
+            prepare=lambda message: self._draft(actor=self.actor(actor), **_arguments(message)),
             progress=progress,
             connection=connection,
         )
 
-    def _draft(
-        self,
-        message: Content,
-        sender: str | None,
-        recipients: Iterable[str | Recipient] | None,
-        account: str,
-        idempotency_key: str | None,
-        schedule: str | None,
-        strict: bool | None,
-        notify: str | Iterable[str] | None,
-        ret: str | None,
-        envid: str | None,
-        actor: str | None,
-    ) -> Callable[[Settings], Draft]:
-        """Return what makes the draft, once it is known which settings count. It may be made twice."""
-        recipients = recipients if recipients is None or isinstance(recipients, str) else tuple(recipients)
-        notify = notify if notify is None or isinstance(notify, str) else tuple(notify)
+    def _draft(self, message: Content, actor: str, **given: Any) -> Callable[[Settings], Draft]:  # noqa: ANN401
+        """Return what makes the draft, once it is known which settings count. It may be made twice.
+
+        Args:
+            message: the message.
+            actor: who submits it, as the history writes it.
+            given: the other arguments of `submit` but for `connection`.
+        """
+        for name in ("recipients", "notify"):
+            if given[name] is not None and not isinstance(given[name], str):
+                given[name] = tuple(given[name])
         return lambda settings: draft(
             message,
             settings=settings,
             now=self.clock.now(),
-            sender=sender,
-            recipients=recipients,
-            account=account,
-            idempotency_key=idempotency_key,
-            schedule=schedule,
-            strict=strict,
-            notify=notify,
-            ret=ret,
-            envid=envid,
             max_size=self.max_size,
-            actor=self.actor(actor),
+            actor=actor,
+            **given,
         )
 
     def list(

@@ -12,6 +12,7 @@ import tempfile
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
+from datetime import UTC, datetime, timedelta
 from email.message import EmailMessage
 from pathlib import Path
 from typing import Any
@@ -26,6 +27,7 @@ from mailqueue.errors import (
     DatabaseReadOnly,
     DiskFull,
     InvalidSubmission,
+    NotFound,
     NotWal,
     SchemaNewer,
     SchemaOutdated,
@@ -35,6 +37,7 @@ from mailqueue.errors import (
 FROM, TO, END = b"From: anna@example.org\r\n", b"To: ben@example.com\r\n", b"\r\nHello\r\n"
 GOOD = FROM + TO + END
 MAX_SIZE = 1_000_000
+NAIVE, SECOND = datetime(2099, 1, 1), timedelta(seconds=1)
 
 
 # --- what cannot be queued -----------------------------------------------------------------------
@@ -114,6 +117,52 @@ CASES: dict[str, tuple[Any, dict[str, Any], list[str]]] = {
             "header line 3: To: 'nobody'",
         ],
     ),
+    "moments without a time zone": (
+        GOOD,
+        {"not_before": NAIVE, "expires_at": NAIVE},
+        ["not_before: datetime.datetime(2099, 1, 1, 0, 0) is naive: give it a time zone", "expires_at: "],
+    ),
+    "a moment too far ahead": (
+        GOOD,
+        {"not_before": timedelta(days=60, microseconds=1)},
+        ["not_before: must be at most 60d ahead, not 60 days, 0:00:00.000001"],
+    ),
+    "lengths of time that cannot be": (
+        GOOD,
+        {"not_before": -SECOND, "expires_at": timedelta.max, "warn_after": -SECOND},
+        ["not_before: must not be negative", "expires_at: must be at most 36500d", "warn_after: must not be"],
+    ),
+    "lengths of time beyond the calendar": (
+        GOOD,
+        {"not_before": timedelta.max, "warn_after": timedelta.max},
+        ["not_before: must be at most 36500d", "warn_after: must be at most 36500d"],
+    ),
+    "over before it begins": (
+        GOOD,
+        {"expires_at": datetime(2001, 1, 1, tzinfo=UTC)},
+        ["expires_at: must be in the future, not 2001-01-01 00:00:00+00:00"],
+    ),
+    "over before it goes": (
+        GOOD,
+        {"expires_at": 2 * SECOND, "not_before": 2 * SECOND},
+        ["expires_at: must be later than not_before"],
+    ),
+    "attempts": (GOOD, {"max_attempts": 0}, ["max_attempts: must be 1 to 1000000, not 0"]),
+    "no priority": (
+        GOOD,
+        {"priority": None},
+        ["priority: must be one of interactive, normal, bulk, not None"],
+    ),
+    "a priority that there is not": (
+        GOOD,
+        {"priority": "urgent"},
+        ["priority: must be one of interactive, normal, bulk, not 'urgent'"],
+    ),
+    "a header that contradicts, strictly": (
+        b"TLS-Required: No\r\n" + GOOD,
+        {"strict": True, "require_tls": True},
+        ["require_tls: the header says TLS-Required: No"],
+    ),
     "an object that cannot be written, and more": (
         lambda: unwritable(),
         {"recipients": ["bad"]},
@@ -176,6 +225,36 @@ def test_it_is_refused_with_every_fault_and_nothing_is_stored(
     for fault, expected in zip(told, faults, strict=True):
         assert expected in fault
         assert fault in str(caught.value)
+    assert contents(small.path) == before
+
+
+@pytest.mark.parametrize("door", [by_queue, by_async_queue, by_connection])
+@pytest.mark.parametrize(
+    ("options", "error", "told"),
+    [
+        ({"transport": "realy"}, NotFound, "no transport 'realy'; did you mean 'relay'?"),
+        ({"not_before": "2h"}, TypeError, "not_before is a datetime or a timedelta, not str"),
+        ({"expires_at": 5}, TypeError, "expires_at is a datetime or a timedelta, not int"),
+        ({"warn_after": 5}, TypeError, "warn_after is a timedelta, not int"),
+        ({"max_attempts": "5"}, TypeError, "max_attempts is an int, not str"),
+        ({"max_attempts": True}, TypeError, "max_attempts is an int, not bool"),
+        ({"priority": 0}, TypeError, "priority is a str or a Priority, not int"),
+        ({"require_tls": "no"}, TypeError, "require_tls is a bool, not str"),
+    ],
+)
+def test_options_of_the_wrong_kind_are_told_by_name(
+    small: Queue,
+    door: Callable[..., None],
+    options: dict[str, Any],
+    error: type[Exception],
+    told: str,
+) -> None:
+    if not small.transports.list():
+        small.transports.add("relay", kind="relay", host="192.0.2.1")
+    before = contents(small.path)
+    with pytest.raises(error) as caught:
+        door(small, GOOD, options)
+    assert str(caught.value) == told
     assert contents(small.path) == before
 
 

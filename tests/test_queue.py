@@ -9,7 +9,7 @@ import sqlite3
 import threading
 from contextlib import closing
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, timedelta, timezone
 from email.message import EmailMessage
 from pathlib import Path
 from typing import Any
@@ -29,6 +29,7 @@ from mailqueue.errors import (
     StoreError,
 )
 from mailqueue.faces import Accounts, HoldRules, ReplyRules, Retired, Routes, Schedules, Transports
+from mailqueue.model.lane import Priority
 
 # --- names that stay -----------------------------------------------------------------------------
 PINNED = {
@@ -37,7 +38,9 @@ PINNED = {
             door='python', actor_name=None)
         actor(self, name=None)
         submit(self, message, *, sender=None, recipients=None, account='default', connection=None,
-            idempotency_key=None, schedule=None, strict=None, notify=None, ret=None, envid=None, actor=None)
+            idempotency_key=None, schedule=None, strict=None, notify=None, ret=None, envid=None,
+            not_before=None, expires_at=None, warn_after=None, max_attempts=None, priority='normal',
+            transport=None, require_tls=None, actor=None)
         submit_many(self, messages, *, progress=None, connection=None, actor=None)
         list(self, *, limit=50, after=None, sort=None, ids=None, **which)
         count(self, *, ids=None, **which)
@@ -101,7 +104,9 @@ PINNED = {
         list(self)
         show(self, name)
         set(self, name, *, notices=None, schedule=None, retention=None, keep_content=None,
-            on_uncertain=None, strict=None)
+            on_uncertain=None, strict=None, messages_per_day=None, new_recipients_per_day=None,
+            over_quota=None)
+        remove(self, name)
     """,
     Retired: """
         __init__(self, queue)
@@ -409,10 +414,19 @@ def test_the_same_key_with_the_same_message_returns_the_first_submission(queue: 
         {"recipients": [Recipient("ben@example.com", orcpt="ben@example.net")]},
         {"ret": "full"},
         {"envid": "17"},
+        {"not_before": timedelta(hours=2)},
+        {"expires_at": timedelta(hours=2)},
+        {"warn_after": timedelta(0)},
+        {"max_attempts": 1},
+        {"priority": "bulk"},
+        {"transport": "relay"},
+        {"require_tls": False},
+        {"content": letter(**{"TLS-Required": "No"})},
     ],
-    ids=["content", "recipients", "sender", "options", "notify", "own notify", "orcpt", "ret", "envid"],
+    ids=lambda change: next(iter(change)),
 )
 def test_the_same_key_with_another_message_is_a_conflict(queue: Queue, change: dict[str, Any]) -> None:
+    queue.transports.add("relay", kind="relay", host="192.0.2.1")
     first = queue.submit(letter(), idempotency_key="order-7")
     options = {"content": letter(), "idempotency_key": "order-7", **change}
     with pytest.raises(Conflict, match=f"submission {first.id}") as caught:
@@ -429,6 +443,19 @@ def test_the_same_wishes_in_other_words_are_the_same_submission(queue: Queue) ->
         letter(), recipients=[same], notify=["FAILURE", "Success"], ret="HDRS", idempotency_key="order-7"
     )
     assert again == replace(first, replayed=True)
+
+
+def test_the_same_options_a_moment_later_are_the_same_submission(stage: Stage) -> None:
+    at = datetime(2027, 2, 1, 12, tzinfo=timezone(timedelta(hours=2)))
+    options = {"expires_at": timedelta(hours=2), "warn_after": timedelta(hours=1), "priority": "interactive"}
+    first = stage.queue.submit(letter(), not_before=timedelta(hours=1), idempotency_key="order-7", **options)
+    second = stage.queue.submit(letter(), not_before=at, idempotency_key="order-8")
+    stage.clock.advance(timedelta(minutes=1))
+    options["priority"] = Priority.INTERACTIVE
+    again = stage.queue.submit(letter(), not_before=timedelta(hours=1), idempotency_key="order-7", **options)
+    assert again == replace(first, replayed=True)
+    again = stage.queue.submit(letter(), not_before=at.astimezone(UTC), idempotency_key="order-8")
+    assert again == replace(second, replayed=True)
 
 
 def test_a_key_belongs_to_its_account(queue: Queue) -> None:

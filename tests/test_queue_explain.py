@@ -9,6 +9,8 @@ from support.receiver import Receiver
 from support.stage import MAIL, Stage, wait_until
 
 from mailqueue import Engine, Queue
+from mailqueue.engine.liveness import this_process
+from mailqueue.model.lane import Priority
 
 
 # --- explain -------------------------------------------------------------------------------------
@@ -53,6 +55,53 @@ def test_explain_tells_that_a_message_is_not_yet_due(stage: Stage, receiver: Rec
     stage.clock.advance(timedelta(minutes=-1))  # another machine's clock may be behind
     kind, summary = gate(stage, message)
     assert (kind, summary) == ("not_due", "not due before 2027-01-15 08:00:00Z")
+
+
+def work(stage: Stage) -> None:
+    """Note an engine as at work, so that nothing is said of its absence."""
+    stage.queue.store.run(lambda tx: tx.register_engine(this_process(), stage.clock.now()))
+
+
+def test_explain_tells_of_a_future_release_and_what_comes_after_it(stage: Stage, receiver: Receiver) -> None:
+    stage.relay(receiver.port)
+    work(stage)
+    [message] = stage.submit("greylist@example.com", not_before=timedelta(hours=2))
+    assert gate(stage, message) == ("not_due", "future release: not before 2027-01-15 10:00:00Z")
+    assert stage.queue.explain(message).earliest_attempt_at == stage.show(message).not_before
+    stage.deliver(timedelta(hours=2))
+    assert gate(stage, message)[0] == "backoff"
+
+
+def test_explain_tells_when_a_message_expires_and_what_goes_first(stage: Stage, receiver: Receiver) -> None:
+    stage.relay(receiver.port)
+    work(stage)
+    receiver.at_rcpt = {"slow": ["450 4.3.0 Later"]}
+    [message] = stage.submit("slow@example.com", expires_at=timedelta(minutes=20), priority="interactive")
+    stage.deliver()
+    explained = stage.queue.explain(message)
+    assert (explained.priority, explained.expires_at) == (
+        Priority.INTERACTIVE,
+        stage.show(message).expires_at,
+    )
+    assert explained.summary.endswith("450 4.3.0 Later; it expires at 2027-01-15 08:20:00Z")
+    assert explained.earliest_attempt_at == stage.show(message).next_attempt_at
+    stage.clock.advance(timedelta(minutes=20))
+    assert stage.queue.explain(message).earliest_attempt_at is None, "it expires before an engine takes it"
+    stage.deliver()
+    explained = stage.queue.explain(message)
+    assert (explained.state, explained.expires_at) == ("expired", None)
+    assert "its time was over; at last: 450 4.3.0 Later; it waits for nothing" in explained.summary
+
+
+def test_explain_names_the_transport_that_a_message_names(stage: Stage, receiver: Receiver) -> None:
+    stage.relay(receiver.port)
+    stage.queue.transports.add("mx", kind="direct")
+    [message] = stage.submit("ben@example.com", transport="mx", require_tls=True)
+    explained = stage.queue.explain(message)
+    assert explained.transport == "mx"
+    assert "transport mx (direct), which the message names, where what has to stay under TLS is refused" in [
+        each.text for each in explained.gates
+    ]
 
 
 def test_explain_tells_of_a_running_attempt(tmp_path: Path, receiver: Receiver) -> None:

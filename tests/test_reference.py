@@ -35,7 +35,7 @@ from mailqueue.engine.sweep import KEEP_KEYS
 from mailqueue.faces import Accounts, HoldRules, ReplyRules, Routes, Schedules, ShapingRules, Transports
 from mailqueue.mail.reply import Reply
 from mailqueue.mail.smtp.facts import TIMEOUTS, Phase
-from mailqueue.model.account import Account, Notices, OnUncertain
+from mailqueue.model.account import Account, Notices, OnUncertain, OverQuota, Quota
 from mailqueue.model.attempt import Category, OutcomeKind, Scope
 from mailqueue.model.events import EventKind, NoticeKind
 from mailqueue.model.explain import GateKind
@@ -188,6 +188,8 @@ WORDS = {
     NoticeKind: ("Notices", 0),
     Notices: ("Notices", 1),
     OnUncertain: ("Mail that may have arrived", 0),
+    Quota: ("Quotas", 0),
+    OverQuota: ("Quotas", 1),
     TransportKind: ("Transports", 0),
     Tls: ("Transports", 1),
     AuthMechanism: ("Transports", 2),
@@ -327,13 +329,16 @@ def test_accounts_have_the_settings_that_are_described(tmp_path: Path) -> None:
     with Queue(tmp_path / "queue.db") as queue:
         account = queue.accounts.show("default")
     described = settings("Account")
-    assert list(described) == [each.name for each in fields(Account) if each.name not in ("id", "name")]
+    assert list(described) == [
+        each.name for each in fields(Account) if each.name not in ("id", "name", "usage")
+    ]
     for name in ("retention", "keep_content"):
         assert plain(described[name][1]) == format_duration(getattr(account, name))
     assert (account.notices, account.schedule, account.strict) == (None, None, False)
     assert "`keep`" in described["notices"][1]
     assert f"`{STANDARD}`" in described["schedule"][1]
     assert plain(described["strict"][1]) == "no"
+    assert (account.quotas, plain(described["over_quota"][1])) == ({}, account.over_quota)
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ import click
 from mailqueue.cli import output, shape
 from mailqueue.cli.base import Face, Verbs, pass_face
 from mailqueue.cli.values import duration
-from mailqueue.model.account import Account, Notices, OnUncertain
+from mailqueue.model.account import Account, Notices, OnUncertain, OverQuota, QuotaUse
 from mailqueue.model.duration import format_duration
 from mailqueue.model.schedule import STANDARD
 
@@ -30,7 +30,7 @@ def list_(face: Face) -> None:
     face.answer(
         output.items(map(shape.account, found)),
         lambda: output.table(
-            ("NAME", "NOTICES", "SCHEDULE", "RETENTION", "CONTENT", "STRICT"),
+            ("NAME", "NOTICES", "SCHEDULE", "RETENTION", "CONTENT", "STRICT", "PER DAY"),
             (
                 (
                     each.name,
@@ -39,6 +39,7 @@ def list_(face: Face) -> None:
                     format_duration(each.retention),
                     format_duration(each.keep_content),
                     each.strict,
+                    each.messages_per_day,
                 )
                 for each in found
             ),
@@ -51,17 +52,28 @@ def list_(face: Face) -> None:
 @pass_face
 def add(face: Face, name: str) -> None:
     """Make an account."""
-    made = face.queue().accounts.add(name)
-    face.answer(shape.account(made), lambda: _print(made))
+    queue = face.queue()
+    made = queue.accounts.add(name)
+    face.answer(shape.account(made), lambda: _print(made, queue.clock.now()))
 
 
 @account.command()
 @click.argument("name")
 @pass_face
 def show(face: Face, name: str) -> None:
-    """Show the settings of an account."""
-    found = face.queue().accounts.show(name)
-    face.answer(shape.account(found), lambda: _print(found))
+    """Show the settings of an account, and how far its quotas are used."""
+    queue = face.queue()
+    found = queue.accounts.show(name)
+    face.answer(shape.account(found), lambda: _print(found, queue.clock.now()))
+
+
+@account.command()
+@click.argument("name")
+@pass_face
+def remove(face: Face, name: str) -> None:
+    """Remove an account that nothing needs any more."""
+    face.queue().accounts.remove(name)
+    face.answer({"name": name, "removed": True}, lambda: output.line(f"account {name} is gone"))
 
 
 @account.command("set")
@@ -78,6 +90,18 @@ def show(face: Face, name: str) -> None:
     help="What becomes of mail that may have arrived.",
 )
 @click.option("--strict/--no-strict", default=None, help="Refuse at submit what standards forbid.")
+@click.option("--messages-per-day", type=int, metavar="N", help="Quota of messages in 24 hours; 0: none.")
+@click.option(
+    "--new-recipients-per-day",
+    type=int,
+    metavar="N",
+    help="Quota of those not written to before; 0: none.",
+)
+@click.option(
+    "--over-quota",
+    type=click.Choice([each.value for each in OverQuota]),
+    help="What becomes of mail over a quota.",
+)
 @pass_face
 def set_(
     face: Face,
@@ -88,9 +112,13 @@ def set_(
     keep_content: timedelta | None,
     on_uncertain: str | None,
     strict: bool | None,
+    messages_per_day: int | None,
+    new_recipients_per_day: int | None,
+    over_quota: str | None,
 ) -> None:
     """Change what is given of an account, and leave the rest."""
-    changed = face.queue().accounts.set(
+    queue = face.queue()
+    changed = queue.accounts.set(
         name,
         notices=notices,
         schedule=schedule,
@@ -98,8 +126,11 @@ def set_(
         keep_content=keep_content,
         on_uncertain=on_uncertain,
         strict=strict,
+        messages_per_day=messages_per_day,
+        new_recipients_per_day=new_recipients_per_day,
+        over_quota=over_quota,
     )
-    face.answer(shape.account(changed), lambda: _print(changed))
+    face.answer(shape.account(changed), lambda: _print(changed, queue.clock.now()))
 
 
 _WHERE = {
@@ -109,7 +140,20 @@ _WHERE = {
 }
 
 
-def _print(found: Account) -> None:
+_OVER = {
+    OverQuota.REJECT: "reject: submit refuses it",
+    OverQuota.HOLD: "hold: on hold until there is room",
+    OverQuota.DROP: "drop: canceled at once",
+}
+
+
+def _used(found: QuotaUse, now: int) -> str:
+    waiting = f", {found.waiting:,} on hold until there is room" if found.waiting else ""
+    room = "" if found.opens_at is None else f", room for more {output.when(found.opens_at, now)}"
+    return f"{found.used:,} of {found.limit:,} used{waiting}{room}"
+
+
+def _print(found: Account, now: int) -> None:
     output.details(
         [
             ("account", found.name),
@@ -119,5 +163,7 @@ def _print(found: Account) -> None:
             ("keep-content", f"{format_duration(found.keep_content)} when not delivered to all"),
             ("on-uncertain", f"{found.on_uncertain.value} what may have arrived"),
             ("strict", found.strict),
+            *((f"{each.quota.words} a day", _used(each, now)) for each in found.usage),
+            ("over-quota", _OVER[found.over_quota] if found.quotas else None),
         ]
     )

@@ -10,14 +10,19 @@ import click
 from mailqueue.cli import ids, output, shape, standing, which
 from mailqueue.cli.base import Face, Verb, pass_face
 from mailqueue.cli.ids import Id, id_or_stdin
-from mailqueue.clock import from_datetime
+from mailqueue.clock import from_datetime, to_micros
+from mailqueue.model.duration import format_duration
 from mailqueue.model.events import Event
+from mailqueue.model.lane import Priority
 from mailqueue.model.message import Message
 
 if TYPE_CHECKING:
     from mailqueue.model.filters import Order, Page
     from mailqueue.model.wanted import Wanted
     from mailqueue.queue import Queue
+
+
+_TLS = {None: None, True: "required (REQUIRETLS)", False: "not required (TLS-Required: No)"}
 
 
 @click.command("list", cls=Verb)
@@ -167,6 +172,9 @@ def _print_message(queue: Queue, found: Message) -> None:
             ("envelope id", found.envid),
             ("notices", _wished(found)),
             ("account", found.account),
+            ("priority", None if found.priority is Priority.NORMAL else found.priority),
+            ("transport", found.transport),
+            ("TLS", _TLS[found.require_tls]),
             ("state", state(found)),
             *_held(found, now),
             ("submitted", output.when(found.submitted_at, now)),
@@ -189,9 +197,9 @@ def _wished(found: Message) -> str | None:
 
 def _held(found: Message, now: int) -> Iterator[tuple[str, str]]:
     for hold in found.holds:
-        by = "by hand" if hold.rule_id is None else f"by rule {hold.rule_id}"
         reason = f": {hold.reason}" if hold.reason else ""
-        yield "held", f"{by}, {output.when(hold.since, now)}, {hold.actor}{reason}"
+        until = f", until {output.when(hold.until, now)}" if hold.until else ""
+        yield "held", f"{hold.by}, {output.when(hold.since, now)}, {hold.actor}{reason}{until}"
 
 
 def _future(found: Message, now: int) -> Iterator[tuple[str, str]]:
@@ -204,7 +212,17 @@ def _future(found: Message, now: int) -> Iterator[tuple[str, str]]:
         yield "next attempt", "when released" if found.hold else _next(found, now)
         if _blocked(found, now):
             yield "waits for", f"{found.blocked_by}, until {output.when(found.blocked_until, now)}"
-    yield "given up", f"{output.when(found.give_up_at, now)}, schedule {found.schedule}"
+    if found.not_before is not None and from_datetime(found.not_before) > now:
+        yield "future release", output.when(found.not_before, now)
+    given_up = output.when(found.give_up_at, now)
+    if found.max_attempts is not None:
+        given_up += f", or after {output.plural(found.max_attempts, 'attempt')}"
+    yield "given up", f"{given_up}, schedule {found.schedule}"
+    if found.expires_at is not None:
+        yield "expires", f"{output.when(found.expires_at, now)}, on hold or not"
+    if found.warn_after is not None:
+        after = format_duration(to_micros(found.warn_after))
+        yield "delay notice", f"after {after}" if found.warn_after else "none"
 
 
 def _happened(events: Iterable[Event], now: int) -> Iterator[str]:

@@ -4,19 +4,24 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO
 
 import click
 
-from mailqueue.cli import output, shape, standing
+from mailqueue.cli import output, shape, standing, values
 from mailqueue.cli.base import Face, Verb, pass_face, say
 from mailqueue.errors import ParseError
 from mailqueue.model.explain import Status
 from mailqueue.model.message import Submission
 
 _SHOWN = 10  # submissions whose repairs are told; JSON has all
+_TIMES: dict[str, Callable[[str], Any]] = {
+    "not_before": values.moment,
+    "expires_at": values.moment,
+    "warn_after": values.duration,
+}
 
 
 @click.command("submit-many", cls=Verb)
@@ -63,7 +68,17 @@ def _arguments(number: int, line: bytes) -> dict[str, Any]:
             raise ParseError(f"line {number}: {error}") from None
     elif isinstance(found["message"], str):
         found["message"] = found["message"].encode()
+    for name, read in _TIMES.items():
+        if isinstance(found.get(name), str):
+            found[name] = _time(number, name, found[name], read)
     return found
+
+
+def _time(number: int, name: str, text: str, read: Callable[[str], Any]) -> Any:  # noqa: ANN401
+    try:
+        return read(text)
+    except click.BadParameter as error:
+        raise ParseError(f"line {number}: {name}: {error.message}") from None
 
 
 def _say(done: int, total: int | None) -> None:

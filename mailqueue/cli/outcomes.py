@@ -9,7 +9,6 @@ from typing import assert_never
 
 from mailqueue.cli import output
 from mailqueue.clock import to_datetime
-from mailqueue.model.attempt import Outcome
 from mailqueue.model.events import NoticeKind
 from mailqueue.model.settlement import Retire, Retry, Settlement
 
@@ -21,13 +20,16 @@ def tell(settlement: Settlement) -> None:
         f"{at:%H:%M:%S}",
         f"{message.id}",
         message.recipient,
-        _said(settlement.outcome) + _next(settlement),
+        _said(settlement) + _next(settlement),
     )
     output.wrapped("  ".join(parts), hang=10)
 
 
-def _said(outcome: Outcome) -> str:
+def _said(settlement: Settlement) -> str:
+    outcome, move = settlement.outcome, settlement.move
     summary = outcome.summary().replace("\n", " / ")
+    if settlement.facts is None and isinstance(move, Retire):
+        return f"{move.state.value}: {summary}"
     return summary if summary == outcome.kind.value else f"{outcome.kind.value}: {summary}"
 
 
@@ -36,7 +38,8 @@ def _next(settlement: Settlement) -> str:
         case Retry(next_attempt_at=at):
             after = f"; next try {output.when(to_datetime(at), settlement.at)}"
         case Retire(state=state):
-            after = "" if state.value == settlement.outcome.kind.value else f"; given up ({state.value})"
+            told = settlement.facts is None or state.value == settlement.outcome.kind.value
+            after = "" if told else f"; given up ({state.value})"
         case _:
             assert_never(settlement.move)
     return after + _notice(settlement.notice)

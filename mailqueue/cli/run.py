@@ -48,7 +48,7 @@ def run(face: Face, relay: str | None, once: bool, hostname: str | None, log_lev
     came_to: Counter[OutcomeKind] = Counter()
 
     def listener(settlement: Settlement) -> None:
-        came_to[settlement.outcome.kind] += 1
+        came_to[settlement.outcome.kind] += settlement.facts is not None
         if terminal:
             outcomes.tell(settlement)
 

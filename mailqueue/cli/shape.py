@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Container, Sequence
 
 from mailqueue.cli.output import Json, rfc3339
+from mailqueue.clock import to_micros
 from mailqueue.model.account import Account
 from mailqueue.model.attempt import Attempt
 from mailqueue.model.backup import Backup, Restored
@@ -52,13 +53,26 @@ def message(found: Message) -> Json:
         "orcpt": found.orcpt,
         "envid": found.envid,
         "ret": found.ret,
+        "priority": str(found.priority),
+        "transport": found.transport,
+        "require_tls": found.require_tls,
+        "not_before": rfc3339(found.not_before),
+        "expires_at": rfc3339(found.expires_at),
+        "warn_after": None if found.warn_after is None else format_duration(to_micros(found.warn_after)),
+        "max_attempts": found.max_attempts,
     }
 
 
 def whole_message(found: Message, events: Sequence[Event], notices: Sequence[Notice]) -> Json:
     """Return a message with what holds it, what happened to it, and the notices that told of it."""
     holds = [
-        {"rule_id": hold.rule_id, "since": rfc3339(hold.since), "actor": hold.actor, "reason": hold.reason}
+        {
+            "rule_id": hold.rule_id,
+            "since": rfc3339(hold.since),
+            "actor": hold.actor,
+            "reason": hold.reason,
+            "until": rfc3339(hold.until),
+        }
         for hold in found.holds
     ]
     return {
@@ -174,6 +188,8 @@ def explanation(found: Explanation) -> Json:
         "blocked_by": found.blocked_by.value if found.blocked_by else None,
         "earliest_attempt_at": rfc3339(found.earliest_attempt_at),
         "transport": found.transport,
+        "priority": str(found.priority),
+        "expires_at": rfc3339(found.expires_at),
         "gates": gates,
     }
 
@@ -360,4 +376,17 @@ def account(found: Account) -> Json:
         "keep_content": format_duration(found.keep_content),
         "on_uncertain": found.on_uncertain.value,
         "strict": found.strict,
+        "messages_per_day": found.messages_per_day,
+        "new_recipients_per_day": found.new_recipients_per_day,
+        "over_quota": found.over_quota.value,
+        "usage": [
+            {
+                "quota": each.quota.value,
+                "limit": each.limit,
+                "used": each.used,
+                "waiting": each.waiting,
+                "opens_at": rfc3339(each.opens_at),
+            }
+            for each in found.usage
+        ],
     }

@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Container, Sequence
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, BinaryIO
 
 import click
 
-from mailqueue.cli import output, shape, standing
+from mailqueue.cli import output, shape, standing, values
 from mailqueue.cli.base import Face, Verb, pass_face, say
 from mailqueue.errors import NotFound
 from mailqueue.model.account import DEFAULT_ACCOUNT
 from mailqueue.model.explain import Status
+from mailqueue.model.lane import Priority
 from mailqueue.model.message import Submission
 from mailqueue.model.recipient import Recipient
 
 if TYPE_CHECKING:
     from mailqueue.queue import Queue
+
+_PRIORITIES = [str(each) for each in Priority]
 
 
 @click.command(cls=Verb)
@@ -35,6 +39,17 @@ if TYPE_CHECKING:
 @click.option(
     "--idempotency-key", metavar="KEY", help="The same key and message again: the first submission."
 )
+@click.option("--not-before", type=values.moment, metavar="WHEN", help="No attempt before: 2h, or a time.")
+@click.option("--expires-at", type=values.moment, metavar="WHEN", help="Given up then: 2h, or a time.")
+@click.option("--warn-after", type=values.duration, metavar="LENGTH", help="Delay notice after it; 0s: none.")
+@click.option("--max-attempts", type=int, metavar="N", help="Given up after so many attempts.")
+@click.option("--priority", type=click.Choice(_PRIORITIES), default="normal", help="What goes first.")
+@click.option("--transport", metavar="NAME", help="The transport to take, whatever the routes say.")
+@click.option(
+    "--require-tls/--tls-optional",
+    default=None,
+    help="Only under verified TLS with REQUIRETLS; or delivered rather than protected.",
+)
 @click.option("--notify", metavar="LIST", help="When to tell the sender: never, or of success,failure,delay.")
 @click.option("--ret", metavar="full|hdrs", help="What a failure notice returns: all of it, or the header.")
 @click.option("--envid", metavar="TEXT", help="The sender's own name for the message; notices repeat it.")
@@ -51,6 +66,13 @@ def submit(
     schedule: str | None,
     strict: bool | None,
     idempotency_key: str | None,
+    not_before: datetime | timedelta | None,
+    expires_at: datetime | timedelta | None,
+    warn_after: timedelta | None,
+    max_attempts: int | None,
+    priority: str,
+    transport: str | None,
+    require_tls: bool | None,
     notify: str | None,
     ret: str | None,
     envid: str | None,
@@ -75,6 +97,13 @@ def submit(
         notify=notify,
         ret=ret,
         envid=envid,
+        not_before=not_before,
+        expires_at=expires_at,
+        warn_after=warn_after,
+        max_attempts=max_attempts,
+        priority=priority,
+        transport=transport,
+        require_tls=require_tls,
     )
     held, status = _held(queue, made), queue.status()
     face.answer(

@@ -12,6 +12,7 @@ from mailqueue.cli.base import Face, Verb, pass_face
 from mailqueue.cli.ids import Id, id_
 from mailqueue.model.attempt import Attempt
 from mailqueue.model.explain import Explanation, Gate
+from mailqueue.model.lane import Priority
 
 
 @click.command(cls=Verb)
@@ -102,6 +103,10 @@ def _print_explanation(found: Explanation, now: int) -> None:
     output.line()
     earliest = found.earliest_attempt_at
     output.line(f"earliest attempt: {output.when(earliest, now) if earliest else 'not by itself'}")
+    if found.expires_at is not None:
+        output.line(f"expires: {output.when(found.expires_at, now)}")
+    if found.priority is not Priority.NORMAL:
+        output.line(f"priority: {found.priority}")
 
 
 def _gate(gate: Gate, now: int) -> Iterator[tuple[str, str]]:

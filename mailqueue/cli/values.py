@@ -1,4 +1,4 @@
-"""What options take beside text and numbers: lengths of time, HOST[:PORT], secrets.
+"""What options take beside text and numbers: lengths of time, moments, HOST[:PORT], secrets.
 
 The rule: a value that cannot be read is a usage error that says what would be right; a secret is
 never written on the command line, where others could read it, and never shown.
@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import re
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import click
@@ -40,6 +40,25 @@ def duration(text: str | timedelta) -> timedelta:
         return timedelta(microseconds=parse_duration(text))
     except ScheduleError as error:
         raise click.BadParameter(str(error)) from None
+
+
+def moment(text: str | datetime | timedelta) -> datetime | timedelta:
+    """Return what `2h` (from now), or `2027-01-15T08:00:00Z` means; a moment has its time zone (RFC 3339)."""
+    if not isinstance(text, str):
+        return text
+    try:
+        found = datetime.fromisoformat(text)
+    except ValueError:
+        try:
+            return timedelta(microseconds=parse_duration(text))
+        except ScheduleError:
+            raise click.BadParameter(
+                f"{text!r} is neither a length of time from now, such as 2h or 1d12h, nor a moment such as "
+                "2027-01-15T08:00:00Z."
+            ) from None
+    if found.utcoffset() is None:
+        raise click.BadParameter(f"{text!r} has no time zone: end it with Z, or an offset such as +02:00.")
+    return found
 
 
 def host_port(text: str | HostPort) -> HostPort:

@@ -5,6 +5,7 @@ for every message of the batch, whatever happens in between.
 
 RFC 5321 5.1 (which hosts, in which order), 4.5.3.1.10 (too many recipients), RFC 9422 (LIMITS),
 RFC 6152 3 (8-bit content into 7-bit).
+RFC 8689 (REQUIRETLS).
 """
 
 from __future__ import annotations
@@ -228,7 +229,7 @@ class Courier:
                 break
             sending = [waiting[index] for index in fitting]
             visit.session = session
-            envelope = _envelope(sending, visit.batch.smtputf8)
+            envelope = _envelope(sending, visit.batch.smtputf8, session)
             envelope, sent = await self._suited(envelope, session, sending[0].content_id, content)
             result = await session.send(envelope, sent)
             visit.session = None
@@ -272,8 +273,10 @@ def _security(transport: Transport) -> Security:
     )
 
 
-def _envelope(messages: Sequence[Claimed], smtputf8: bool) -> Envelope:
+def _envelope(messages: Sequence[Claimed], smtputf8: bool, session: Session) -> Envelope:
     first = messages[0]
+    # A bounce goes without REQUIRETLS rather than not at all, still under TLS (RFC 8689 5).
+    unsaid = first.sender == "" and not session.capabilities.requiretls
     return Envelope(
         sender=first.sender,
         recipients=tuple(message.recipient for message in messages),
@@ -284,6 +287,7 @@ def _envelope(messages: Sequence[Claimed], smtputf8: bool) -> Envelope:
         envid=first.envid,
         notify=_said(message.notify for message in messages),
         orcpt=_said(message.orcpt for message in messages),
+        require_tls=None if unsaid else first.require_tls,
     )
 
 

@@ -140,7 +140,7 @@ class Dispatch:
     def _give(self, batch: Batch, hop: Hop, settings: Settings) -> None:
         domain = batch.messages[0].domain
         rule = rule_for(settings.shaping_rules, batch.transport.name, domain, hop.hosts)
-        key = (batch.transport, hop.name, 0 if rule is None else rule.id, False)
+        key = (batch.transport, hop.name, 0 if rule is None else rule.id)
         pool = self._pools.get(key)
         if pool is None:
             pool = self._pools[key] = Pool(self, key, hop.name, rule)

@@ -1,4 +1,4 @@
-"""What is logged of an attempt: one line, which can be read by people and by programs.
+"""What is logged of a settlement: one line, which can be read by people and by programs.
 
 The rule: nothing of the content and no secret. What the server said is on the line, and nothing more
 of the dialogue.
@@ -10,7 +10,7 @@ import logging
 import re
 
 from mailqueue.clock import SECOND, rfc3339
-from mailqueue.model.attempt import OutcomeKind
+from mailqueue.model.attempt import Facts, OutcomeKind
 from mailqueue.model.settlement import Retire, Retry, Settlement
 
 logger = logging.getLogger("mailqueue.delivery")
@@ -19,7 +19,7 @@ _PLAIN = re.compile(r"[^\s\"'=\\]+")
 
 
 def log(settlement: Settlement) -> None:
-    """Write one line about an attempt: INFO when the mail went, WARNING when it did not.
+    """Write one line about a settlement: INFO when the mail went, WARNING when it did not.
 
     The record has each field of the line as an attribute too, and `event` for its first word.
     """
@@ -60,11 +60,20 @@ def fields(settlement: Settlement) -> dict[str, object]:
         settlement.move,
     )
     found = {
-        "attempt": f"{message.id}.{message.attempts}",
+        "attempt": None if facts is None else f"{message.id}.{message.attempts}",
         "message_id": message.id,
         "submission_id": message.submission_id,
         "recipient": message.recipient,
         "category": outcome.category.value,
+        **({} if facts is None else _of_attempt(facts)),
+        "next_attempt_at": rfc3339(move.next_attempt_at) if isinstance(move, Retry) else None,
+        "said": outcome.summary(),
+    }
+    return {name: value for name, value in found.items() if value is not None}
+
+
+def _of_attempt(facts: Facts) -> dict[str, object]:
+    return {
         "transport": facts.transport,
         "host": facts.host,
         "address": facts.address,
@@ -72,10 +81,7 @@ def fields(settlement: Settlement) -> dict[str, object]:
         "size": facts.size,
         "converted": "7bit" if facts.converted else None,
         "duration": round(facts.duration / SECOND, 3),
-        "next_attempt_at": rfc3339(move.next_attempt_at) if isinstance(move, Retry) else None,
-        "said": outcome.summary(),
     }
-    return {name: value for name, value in found.items() if value is not None}
 
 
 def _shown(value: object) -> str:

@@ -166,6 +166,7 @@ def _explained(reader: Reader, message_id: int, now: int) -> Explanation:
         found.recipient,
         account_id=now_set.accounts[found.account].id,
         failed=found.attempts - (found.state is State.CLAIMED),
+        named=found.transport or "",
     )
     transport = chosen[0] if chosen else None
     leads_to = _leads_to(found, transport)

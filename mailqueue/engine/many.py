@@ -7,10 +7,10 @@ the transaction does nothing but write, and other writers wait for that alone.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any
+from typing import Any, ParamSpec, TypeVar
 
 from mailqueue.engine.submit import Draft, find_account, insert, told, write_ahead
-from mailqueue.errors import Conflict, InvalidSubmission, NotFound
+from mailqueue.errors import Conflict, InvalidSubmission, NotFound, QuotaExceeded
 from mailqueue.model.message import Submission
 from mailqueue.model.settings import Settings
 from mailqueue.store.base import Store, Transaction
@@ -19,6 +19,9 @@ MAX_MESSAGES = 100_000
 """Messages that may be handed in at once."""
 MAX_TOTAL = 128 * 2**20
 """Octets that their contents may have together: they are in memory until they are on disk."""
+
+P = ParamSpec("P")
+T = TypeVar("T")
 
 _EVERY = 100  # messages between two calls of progress
 
@@ -56,7 +59,7 @@ def submit_many(
     drafts = _drafts(store, messages, prepare, seen, lambda done: tell(done, total))
     _check_keys(drafts)
     if connection is None:
-        written = [write_ahead(store, each) for each in drafts]
+        written = [_numbered(n, write_ahead, store, each) for n, each in enumerate(drafts, 1)]
         made = store.run(lambda transaction: _insert(transaction, drafts, written))
     else:
         with store.joined(connection) as transaction:
@@ -140,4 +143,16 @@ def _insert(
                 )
     if conflicts:
         raise Conflict("; ".join(conflicts))
-    return [insert(transaction, new, content) for new, content in zip(drafts, written, strict=True)]
+    return [
+        _numbered(number, insert, transaction, new, content)
+        for number, (new, content) in enumerate(zip(drafts, written, strict=True), 1)
+    ]
+
+
+def _numbered(number: int, step: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+    """Do what is done for one message; where it is over a quota, the error says its number."""
+    try:
+        return step(*args, **kwargs)
+    except QuotaExceeded as error:
+        error.args = (f"message {number}: {error}",)
+        raise

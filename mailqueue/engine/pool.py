@@ -45,9 +45,9 @@ GROW_ABOVE = 0.2
 _NEWEST = 0.2  # how much the last batch counts in the time that a batch takes
 _AFTER_A_FAULT = 60 * SECOND
 
-Key = tuple[Transport, str, int, bool]
-"""What has connections in common: transport (one whose settings changed is another), destination, shaping
-rule (0: none), and whether TLS is required by the message."""
+Key = tuple[Transport, str, int]
+"""What has connections in common: transport (one whose settings changed is another, and so is one for mail
+that has to stay under TLS), destination, and shaping rule (0: none)."""
 
 
 class Office(Protocol):

@@ -94,7 +94,8 @@ class Run:
         self._stopping = asyncio.Event()
         self._ending = False
         self._said_no_transport = False
-        self._warning: asyncio.Task[None] | None = None
+        self._overdue: asyncio.Task[None] | None = None
+        self._one_at_a_time = asyncio.Lock()
         self._beat_at = self._loop.time()
         self._timer: Timer = options.timer or SystemTimer(self._clock)
         self._resolver = options.resolver or Resolver(clock=self._clock)
@@ -159,10 +160,10 @@ class Run:
             self._loop.call_soon_threadsafe(self._wake)
 
     def _ring(self) -> None:
-        """Do what the alarm was armed for: an attempt, or a delay notice."""
+        """Do what the alarm was armed for: an attempt, a delay notice, what expires, or a hold that ends."""
         self._wake()
-        if self._warning is None or self._warning.done():
-            self._warning = self._loop.create_task(self._warn())
+        if self._overdue is None or self._overdue.done():
+            self._overdue = self._loop.create_task(self._see_to_overdue())
 
     async def _look_again(self) -> None:
         self._wake()
@@ -171,7 +172,7 @@ class Run:
     async def _pump(self) -> None:
         with _waited_out("what dead engines left has to wait"):
             await self._take_over(self._clock.now())
-        await self._warn()
+        await self._see_to_overdue()
         self._wake()
         self.begun()
         while not self._ending:
@@ -413,17 +414,22 @@ class Run:
         self._beat_at = begun
 
     async def _upkeep(self) -> None:
-        """Take over from dead engines, give delay notices, purge."""
+        """Take over from dead engines, see to what is overdue, purge."""
         now = self._clock.now()
         with _waited_out("upkeep has to wait"):
             if await self._take_over(now):
                 self._wake()
+            await self._see_to_overdue()
             await sweep.finish_marking(self._store, now)
             await sweep.purge(self._store, now)
 
-    async def _warn(self) -> None:
-        with _waited_out("delay notices have to wait"):
-            await self._settler.warn()
+    async def _see_to_overdue(self) -> None:
+        """Give up what has expired, end holds whose time is over, and give the delay notices owed."""
+        async with self._one_at_a_time:
+            with _waited_out("what has expired, holds that end, and delay notices have to wait"):
+                await self._settler.expire(self._tell)
+                await sweep.lift_holds(self._store, self._clock.now())
+                await self._settler.warn()
 
     async def _take_over(self, now: int) -> int:
         dead_after = round(self._options.dead_after * SECOND)

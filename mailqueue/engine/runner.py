@@ -47,7 +47,8 @@ class Engine:
 
     Args:
         queue: a `Queue` or an `AsyncQueue`.
-        relay: `HOST:PORT` that takes all mail of this engine, whatever transports the database has.
+        relay: `HOST:PORT` that takes all mail of this engine, whatever transports the database has, or
+            messages name.
         hostname: our name in EHLO and in notices; None: the machine's.
         listener: called with each Settlement after its commit, in the engine's loop.
         connections: at once to one destination, at most: it begins with two, and one more with each success.

@@ -6,7 +6,6 @@ is stored; every process acts on a change within a second (decision 9).
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import replace
 from datetime import timedelta
 from enum import StrEnum
@@ -14,21 +13,25 @@ from types import MappingProxyType
 from typing import TypeVar
 
 from mailqueue.clock import to_micros
-from mailqueue.engine.manage import settings
-from mailqueue.engine.submit import find_account, find_schedule, unknown
+from mailqueue.engine.manage import STEP, settings
+from mailqueue.engine.submit import find_account, find_schedule, find_transport
 from mailqueue.engine.transports import check_ca_file, check_transport, default_port, default_tls
-from mailqueue.errors import NotFound, SettingError
+from mailqueue.errors import SettingError
 from mailqueue.mail import domain
-from mailqueue.model.account import Account, Notices, OnUncertain
+from mailqueue.model.account import Account, Notices, OnUncertain, OverQuota
 from mailqueue.model.duration import LONGEST, format_duration
 from mailqueue.model.rules import AuthMechanism, Route, Tls, Transport, TransportKind
 from mailqueue.model.schedule import Schedule, parse_delays
-from mailqueue.store.base import Store, Transaction
+from mailqueue.policy import quota
+from mailqueue.store.base import Reader, Store, Transaction
 
 E = TypeVar("E", bound=StrEnum)
 
 MAX_ATTEMPTS = 1_000_000
 """Failed attempts that a route may wait for."""
+
+MAX_QUOTA = 1_000_000_000
+"""Messages a day that a quota may allow."""
 
 MAX_NAME = 64
 """Characters that the name of an account, schedule or transport may have."""
@@ -94,9 +97,15 @@ def add_account(store: Store, name: str, now: int) -> Account:
     return store.run(lambda transaction: transaction.add_account(name, now))
 
 
-def account(store: Store, name: str) -> Account:
-    """Return one account. Raises NotFound."""
-    return find_account(settings(store), name)
+def account(store: Store, name: str, now: int) -> Account:
+    """Return one account, with how far its quotas are used. Raises NotFound."""
+
+    def question(reader: Reader) -> Account:
+        found = find_account(reader.settings(), name)
+        uses = reader.usage(found.id, quota.since(now))
+        return replace(found, usage=quota.usage(found, uses, now))
+
+    return store.read(question)
 
 
 def set_account(
@@ -109,8 +118,13 @@ def set_account(
     keep_content: timedelta | None,
     on_uncertain: OnUncertain | str | None,
     strict: bool | None,
+    messages_per_day: int | None,
+    new_recipients_per_day: int | None,
+    over_quota: OverQuota | str | None,
+    now: int,
 ) -> Account:
     """Change what is given of an account. Raises NotFound, SettingError."""
+    over = None if over_quota is None else choice("over-quota", over_quota, OverQuota)
     chosen = None if notices is None else choice("notices", notices, Notices)
     uncertain = None if on_uncertain is None else choice("on-uncertain", on_uncertain, OnUncertain)
     kept_for = None if retention is None else length("retention", retention)
@@ -129,22 +143,36 @@ def set_account(
             keep_content=old.keep_content if content_for is None else content_for,
             on_uncertain=old.on_uncertain if uncertain is None else uncertain,
             strict=old.strict if strict is None else strict,
+            messages_per_day=_limit("messages-per-day", messages_per_day, old.messages_per_day),
+            new_recipients_per_day=_limit(
+                "new-recipients-per-day", new_recipients_per_day, old.new_recipients_per_day
+            ),
+            over_quota=over or old.over_quota,
         )
         transaction.set_account(new)
-        return new
+        return replace(new, usage=quota.usage(new, transaction.usage(new.id, quota.since(now)), now))
 
     return store.run(job)
 
 
+def _limit(setting: str, value: int | None, old: int | None) -> int | None:
+    """Return the new value of a quota: 0 takes it away, None leaves it. Raises SettingError."""
+    if value is None:
+        return old
+    if not 0 <= value <= MAX_QUOTA:
+        raise SettingError(f"{setting}: must be 1 to {MAX_QUOTA}, or 0 for no quota, not {value}")
+    return value or None
+
+
+def remove_account(store: Store, name: str) -> None:
+    """Remove an account. Raises NotFound, Conflict."""
+    mail = store.read(lambda reader: reader.mail_of_account(find_account(reader.settings(), name).id))
+    gone = store.run(lambda transaction: transaction.remove_account(name, mail))
+    while store.run(lambda transaction: transaction.forget_recipients(gone.id, STEP)):
+        pass
+
+
 # -- transports and routes ------------------------------------------------------------------------
-def find_transport(known: Mapping[str, Transport], name: str) -> Transport:
-    """Return the transport of that name. Raises NotFound, naming the nearest."""
-    found = known.get(name)
-    if found is None:
-        raise NotFound(unknown("transport", name, known))
-    return found
-
-
 def add_transport(
     store: Store,
     name: str,
@@ -212,7 +240,7 @@ def set_transport(
     check_ca_file(ca_file or None)
 
     def job(transaction: Transaction) -> Transport:
-        old = find_transport(transaction.settings().transports, name)
+        old = find_transport(transaction.settings(), name)
         if default is False and old.is_default:
             raise SettingError(f"default: make another transport the default, and {name!r} is it no more")
         new = replace(
@@ -253,7 +281,7 @@ def add_route(
 ) -> Route:
     """Make a route. Raises NotFound, AddressError, SettingError."""
     known = settings(store)
-    find_transport(known.transports, transport)
+    find_transport(known, transport)
     if not 0 <= min_attempts <= MAX_ATTEMPTS:
         raise SettingError(f"min-attempts: must be 0 to {MAX_ATTEMPTS}, not {min_attempts}")
     wanted = Route(

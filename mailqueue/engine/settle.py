@@ -1,14 +1,14 @@
 """Settle: what workers report becomes settlements and notices, composed before the write transaction.
 
-The rule: no network here, and no decision: policy says what follows from an outcome; this fetches
-what policy needs to see, and hands the store what it decided.
+The rule: no network here, and no decision: policy says what follows from an outcome, or from the time
+that has passed; this fetches what policy needs to see, and hands the store what it decided.
 """
 
 from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
@@ -17,13 +17,16 @@ from mailqueue import ids
 from mailqueue.clock import Clock, from_datetime
 from mailqueue.engine.attempt import Tried
 from mailqueue.errors import NotFound
+from mailqueue.model.attempt import Attempt
+from mailqueue.model.message import Claimed
 from mailqueue.model.settings import Settings
 from mailqueue.model.settlement import NewNotice, Settlement
 from mailqueue.policy import report
-from mailqueue.policy.settle import settle
-from mailqueue.store.base import Reader, Store, Transaction
+from mailqueue.policy.settle import expire, settle
+from mailqueue.store.base import Reader, StaleNotice, Store, Transaction
 
 _WARNINGS = 100  # delay notices of one step
+_EXPIRED = 100  # messages that expire in one step
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +99,38 @@ class Settler:
                 )
         return found
 
+    async def expire(self, tell: Callable[[Work], None]) -> None:
+        """Retire what has expired by now without an attempt, a step at a time.
+
+        Args:
+            tell: gets what was done, after each step.
+        """
+        more = True
+        while more:
+            now = self._clock.now()
+            expired, settings = self._store.read(lambda reader: (_expired(reader, now), reader.settings()))  # noqa: B023
+            settlements = tuple(
+                expire(message, last, now=now, account=settings.accounts_by_id[message.account_id])
+                for message, last in expired
+            )
+            if settlements:
+                tell(await self._write(self._with_notices(settlements, settings, now)))
+            more = len(expired) == _EXPIRED
+
+    async def _write(self, work: Work) -> Work:
+        """Write settlements, and return those that were not too late."""
+        while True:
+            try:
+                late = await asyncio.wrap_future(
+                    self._store.enqueue(lambda tx: tx.settle(work.settlements, work.notices))  # noqa: B023
+                )
+            except StaleNotice as stale:
+                work = self.without_notices(work, stale.message_ids)
+            else:
+                return replace(
+                    work, settlements=tuple(each for each in work.settlements if each.message.id not in late)
+                )
+
     async def warn(self) -> None:
         """Give the delay notices that are owed by now, a step at a time."""
         more = True
@@ -108,6 +143,12 @@ class Settler:
             unwanted = [each.message.id for each in owed if each.message.id not in told]
             await asyncio.wrap_future(self._store.enqueue(partial(_write_warnings, notices, unwanted)))
             more = len(owed) == _WARNINGS
+
+
+def _expired(reader: Reader, now: int) -> list[tuple[Claimed, Attempt | None]]:
+    """Return what has expired, with the last attempt of each."""
+    found = reader.expired(now, _EXPIRED)
+    return [(each, next(reversed(reader.attempts(each.id)), None)) for each in found]
 
 
 def _owed(reader: Reader, now: int) -> list[report.Owed]:

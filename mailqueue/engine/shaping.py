@@ -11,8 +11,8 @@ from dataclasses import replace
 
 from mailqueue.clock import to_datetime
 from mailqueue.engine.manage import STEP, in_steps, settings
-from mailqueue.engine.settings import find_transport, wide_domain
-from mailqueue.engine.submit import unknown
+from mailqueue.engine.settings import wide_domain
+from mailqueue.engine.submit import find_transport, unknown
 from mailqueue.errors import AddressError, NotFound, SettingError
 from mailqueue.model.destination import COUNTED, Destination, DestinationInfo
 from mailqueue.model.rules import ShapingRule
@@ -41,7 +41,7 @@ def add_rule(
     limits = {"connections": connections, "per-connection": per_connection, "per-minute": per_minute}
     _check_limits(limits)
     if transport is not None:
-        find_transport(settings(store).transports, transport)
+        find_transport(settings(store), transport)
     wanted = ShapingRule(
         id=0,
         position=position,

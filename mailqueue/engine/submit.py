@@ -12,20 +12,25 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 from difflib import get_close_matches
 from email.message import Message as EmailMessage
 from typing import Any, BinaryIO
 
 from mailqueue import ids
+from mailqueue.engine import quota
 from mailqueue.engine.envelope import Addressee, Return, read_recipients, read_return, read_sender
+from mailqueue.engine.options import Options, When, read_options
 from mailqueue.errors import Conflict, InvalidSubmission, MailqueueError, NotFound, StoreError
 from mailqueue.mail import content
 from mailqueue.mail.fingerprint import fingerprint
 from mailqueue.mail.header import cut
 from mailqueue.mail.lines import to_crlf
 from mailqueue.model.account import Account
+from mailqueue.model.lane import Priority
 from mailqueue.model.message import Idempotency, NewMessage, NewSubmission, Submission
 from mailqueue.model.recipient import Recipient
+from mailqueue.model.rules import Transport
 from mailqueue.model.schedule import STANDARD, Schedule
 from mailqueue.model.settings import Settings
 from mailqueue.policy import retry
@@ -51,6 +56,7 @@ class Draft:
     sender: str
     recipients: tuple[Addressee, ...]
     wishes: Return
+    options: Options
     header: bytes
     body: bytes
     message_id: str
@@ -89,6 +95,13 @@ def draft(
     notify: str | Iterable[str] | None,
     ret: str | None,
     envid: str | None,
+    not_before: When | None,
+    expires_at: When | None,
+    warn_after: timedelta | None,
+    max_attempts: int | None,
+    priority: Priority | str,
+    transport: str | None,
+    require_tls: bool | None,
     max_size: int,
     actor: str,
 ) -> Draft:
@@ -96,18 +109,32 @@ def draft(
 
     Raises:
         InvalidSubmission: with every fault, of the envelope first.
-        NotFound: no such account or schedule.
+        NotFound: no such account, schedule or transport.
     """
     owner = find_account(settings, account)
     if schedule is not None:
         find_schedule(settings, schedule)
-    prepared, of_content = _prepared(
-        message, now=now, strict=owner.strict if strict is None else strict, max_size=max_size
-    )
+    if transport is not None:
+        find_transport(settings, transport)
+    strict = owner.strict if strict is None else strict
+    prepared, of_content = _prepared(message, now=now, strict=strict, max_size=max_size)
     faults: list[str] = []
     mail_from = read_sender(sender, prepared, faults)
     rcpt_to = read_recipients(recipients, notify, prepared, faults)
     wishes = read_return(ret, envid, faults)
+    options = read_options(
+        not_before=not_before,
+        expires_at=expires_at,
+        warn_after=warn_after,
+        max_attempts=max_attempts,
+        priority=priority,
+        transport=transport,
+        require_tls=require_tls,
+        tls_optional=prepared is not None and prepared.tls_optional,
+        strict=strict,
+        now=now,
+        faults=faults,
+    )
     if idempotency_key is not None and not 0 < len(idempotency_key) <= MAX_KEY:
         faults.append(f"idempotency key: must have 1 to {MAX_KEY} characters, not {len(idempotency_key)}")
     faults += of_content
@@ -118,6 +145,7 @@ def draft(
         sender=mail_from,
         recipients=rcpt_to,
         wishes=wishes,
+        options=options,
         header=prepared.header,
         body=prepared.body,
         message_id=prepared.message_id,
@@ -125,7 +153,7 @@ def draft(
         eight_bit=prepared.eight_bit,
         utf8_header=prepared.utf8_header,
         schedule=schedule,
-        idempotency=_idempotency(idempotency_key, prepared, mail_from, rcpt_to, wishes, schedule),
+        idempotency=_idempotency(idempotency_key, prepared, mail_from, rcpt_to, wishes, options, schedule),
         repairs=prepared.repairs,
         actor=actor,
         now=now,
@@ -172,6 +200,7 @@ def _idempotency(
     sender: str,
     recipients: Iterable[Addressee],
     wishes: Return,
+    options: Options,
     schedule: str | None,
 ) -> Idempotency | None:
     if key is None:
@@ -180,6 +209,7 @@ def _idempotency(
         f"sender {sender}",
         *(part for each in recipients for part in each.parts()),
         *wishes.parts(),
+        *options.parts,
         f"schedule {schedule}",
     )
     return Idempotency(key=key, fingerprint=fingerprint(prepared.header, prepared.body, parts))
@@ -198,6 +228,14 @@ def find_schedule(settings: Settings, name: str) -> Schedule:
     found = settings.schedules.get(name)
     if found is None:
         raise NotFound(unknown("schedule", name, settings.schedules))
+    return found
+
+
+def find_transport(settings: Settings, name: str) -> Transport:
+    """Return the transport of that name. Raises NotFound, naming the nearest."""
+    found = settings.transports.get(name)
+    if found is None:
+        raise NotFound(unknown("transport", name, settings.transports))
     return found
 
 
@@ -239,7 +277,7 @@ def write_ahead(store: Store, new: Draft) -> int | None:
     if not new.large:
         return None
     octets = new.header + new.body
-    content_id = store.run(lambda transaction: transaction.begin_content(len(octets), new.now))
+    content_id = store.run(lambda transaction: _begin_content(transaction, new, len(octets)))
     for number, start in enumerate(range(0, len(octets), _STEP)):
         piece = octets[start : start + _STEP]
         store.run(
@@ -250,6 +288,15 @@ def write_ahead(store: Store, new: Draft) -> int | None:
     return content_id
 
 
+def _begin_content(transaction: Transaction, new: Draft, size: int) -> int:
+    """Begin content, unless a quota is known to have no room for what it is for. Raises QuotaExceeded."""
+    account = find_account(transaction.settings(), new.account)
+    key = new.idempotency
+    if account.quotas and (key is None or transaction.replay(account.id, key.key) is None):
+        quota.look(transaction, account, [str(each.address) for each in new.recipients], new.now)
+    return transaction.begin_content(size, new.now)
+
+
 def insert(transaction: Transaction, new: Draft, written: int | None = None) -> Submission:
     """Store a draft inside a transaction; its content was written before as `written`, or goes with it."""
     settings = transaction.settings()
@@ -258,8 +305,11 @@ def insert(transaction: Transaction, new: Draft, written: int | None = None) -> 
         known = transaction.replay(account.id, new.idempotency.key)
         if known is not None:
             return _replayed(known, new.idempotency)
+    if new.options.transport is not None:
+        find_transport(settings, new.options.transport)
     name = new.schedule or account.schedule or STANDARD
     schedule = settings.schedule(name)
+    messages = _new_messages(settings, account.id, new, schedule)
     return transaction.submit(
         NewSubmission(
             account_id=account.id,
@@ -269,13 +319,16 @@ def insert(transaction: Transaction, new: Draft, written: int | None = None) -> 
             eight_bit=new.eight_bit,
             utf8_header=new.utf8_header,
             content=new.header + new.body if written is None else written,
-            messages=new_messages(settings, account.id, new.sender, new.recipients, schedule, new.now),
+            messages=quota.let_in(transaction, account, messages, new.now),
             actor=new.actor,
             submitted_at=new.now,
             idempotency=new.idempotency,
             ret=new.wishes.ret,
             envid=new.wishes.envid,
             repairs=new.repairs,
+            not_before=new.options.not_before,
+            warn_after=new.options.warn_after,
+            max_attempts=new.options.max_attempts,
         )
     )
 
@@ -303,33 +356,38 @@ def _replayed(known: tuple[bytes, Submission], wanted: Idempotency) -> Submissio
     return submission
 
 
-def new_messages(
-    settings: Settings,
-    account_id: int,
-    sender: str,
-    recipients: Iterable[Addressee],
-    schedule: Schedule,
-    now: int,
+def _new_messages(
+    settings: Settings, account_id: int, new: Draft, schedule: Schedule
 ) -> tuple[NewMessage, ...]:
-    """Return the messages of a submission: due now, with the marks of the hold rules that match."""
+    """Return the messages of a submission, with the marks of the hold rules that match.
+
+    Their lifetime begins when they may be tried (decision 20).
+    """
+    options, rules = new.options, settings.hold_rules
     fallback = retry.fallback(schedule, 1)
-    give_up_at = now + schedule.lifetime
-    rules = settings.hold_rules
+    due = new.now if options.not_before is None else options.not_before
+    give_up_at = due + schedule.lifetime
+    if options.expires_at is not None:
+        give_up_at = min(give_up_at, options.expires_at)
     return tuple(
         NewMessage(
             recipient=str(recipient.address),
             domain=recipient.address.domain,
-            next_attempt_at=now,
+            next_attempt_at=due,
             fallback=fallback,
             schedule=schedule.name,
             give_up_at=give_up_at,
             holds=tuple(
                 rule.id
                 for rule in rules
-                if rule.matches(account_id=account_id, sender=sender, recipient=str(recipient.address))
+                if rule.matches(account_id=account_id, sender=new.sender, recipient=str(recipient.address))
             ),
             notify=recipient.notify,
             orcpt=recipient.orcpt,
+            priority=options.priority,
+            transport=options.transport or "",
+            require_tls=options.require_tls,
+            expires_at=options.expires_at,
         )
-        for recipient in recipients
+        for recipient in new.recipients
     )

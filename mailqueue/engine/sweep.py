@@ -19,6 +19,7 @@ from mailqueue.errors import NotFound
 from mailqueue.model.destination import Destination
 from mailqueue.model.engine import Identity
 from mailqueue.policy import breaker
+from mailqueue.policy.quota import since
 from mailqueue.store.base import Store, Transaction
 
 logger = logging.getLogger("mailqueue.engine")
@@ -31,6 +32,9 @@ PAUSE = 0.05
 
 KEEP_KEYS = DAY
 """Microseconds that an idempotency key is kept (row S4)."""
+
+KEEP_RECIPIENTS = 365 * DAY
+"""Microseconds that an account with a quota of new recipients knows whom it has written to."""
 
 KEEP_ORPHANS = HOUR
 """Microseconds that content may wait for its submission (decision 14)."""
@@ -67,6 +71,8 @@ async def purge(store: Store, now: int) -> int:
         lambda transaction: transaction.purge_history(now, PURGE_STEP),
         lambda transaction: transaction.purge_keys(now - KEEP_KEYS, PURGE_STEP),
         lambda transaction: transaction.purge_orphans(now - KEEP_ORPHANS, PURGE_STEP),
+        lambda transaction: transaction.purge_usage(since(now) - DAY),
+        lambda transaction: transaction.purge_recipients(now - KEEP_RECIPIENTS, PURGE_STEP),
         lambda transaction: transaction.purge_destinations(now - KEEP_DESTINATIONS, PURGE_STEP),
     )
     total = 0
@@ -78,6 +84,12 @@ async def purge(store: Store, now: int) -> int:
                 break
             await asyncio.sleep(PAUSE)
     return total
+
+
+async def lift_holds(store: Store, now: int) -> None:
+    """Take away the marks whose end has come, in steps."""
+    while (end := store.look(lambda reader: reader.next_hold_end())) is not None and end <= now:
+        await asyncio.wrap_future(store.enqueue(lambda transaction: transaction.lift_holds(now, STEP)))
 
 
 async def _end_old_trouble(store: Store, now: int) -> None:

@@ -122,6 +122,8 @@ class Visit:
         outcome = judge.session_failed(
             lost.phase, lost.reply, f"{of_transport}{failed}", lost.cause, self.own_rules
         )
+        if failed.tls_failed and self.batch.messages[0].require_tls:
+            outcome = judge.cannot_protect(outcome, lost.cause)
         facts = self._facts(host=target.host, address=_address(target), transcript=failed.transcript)
         for message in self.waiting:
             # What a server said about the mail outweighs that the next one was not to be reached.

@@ -6,7 +6,7 @@ long lines, which lenient mode repairs (`repair`). Nothing here raises for a bad
 is returned as sentences.
 
 RFC 5322 (messages), RFC 5321 2.3.8 (CRLF), RFC 6532 (UTF-8 in headers), RFC 6376 (what a
-signature covers must not change).
+signature covers must not change), RFC 8689 3 (TLS-Required).
 """
 
 from __future__ import annotations
@@ -53,6 +53,8 @@ class Prepared:
         utf8_header: whether the header has octets over 127: it needs SMTPUTF8 (RFC 6531).
         sender: what the envelope's sender is unless the caller says; None where the header has none.
         recipients: likewise the envelope's recipients, in the order of To, Cc, Bcc, each once.
+        tls_optional: whether it says `TLS-Required: No`: it is to be delivered rather than protected
+            (RFC 8689 3).
         changes: what was changed though it was no fault, a sentence each.
         repairs: what was changed that strict mode refuses, a sentence each; empty in strict mode.
         faults: why it cannot be queued, a sentence each that names the place; empty if it can.
@@ -68,6 +70,7 @@ class Prepared:
     utf8_header: bool
     sender: Address | None
     recipients: tuple[Address, ...]
+    tls_optional: bool
     changes: tuple[str, ...]
     repairs: tuple[str, ...]
     faults: tuple[str, ...]
@@ -112,6 +115,7 @@ def prepare(
         utf8_header=not header.isascii(),
         sender=defaults.sender,
         recipients=defaults.recipients,
+        tls_optional=any(field.value.lower() == b"no" for field in parsed.named("tls-required")),
         changes=(*changes, *_became_crlf(ends.bare_lf, "LF")),
         repairs=tuple(repairs),
         faults=tuple(faults),

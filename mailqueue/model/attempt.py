@@ -161,3 +161,8 @@ class Attempt:
     """Our words for what went wrong. None: nothing, or the reply says it all."""
     transcript: str | None
     """The SMTP dialogue of a failure, without content. None: none is kept."""
+
+    def summary(self) -> str:
+        """Return what happened in a line for people: our words, the reply, or both."""
+        reply = (self.reply or "").replace("\n", " / ")
+        return ": ".join(part for part in (self.error or "", reply) if part) or self.outcome.value

@@ -7,6 +7,7 @@ from datetime import datetime
 from enum import StrEnum
 
 from mailqueue.model.engine import EngineInfo
+from mailqueue.model.lane import Priority
 
 
 class GateKind(StrEnum):
@@ -38,7 +39,7 @@ class Gate:
     until: datetime | None = None
     """When it opens by itself. None: it is open, or it does not."""
     frees: str | None = None
-    """The command or the event that opens it. None: it is open, or time alone does."""
+    """The command or the event that opens it, now. None: it is open, or time alone does."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,9 +55,13 @@ class Explanation:
     blocked_by: GateKind | None
     """The first gate that is shut. None: none is; it goes at the engine's next look, or is retired."""
     earliest_attempt_at: datetime | None
-    """None: nothing but a change by hand brings an attempt, or it is retired."""
+    """None: nothing but a change by hand brings an attempt, it expires before, or it is retired."""
     transport: str | None
     """The transport it would take. None: there is none."""
+    priority: Priority
+    """What goes first."""
+    expires_at: datetime | None
+    """It is given up then. None: it is retired, or given up by its lifetime alone."""
     summary: str
     """All of it in a sentence."""
 

@@ -23,7 +23,7 @@ class SubmittedMessage:
     recipient: str
     """RCPT TO."""
     state: State
-    """`queued`; of a submission that came again, as it was then."""
+    """`queued`, or `canceled` by its account's quota; of a submission that came again, as it was then."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,6 +43,30 @@ class Submission:
     all mail."""
 
 
+SYSTEM = "engine"
+"""Actor of marks that no person and no rule has made."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wait:
+    """A mark that a message gets at submit and that ends by itself."""
+
+    until: int
+    """Microseconds UTC."""
+    reason: str
+    """Why, for people."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Drop:
+    """Why a message retires at submit, as canceled."""
+
+    reason: str
+    """For people."""
+    keep_content_until: int
+    """Microseconds UTC: content stays until then."""
+
+
 @dataclass(slots=True, kw_only=True)
 class NewMessage:
     """One recipient to be stored."""
@@ -58,6 +82,10 @@ class NewMessage:
     """Microseconds UTC."""
     holds: tuple[int, ...] = ()
     """Ids of the hold rules that hold it from the start."""
+    wait: Wait | None = None
+    """Held from the start until a certain time, too. None: it is not."""
+    drop: Drop | None = None
+    """It retires at once. None: it is queued."""
     notify: str | None = None
     """NOTIFY (RFC 3461 4.1): 'never', or some of 'success,failure,delay'. None: not said."""
     orcpt: str | None = None
@@ -187,19 +215,33 @@ class Claimed:
     def __post_init__(self) -> None:
         self.lane = Lane(self.priority, self.account_id, self.domain, self.transport)
 
+    @property
+    def begins_at(self) -> int:
+        """When its lifetime begins, microseconds UTC: when it was submitted, or may be tried."""
+        return max(self.submitted_at, self.not_before or 0)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Hold:
     """A mark that keeps a message from being claimed."""
 
     rule_id: int | None
-    """None: held by hand."""
+    """None: held by hand, or by an engine."""
     since: datetime
     """When the mark was made."""
     actor: str
     """Who made it, or the rule."""
     reason: str
     """Why, for people; may be empty."""
+    until: datetime | None = None
+    """When it ends by itself. None: it stays until the message is released."""
+
+    @property
+    def by(self) -> str:
+        """Who holds, for people: `by rule 3`, `by hand`, `by the engine`."""
+        if self.rule_id is not None:
+            return f"by rule {self.rule_id}"
+        return "by the engine" if self.actor == SYSTEM else "by hand"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -235,7 +277,7 @@ class Message:
     schedule: str
     """Name of its retry schedule."""
     last_error: str | None
-    """What the last failed attempt came to. None: none failed."""
+    """What the last failed attempt came to, or why it was given up without one. None: none failed."""
     retired_at: datetime | None
     """When it was done. None: it is in the queue."""
     message_id: str

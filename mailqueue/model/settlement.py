@@ -1,11 +1,14 @@
-"""A Settlement: all that follows from one attempt, decided by policy, applied whole by the store."""
+"""A Settlement: all that follows from one attempt, decided by policy, applied whole by the store.
+
+A message may also retire without an attempt, while it waits in the queue: then there are no facts.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from mailqueue.model.attempt import Facts, Outcome
+from mailqueue.model.attempt import Attempt, Facts, Outcome
 from mailqueue.model.events import EventKind, NoticeKind
 from mailqueue.model.lifecycle import State
 from mailqueue.model.message import Claimed, NewSubmission
@@ -49,14 +52,14 @@ class NewEvent:
 
 @dataclass(slots=True, kw_only=True)
 class Settlement:
-    """All that follows from one attempt for one message."""
+    """All that follows for one message from an attempt, or from giving it up without one."""
 
     message: Claimed
-    """The message, as it was claimed."""
-    facts: Facts
-    """Where the attempt went and how."""
+    """The message, as it was claimed; given up without an attempt: as it waited (its engine is 0)."""
+    facts: Facts | None
+    """Where the attempt went and how. None: there was none, and the message retires."""
     outcome: Outcome
-    """What it came to."""
+    """What it came to; without an attempt: why it is given up."""
     at: int
     """Microseconds UTC: when it was settled."""
     move: Retire | Retry
@@ -65,6 +68,8 @@ class Settlement:
     """What is written to its history."""
     notice: NoticeKind | None
     """The notice that the sender is owed for it. None: none."""
+    last: Attempt | None = None
+    """Given up without an attempt: the last one before, of which the notice tells. None: there was none."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,7 +1,7 @@
 """Which claimed messages share a transaction.
 
 The rule: together goes what has one content, one MAIL FROM and one way out. What one recipient
-needs (SMTPUTF8) must not cost another, so those that need more go apart.
+needs (SMTPUTF8, REQUIRETLS) must not cost another, so those that need more go apart.
 
 RFC 5321 4.5.3.1.8 (a server takes at least 100 recipients), RFC 6531 3.4.
 """
@@ -15,7 +15,7 @@ from typing import assert_never
 from mailqueue.model.message import Claimed
 from mailqueue.model.rules import Transport, TransportKind
 from mailqueue.model.settings import Settings
-from mailqueue.policy.route import domain_of, for_domains
+from mailqueue.policy.route import domain_of, for_domains, secured
 
 MAX_RECIPIENTS = 100
 """Recipients of one transaction at most."""
@@ -26,8 +26,9 @@ class Batch:
     """Messages for one transaction: equal in content and sender, each for another recipient."""
 
     transport: Transport
+    """As it is for mail with such wishes about TLS (`secured`)."""
     route_id: int | None
-    """None: the default transport, or the engine's own."""
+    """None: no route chose the transport."""
     destination: str
     """Where to: the recipients' domain (direct), the next hop as 'host:port' (relay), '' (fail)."""
     smtputf8: bool
@@ -37,8 +38,9 @@ class Batch:
 
 
 _Way = tuple[Transport, int | None, str]
-_Asked = tuple[int, int, str, str]  # account, failed attempts, domains of sender and recipient
-_Key = tuple[int, str, bool, int, int | None, str]
+_Asked = tuple[int, int, str, str, str, bool | None]
+"""Account, failed attempts, domains of sender and recipient, the transport it names, the wish about TLS."""
+_Key = tuple[int, str, bool, bool | None, int, int | None, str]
 
 
 def batches(
@@ -57,7 +59,14 @@ def batches(
     groups: dict[_Key, tuple[_Way, list[Claimed]]] = {}
     stranded: list[Claimed] = []
     for message in claimed:
-        asked = (message.account_id, message.attempts - 1, domain_of(message.sender), message.domain)
+        asked = (
+            message.account_id,
+            message.attempts - 1,
+            domain_of(message.sender),
+            message.domain,
+            message.transport,
+            message.require_tls,
+        )
         if asked not in ways:
             ways[asked] = _way(settings, asked, override)
         way = ways[asked]
@@ -66,7 +75,8 @@ def batches(
             continue
         transport, route_id, destination = way
         utf8 = needs_smtputf8(message)
-        key = (message.content_id, message.sender, utf8, transport.id, route_id, destination)
+        tls = message.require_tls
+        key = (message.content_id, message.sender, utf8, tls, transport.id, route_id, destination)
         if key in groups:
             groups[key][1].append(message)
         else:
@@ -80,11 +90,13 @@ def needs_smtputf8(message: Claimed) -> bool:
 
 
 def _way(settings: Settings, asked: _Asked, override: Transport | None) -> _Way | None:
-    account_id, failed, sender_domain, domain = asked
-    found = for_domains(settings, sender_domain, domain, override, account_id=account_id, failed=failed)
+    account_id, failed, sender_domain, domain, named, require_tls = asked
+    found = for_domains(
+        settings, sender_domain, domain, override, account_id=account_id, failed=failed, named=named
+    )
     if found is None:
         return None
-    transport, route = found
+    transport, route = secured(found[0], require_tls), found[1]
     return transport, route.id if route is not None else None, destination_of(transport, domain)
 
 

@@ -16,7 +16,7 @@ from mailqueue.model.engine import EngineInfo
 from mailqueue.model.explain import Explanation, Gate, GateKind
 from mailqueue.model.lifecycle import State
 from mailqueue.model.message import Message
-from mailqueue.model.rules import Transport
+from mailqueue.model.rules import Transport, TransportKind
 from mailqueue.policy import breaker
 
 NO_TRANSPORT = "mailqueue transport add NAME --kind relay --host HOST (or --kind direct)"
@@ -45,7 +45,7 @@ def explain(
         return _retired(message, transport)
     gates = (
         _hold(message),
-        _transport(transport),
+        _transport(message, transport),
         _time(message, last, now),
         _destination(message, destination, now),
         _lease(message, engines),
@@ -55,15 +55,26 @@ def explain(
     by_hand = any(not gate.open and gate.until is None and gate.gate is not GateKind.LEASE for gate in gates)
     times = [message.next_attempt_at, *(gate.until for gate in gates)]
     due = max((each for each in times if each is not None), default=None)
+    summary = blocked.text if blocked else "due now: the engine takes it at its next look"
+    if message.expires_at is not None:
+        summary += f"; it expires at {message.expires_at:%Y-%m-%d %H:%M:%SZ}"
     return Explanation(
         message_id=message.id,
         state=message.state.value,
         gates=gates,
         blocked_by=blocked.gate if blocked else None,
-        earliest_attempt_at=None if by_hand or due is None else max(due, to_datetime(now)),
+        earliest_attempt_at=None if by_hand or due is None else _earliest(message, due, now),
         transport=transport.name if transport else None,
-        summary=blocked.text if blocked else "due now: the engine takes it at its next look",
+        priority=message.priority,
+        expires_at=message.expires_at,
+        summary=summary,
     )
+
+
+def _earliest(message: Message, due: datetime, now: int) -> datetime | None:
+    """Return the earliest attempt of a message that all lets go at `due`. None: it expires before."""
+    at = max(due, to_datetime(now))
+    return None if message.expires_at is not None and at >= message.expires_at else at
 
 
 def _retired(message: Message, transport: Transport | None) -> Explanation:
@@ -76,6 +87,8 @@ def _retired(message: Message, transport: Transport | None) -> Explanation:
         blocked_by=None,
         earliest_attempt_at=None,
         transport=transport.name if transport else None,
+        priority=message.priority,
+        expires_at=None,
         summary=f"{message.state.value}{when}{why}; it waits for nothing",
     )
 
@@ -84,28 +97,36 @@ def _hold(message: Message) -> Gate:
     if not message.hold:
         return Gate(gate=GateKind.HOLD, open=True, text="not on hold")
     names = [
-        ("by hand" if hold.rule_id is None else f"by rule {hold.rule_id}")
+        hold.by
         + f" ({hold.actor}"
         + (f": {hold.reason})" if hold.reason else ")")
+        + (f" until {hold.until:%Y-%m-%d %H:%M:%SZ}" if hold.until else "")
         for hold in message.holds
     ]
+    ends = [hold.until for hold in message.holds if hold.until is not None]
     return Gate(
         gate=GateKind.HOLD,
         open=False,
         text="on hold " + ", ".join(names),
+        until=max(ends) if len(ends) == len(message.holds) else None,
         frees=f"mailqueue release {message.id}",
     )
 
 
-def _transport(transport: Transport | None) -> Gate:
-    if transport is not None:
-        return Gate(gate=GateKind.TRANSPORT, open=True, text=f"transport {transport.name} ({transport.kind})")
-    return Gate(
-        gate=GateKind.TRANSPORT,
-        open=False,
-        text=f"no transport: {NO_TRANSPORT}",
-        frees=NO_TRANSPORT,
-    )
+def _transport(message: Message, transport: Transport | None) -> Gate:
+    if transport is None:
+        return Gate(
+            gate=GateKind.TRANSPORT,
+            open=False,
+            text=f"no transport: {NO_TRANSPORT}",
+            frees=NO_TRANSPORT,
+        )
+    text = f"transport {transport.name} ({transport.kind})"
+    if message.transport is not None:
+        text += ", which the message names"
+    if message.require_tls and transport.kind is TransportKind.DIRECT:
+        text += ", where what has to stay under TLS is refused"
+    return Gate(gate=GateKind.TRANSPORT, open=True, text=text)
 
 
 def _time(message: Message, last: Attempt | None, now: int) -> Gate:
@@ -115,7 +136,9 @@ def _time(message: Message, last: Attempt | None, now: int) -> Gate:
         return Gate(gate=kind, open=True, text="due now")
     if due == message.blocked_until:
         return Gate(gate=kind, open=True, text="due once its destination takes mail")
-    if last is None:
+    if last is None and due == message.not_before:
+        text = f"future release: not before {_told(due)}"
+    elif last is None:
         text = f"not due before {_told(due)}"
     else:
         text = f"waits until {_told(due)} after attempt {last.number}: {_said(message, last)}"

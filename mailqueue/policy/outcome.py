@@ -8,8 +8,8 @@ A refusal within a transaction means what its first digit says: 4 tried again, 5
 4.2.1), unless a rule about its text says otherwise (`classify`). What goes wrong before the
 transaction says nothing about the mail, so it is tried again whatever the digit.
 
-RFC 5321 4.2 and 4.5.3.1.10 (too many recipients), RFC 4954 6 (AUTH), RFC 3463 (the codes we give where
-there are none).
+RFC 5321 4.2 and 4.5.3.1.10 (too many recipients), RFC 4954 6 (AUTH), RFC 8689 4.2.1 (REQUIRETLS),
+RFC 3463 (the codes we give where there are none).
 """
 
 from __future__ import annotations
@@ -249,6 +249,22 @@ def session_failed(
         reply=reply,
         error=error.removesuffix(f": {reply}"),
     )
+
+
+def cannot_protect(outcome: Outcome, cause: str) -> Outcome:
+    """Return what a session that failed by its TLS comes to for mail that has to stay under TLS.
+
+    It is the wish of the message, so nothing is charged to the host, which may be fine for others. Where
+    there is no TLS, or no certificate that holds, the sender hears of it at once (RFC 8689 4.2.1).
+
+    Args:
+        outcome: what it comes to for other mail.
+        cause: why there is no session (`Cause`).
+    """
+    refused = outcome.reply is not None and outcome.reply.permanent
+    if cause != Cause.TLS and not refused:  # the connection broke, or the server has no time for TLS
+        return replace(outcome, scope=Scope.MESSAGE)
+    return replace(outcome, kind=OutcomeKind.FAILED, scope=Scope.MESSAGE, status=codes.ENCRYPTION_NEEDED)
 
 
 def resolve_failed(permanent: bool, status: EnhancedCode, text: str) -> Outcome:

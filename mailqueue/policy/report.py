@@ -5,7 +5,7 @@ reply holds, the failure is told. One notice goes out for each submission and ki
 recipients that were settled together.
 
 RFC 3464, RFC 3461 5.2.8 and 6 (what a notice tells), RFC 5321 4.5.5 and 6.1 (the null return path, and
-who gets none).
+who gets none), RFC 4865 (Future-Release-Request), RFC 8689 5 (notices about mail that stays under TLS).
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from mailqueue.clock import SECOND, from_datetime
 from mailqueue.errors import ParseError
 from mailqueue.mail import codes, dsn
 from mailqueue.mail.codes import EnhancedCode, parse_enhanced
+from mailqueue.mail.dates import rfc3339
 from mailqueue.mail.header import Header, cut, decode_words
 from mailqueue.mail.lines import to_crlf
 from mailqueue.mail.reply import Reply
@@ -68,6 +69,23 @@ class Owed:
     """Microseconds UTC."""
     last: Attempt | None
     """Its last attempt. None: it is not known."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Seen:
+    """What was seen of servers, at last."""
+
+    reply: Reply | None = None
+    host: str | None = None
+    at: int | None = None
+    """When it was tried, microseconds UTC. None: it was not."""
+
+    @classmethod
+    def of_last(cls, last: Attempt | None) -> _Seen:
+        """Return what the last attempt in the history saw."""
+        if last is None:
+            return cls()
+        return cls(_stored_reply(last), last.host, from_datetime(last.started_at))
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,17 +162,14 @@ def _told(settlement: Settlement, kind: NoticeKind) -> _Told:
     status, comment = outcome.status, outcome.error
     if isinstance(move, Retire) and move.state is State.EXPIRED:
         status, comment = codes.EXPIRED, _gave_up(settlement)
+    seen = (
+        _Seen.of_last(settlement.last)
+        if facts is None
+        else _Seen(outcome.reply, facts.host, facts.started_at)
+    )
     return _Told(
         message,
-        _recipient(
-            message,
-            kind,
-            status=status,
-            comment=comment,
-            reply=outcome.reply,
-            host=facts.host,
-            tried_at=facts.started_at,
-        ),
+        _recipient(message, kind, status=status, comment=comment, seen=seen),
         dsn.Story(
             next_attempts=() if isinstance(move, Retire) else (move.next_attempt_at,),
             attempts=message.attempts,
@@ -164,11 +179,14 @@ def _told(settlement: Settlement, kind: NoticeKind) -> _Told:
 
 
 def _gave_up(settlement: Settlement) -> str:
-    message = settlement.message
-    age = max(0, settlement.at - message.submitted_at) // SECOND * SECOND
+    message, last = settlement.message, settlement.last
+    age = format_duration(max(0, settlement.at - message.begins_at) // SECOND * SECOND)
+    if message.attempts == 0:
+        return f"given up after {age}, before any attempt"
     times = "attempt" if message.attempts == 1 else "attempts"
-    text = f"given up after {format_duration(age)} and {message.attempts} {times}"
-    return f"{text}; at last: {settlement.outcome.error}" if settlement.outcome.error else text
+    text = f"given up after {age} and {message.attempts} {times}"
+    error = settlement.outcome.error if settlement.facts is not None else last and last.error
+    return f"{text}; at last: {error}" if error else text
 
 
 def _delayed_since(owed: Owed, now: int) -> _Told:
@@ -181,9 +199,7 @@ def _delayed_since(owed: Owed, now: int) -> _Told:
             NoticeKind.DELAYED,
             status=status.with_class(4) if status is not None else None,
             comment=last.error if last is not None else None,
-            reply=_stored_reply(last),
-            host=last.host if last is not None else None,
-            tried_at=from_datetime(last.started_at) if last is not None else None,
+            seen=_Seen.of_last(last),
         ),
         dsn.Story(
             next_attempts=(max(owed.next_attempt_at, now),),
@@ -193,8 +209,8 @@ def _delayed_since(owed: Owed, now: int) -> _Told:
     )
 
 
-def _stored_reply(attempt: Attempt | None) -> Reply | None:
-    if attempt is None or attempt.reply is None:
+def _stored_reply(attempt: Attempt) -> Reply | None:
+    if attempt.reply is None:
         return None
     try:
         return Reply.from_text(attempt.reply)
@@ -208,9 +224,7 @@ def _recipient(
     *,
     status: EnhancedCode | None,
     comment: str | None,
-    reply: Reply | None,
-    host: str | None,
-    tried_at: int | None,
+    seen: _Seen,
 ) -> dsn.RecipientReport:
     action, undefined = _KINDS[kind]
     return dsn.RecipientReport(
@@ -219,9 +233,9 @@ def _recipient(
         action=action,
         status=status or undefined,
         status_comment=comment,
-        remote_mta=dsn.host(_host_name(host)) if host else None,
-        diagnostic=dsn.said(reply.to_wire()) if reply is not None else None,
-        last_attempt=tried_at,
+        remote_mta=dsn.host(_host_name(seen.host)) if seen.host else None,
+        diagnostic=dsn.said(seen.reply.to_wire()) if seen.reply is not None else None,
+        last_attempt=seen.at,
         will_retry_until=message.give_up_at if kind is NoticeKind.DELAYED else None,
     )
 
@@ -279,6 +293,7 @@ def _draft(group: Sequence[_Told], original: bytes | None, reporter: Reporter, n
             recipients=tuple(told.recipient for told in group),
             original_envelope_id=first.envid,
             arrival_date=first.submitted_at,
+            future_release_request=None if first.not_before is None else f"until;{rfc3339(first.not_before)}",
         ),
         sender=f"MAILER-DAEMON@{reporter.hostname}",
         to=first.sender,
@@ -286,7 +301,8 @@ def _draft(group: Sequence[_Told], original: bytes | None, reporter: Reporter, n
         message_id=reporter.message_id(),
         boundary=reporter.boundary(),
         original=original,
-        full=first.ret != HDRS,  # where nothing is said, it is our choice (RFC 3461 4.3)
+        # Where nothing is said, it is our choice (RFC 3461 4.3); of what stays under TLS, the header only.
+        full=first.ret != HDRS and not first.require_tls,
         original_subject=decode_words(subject.value) if subject is not None else None,
         original_message_id=identifier.decode("ascii") if identifier and identifier.isascii() else None,
         stories=tuple(told.story for told in group),
@@ -304,7 +320,10 @@ def _compose(draft: dsn.Draft) -> bytes:
 def _submission(
     message: Claimed, draft: dsn.Draft, content: bytes, settings: Settings, now: int
 ) -> NewSubmission:
-    """Return the submission that carries a notice to the envelope sender; hold rules hold it too."""
+    """Return the submission that carries a notice to the envelope sender; hold rules hold it too.
+
+    It is protected as the message it is about (RFC 8689 5).
+    """
     block, body = cut(content)
     recipient = message.sender
     holds = tuple(
@@ -329,6 +348,7 @@ def _submission(
                 schedule=STANDARD,
                 give_up_at=now + NOTICE_LIFETIME,
                 holds=holds,
+                require_tls=True if message.require_tls else None,
             ),
         ),
         actor=ACTOR,

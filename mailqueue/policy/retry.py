@@ -37,7 +37,8 @@ def next_attempt(
     step = _step(schedule, attempts, category, give_up_at - ended_at)
     if step is None or ended_at + step > give_up_at:
         return None
-    return min(ended_at + round(step * (1 + JITTER * jitter)), give_up_at)
+    moved = ended_at + round(step * (1 + JITTER * jitter))
+    return moved if moved <= give_up_at else ended_at + step
 
 
 def fallback(schedule: Schedule, attempts: int) -> int:

@@ -1,4 +1,4 @@
-"""All that follows from one attempt for one message, as one Settlement.
+"""All that follows from one attempt for one message, or from giving it up without one, as one Settlement.
 
 The rule: a claimed message always moves on. It retires, or it is due again at a time after now and
 within its lifetime; and who is owed word of it gets word in the same transaction.
@@ -11,9 +11,10 @@ from __future__ import annotations
 from typing import assert_never
 
 from mailqueue.clock import rfc3339
+from mailqueue.mail import codes
 from mailqueue.mail.wishes import DELAY, FAILURE, SUCCESS, wants
 from mailqueue.model.account import Account, Notices, OnUncertain
-from mailqueue.model.attempt import Facts, Outcome, OutcomeKind
+from mailqueue.model.attempt import Attempt, Category, Facts, Outcome, OutcomeKind
 from mailqueue.model.events import EventKind, NoticeKind
 from mailqueue.model.lifecycle import State
 from mailqueue.model.message import Claimed
@@ -69,12 +70,14 @@ def settle(
         case OutcomeKind.UNCERTAIN if account.on_uncertain is OnUncertain.FAIL:
             return _over(message, outcome, facts, now, account, State.FAILED)
         case OutcomeKind.DEFERRED | OutcomeKind.UNCERTAIN | OutcomeKind.INTERRUPTED:
+            if message.max_attempts is not None and message.attempts >= message.max_attempts:
+                return _over(message, outcome, facts, now, account, State.EXPIRED)
             next_at = next_attempt(
                 schedule,
                 attempts=message.attempts,
                 category=UNCERTAIN if outcome.kind is OutcomeKind.UNCERTAIN else outcome.category,
                 ended_at=now,
-                give_up_at=message.give_up_at,
+                give_up_at=_last_moment(message),
                 jitter=jitter,
             )
             if outcome.kind is OutcomeKind.UNCERTAIN and account.on_uncertain is OnUncertain.HOLD:
@@ -86,6 +89,33 @@ def settle(
             return _again(message, outcome, facts, now, account, schedule, next_at)
         case _:
             assert_never(outcome.kind)
+
+
+def _last_moment(message: Claimed) -> int:
+    """Return the last moment at which a message may be tried, microseconds UTC."""
+    if message.expires_at is None:
+        return message.give_up_at
+    return min(message.give_up_at, message.expires_at - 1)  # no longer at the moment itself
+
+
+def expire(message: Claimed, last: Attempt | None, *, now: int, account: Account) -> Settlement:
+    """Return what follows when the moment has come to give up a message that waits, on hold or not.
+
+    Args:
+        message: as it waits; its `expires_at` is past.
+        last: its last attempt. None: there was none.
+        now: microseconds UTC.
+        account: the message's.
+    """
+    outcome = Outcome(
+        kind=OutcomeKind.FAILED,
+        category=Category.OTHER if last is None else last.category,
+        status=codes.EXPIRED,
+        error="its time was over before it was tried"
+        if last is None
+        else f"its time was over; at last: {last.summary()}",
+    )
+    return _over(message, outcome, None, now, account, State.EXPIRED, last)
 
 
 def owes(kind: NoticeKind, message: Claimed, account: Account) -> bool:
@@ -107,7 +137,13 @@ def _owed(kind: NoticeKind, message: Claimed, account: Account) -> NoticeKind | 
 
 
 def _over(
-    message: Claimed, outcome: Outcome, facts: Facts, now: int, account: Account, state: State
+    message: Claimed,
+    outcome: Outcome,
+    facts: Facts | None,
+    now: int,
+    account: Account,
+    state: State,
+    last: Attempt | None = None,
 ) -> Settlement:
     expired = {"reason": "expired"} if state is State.EXPIRED else {}
     data = {**expired, "attempts": message.attempts, **_told(outcome)}
@@ -119,6 +155,7 @@ def _over(
         move=Retire(state=state, keep_content_until=now + account.keep_content),
         events=(NewEvent(event=EventKind.FAILED, reason=outcome.summary(), data=data),),
         notice=_owed(NoticeKind.FAILED, message, account),
+        last=last,
     )
 
 
@@ -153,11 +190,12 @@ def _again(
 
 def _warn_at(message: Claimed, account: Account, schedule: Schedule, now: int) -> int | None:
     """Return when the delay notice is owed. None: none is wanted, or it has been given."""
-    if schedule.warn_after is None or not owes(NoticeKind.DELAYED, message, account):
+    after = schedule.warn_after if message.warn_after is None else message.warn_after or None
+    if after is None or not owes(NoticeKind.DELAYED, message, account):
         return None
     if message.warn_at is not None:
         return message.warn_at
-    due = message.submitted_at + schedule.warn_after
+    due = message.begins_at + after
     # Nothing is noted: this is the first attempt that failed, or the notice was given. It is not
     # given before it is due, so an earlier settlement than that is the first one (a crash may have
     # used up an attempt before it).

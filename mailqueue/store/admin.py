@@ -12,7 +12,7 @@ from dataclasses import replace
 from typing import Any
 
 from mailqueue.errors import Conflict, NotFound
-from mailqueue.model.account import Account
+from mailqueue.model.account import DEFAULT_ACCOUNT, Account, AccountMail
 from mailqueue.model.events import EventKind
 from mailqueue.model.rules import ReplyRule, Route, ShapingRule, Transport
 from mailqueue.model.schedule import Schedule, format_delays
@@ -54,8 +54,53 @@ def set_account(batch: Batch, account: Account) -> None:
         account.keep_content,
         account.on_uncertain.value,
         int(account.strict),
+        account.messages_per_day,
+        account.new_recipients_per_day,
+        account.over_quota.value,
     )
     _change(batch, "update_account", *values, account.id)
+
+
+def remove_account(batch: Batch, name: str, mail: AccountMail) -> Account:
+    """Remove an account; see `Transaction.remove_account`."""
+    account = batch.settings().accounts.get(name)
+    if account is None:
+        raise NotFound(f"there is no account {name!r}")
+    if name == DEFAULT_ACCOUNT:
+        raise Conflict(f"account {name!r} cannot be removed: it is there for mail that names none")
+    values = (mail.last_message_id, account.id)
+    newer = batch.flush().execute(query("newer_mail_of_account"), values).fetchone()[0]
+    needs = _needs(batch, account, replace(mail, queued=mail.queued + newer))
+    if needs:
+        raise Conflict(f"account {name!r} is needed by {'; by '.join(needs)}")
+    for each in ("delete_lanes_of_account", "delete_keys_of_account", "delete_usage_of_account"):
+        batch.now().execute(query(each), (account.id,))
+    _change(batch, "delete_account", account.id)
+    return account
+
+
+def _needs(batch: Batch, account: Account, mail: AccountMail) -> list[str]:
+    """Return what needs an account, each with what to do about it."""
+    settings, needs = batch.settings(), []
+    if mail.queued:
+        needs.append(f"{_messages(mail.queued)} in the queue, which must be done first")
+    if mail.retired:
+        needs.append(
+            f"{_messages(mail.retired)} in the history, which stay for its retention: `mailqueue account set "
+            f"{account.name} --retention 0s` has an engine purge them within a minute"
+        )
+    for noun, verb, rules in (
+        ("route", "route remove", settings.routes),
+        ("hold rule", "holdrules remove", settings.hold_rules),
+    ):
+        ids = [str(rule.id) for rule in rules if rule.account_id == account.id]
+        if ids:
+            needs.append(f"{noun} {', '.join(ids)}: `mailqueue {verb} {ids[0]}`")
+    return needs
+
+
+def _messages(count: int) -> str:
+    return f"{count} message" if count == 1 else f"{count} messages"
 
 
 def _transport_row(transport: Transport) -> tuple[Any, ...]:
@@ -111,6 +156,10 @@ def remove_transport(batch: Batch, name: str) -> None:
             raise Conflict(f"transport {name!r} is used by {noun} {', '.join(using)}: remove that first")
     if found.is_default and len(settings.transports) > 1:
         raise Conflict(f"transport {name!r} is the default: make another one the default first")
+    [waiting] = batch.flush().execute(query("count_named_transport"), (name, name, name)).fetchone()
+    if waiting:
+        told = "1 message in the queue names" if waiting == 1 else f"{waiting} messages in the queue name"
+        raise Conflict(f"{told} transport {name!r}: it can be removed once they are done")
     _change(batch, "delete_transport", found.id)
 
 

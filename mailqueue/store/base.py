@@ -18,7 +18,7 @@ from datetime import datetime
 from os import PathLike
 from typing import Any, Protocol, TypeVar
 
-from mailqueue.model.account import Account
+from mailqueue.model.account import Account, AccountMail, HourUse
 from mailqueue.model.attempt import Attempt
 from mailqueue.model.backup import Backup, Restored
 from mailqueue.model.destination import Backlog, Destination
@@ -101,9 +101,22 @@ class Transaction(Protocol):
     def submit(self, new: NewSubmission) -> Submission:
         """Store a submission with its content, all its messages, their holds and its idempotency key.
 
-        A message with holds gets its marks and an event `held` for each.
+        A message with holds, or one that waits, gets its marks and an event `held` for each; one that is
+        dropped is canceled at once, with an event.
         Raises the wake counter and lowers the due time of the destinations concerned.
         """
+        ...
+
+    def usage(self, account_id: int, since: int) -> list[HourUse]:
+        """Return what an account with a quota has sent from the hour `since` on, in any order."""
+        ...
+
+    def known_recipients(self, account_id: int, recipients: Sequence[str]) -> dict[str, int]:
+        """Return which of these recipients the account is known to write to, and since when."""
+        ...
+
+    def count_use(self, account_id: int, uses: Sequence[HourUse], first: Mapping[str, int]) -> None:
+        """Add to what an account has sent, and the recipients that it writes to for the first time."""
         ...
 
     def begin_content(self, size: int, now: int) -> int:
@@ -121,9 +134,9 @@ class Transaction(Protocol):
     def claim(self, request: ClaimRequest) -> list[Claimed]:
         """Claim messages that are due: by priority, accounts in turn, their lanes in turn, the oldest first.
 
-        Promises: no message that is on hold, or matched by a hold rule at work, is claimed (one that
-        such a rule matches and has not marked yet is marked now); the claim number, the attempt's number
-        and the fallback time are committed with it; the cost does not depend on how many messages wait.
+        Promises: no message that has expired, is on hold, or is matched by a hold rule at work, is claimed
+        (one that such a rule matches and has not marked yet is marked now); the claim number, the attempt's
+        number and the fallback time are committed with it; the cost does not depend on how many wait.
         A lane that has more to give goes to the end of the line; one from which nothing is wanted until a
         certain time is not looked at before it. It may look in vain at some lanes and return less than is
         due: then `next_due_at` is not later than `request.now`.
@@ -137,6 +150,8 @@ class Transaction(Protocol):
         notice that tells of them; content that no message needs goes, or gets its purge time.
         A settlement whose claim has been returned meanwhile is late: `delivered` retires the message all the
         same (unless it has retired), anything else only adds its attempt.
+        One without facts retires a message that waits in the queue, on hold or not, and writes no attempt;
+        where the message has been claimed or has retired since it was read, it is late, and does nothing.
 
         Returns the ids of the messages whose settlement was late. Where a notice tells of a late one that
         did not apply, NOTHING has been written and `StaleNotice` is raised with their ids: compose it anew
@@ -238,6 +253,13 @@ class Transaction(Protocol):
         """
         ...
 
+    def lift_holds(self, now: int, limit: int) -> int:
+        """Take away `limit` marks at most whose end has come. Returns how many messages had them.
+
+        A message that nothing holds any more gets an event, and is due as it was.
+        """
+        ...
+
     def add_hold_rule(self, rule: HoldRule, now: int) -> HoldRule:
         """Store a rule (its id and `marking` are ignored).
 
@@ -268,6 +290,23 @@ class Transaction(Protocol):
         """Store the settings of an account that exists."""
         ...
 
+    def remove_account(self, name: str, mail: AccountMail) -> Account:
+        """Remove an account and return it, with its idempotency keys and its counts, not whom it wrote to.
+
+        Args:
+            name: of the account.
+            mail: what `Reader.mail_of_account` has just said; newer mail is looked for here.
+
+        Raises:
+            NotFound: there is no such account.
+            Conflict: it is `default`, or mail, routes or hold rules need it; the text says what to do.
+        """
+        ...
+
+    def forget_recipients(self, account_id: int, limit: int) -> int:
+        """Forget whom an account has written to, `limit` at most. Returns how many went."""
+        ...
+
     def add_transport(self, transport: Transport, now: int) -> Transport:
         """Store a transport (its id is ignored); the first one becomes the default. Raises Conflict."""
         ...
@@ -281,7 +320,8 @@ class Transaction(Protocol):
 
         Raises:
             NotFound: there is none of that name.
-            Conflict: routes or shaping rules use it, or it is the default and others exist.
+            Conflict: routes or shaping rules use it, messages that have not retired name it, or it is the
+                default and others exist.
         """
         ...
 
@@ -341,6 +381,14 @@ class Transaction(Protocol):
         """Remove some content begun before `older_than` that no submission has. Returns 0 at the end."""
         ...
 
+    def purge_usage(self, older_than: int) -> int:
+        """Forget what accounts have sent in the hours before `older_than`. Returns how many hours went."""
+        ...
+
+    def purge_recipients(self, older_than: int, limit: int) -> int:
+        """Forget recipients that were first written to before `older_than`. Returns how many went."""
+        ...
+
     def purge_destinations(self, older_than: int, limit: int) -> int:
         """Forget destinations that have been well since before `older_than`. Returns how many."""
         ...
@@ -362,7 +410,22 @@ class Reader(Protocol):
         ...
 
     def next_due_at(self) -> int | None:
-        """Return a lower bound of when an engine has something to do next: an attempt or a delay notice."""
+        """Return a lower bound of when an engine has something to do next.
+
+        That is an attempt, a delay notice, a message that expires, or a hold that ends.
+        """
+        ...
+
+    def next_hold_end(self) -> int | None:
+        """Return when the next mark is to be taken away. None: none ends by itself."""
+        ...
+
+    def usage(self, account_id: int, since: int) -> list[HourUse]:
+        """Return what an account with a quota has sent from the hour `since` on, in any order."""
+        ...
+
+    def mail_of_account(self, account_id: int) -> AccountMail:
+        """Return how much mail there is of an account. Slow where much waits: looks at all of that."""
         ...
 
     def engines(self) -> list[EngineInfo]:
@@ -382,9 +445,16 @@ class Reader(Protocol):
         ...
 
     def owed_warnings(self, now: int, limit: int) -> list[Claimed]:
-        """Return queued messages, not on hold, whose delay notice is owed; engine and claim are 0.
+        """Return queued messages, not on hold, whose delay notice is owed; their engine is 0.
 
         Those of one submission come together, so that there may be more than `limit`.
+        """
+        ...
+
+    def expired(self, now: int, limit: int) -> list[Claimed]:
+        """Return queued messages, on hold or not, whose `expires_at` is not after `now`, `limit` at most.
+
+        Those with the earliest come first. Their engine is 0; attempts and claim are as they stand.
         """
         ...
 

@@ -27,7 +27,7 @@ from mailqueue.store.submit import add_mark, count_marks
 _LOOKS = 64
 """Lanes beyond its limit that a claim looks at, should it find nothing in some."""
 
-_EXEMPT = 29  # where exempt_through stands in a row of claim_candidates
+_EXPIRES, _EXEMPT = 24, 29  # where expires_at and exempt_through stand in a row of claim_candidates
 
 _Row = list[Any]
 _Place = tuple[int, int, str, str]  # of a lane in line: due_at, turn, domain, transport
@@ -129,7 +129,7 @@ class _Line:
             most = min(each, room)
             if most == 0 and there:
                 return  # not looked at: it keeps its place in line
-            chosen = _unmarked(claim, there[:most])
+            chosen = _unmarked(claim, _alive(there[:most], claim.request.now))
             claim.taken += chosen
             room -= len(chosen)
             self._found += len(chosen)
@@ -160,6 +160,11 @@ def claim(batch: Batch, request: ClaimRequest) -> list[Claimed]:
     block(batch, found.blocked)
     maybe = _maybe_arrived(cursor, found.taken)
     return [rows.claimed(row, engine_id=request.engine_id, uncertain=row[0] in maybe) for row in found.taken]
+
+
+def _alive(candidates: list[_Row], now: int) -> list[_Row]:
+    """Return the candidates that have not expired; the others are about to retire."""
+    return [row for row in candidates if row[_EXPIRES] is None or row[_EXPIRES] > now]
 
 
 def _unmarked(claim: _Claim, candidates: list[_Row]) -> list[_Row]:

@@ -16,6 +16,7 @@ from typing import Any
 
 from mailqueue.clock import to_datetime
 from mailqueue.errors import NotFound
+from mailqueue.model.account import AccountMail, HourUse
 from mailqueue.model.attempt import Attempt
 from mailqueue.model.destination import Backlog, Destination
 from mailqueue.model.engine import EngineInfo
@@ -23,7 +24,7 @@ from mailqueue.model.events import Event, Notice
 from mailqueue.model.filters import LAST_RETIRED_FIRST, OLDEST_FIRST, Filter, Order, Page
 from mailqueue.model.message import Claimed, Message
 from mailqueue.model.settings import Settings
-from mailqueue.store import integrity, lists, rows
+from mailqueue.store import integrity, lists, quota, rows
 from mailqueue.store.base import Depth
 from mailqueue.store.batch import CHUNK
 from mailqueue.store.queries import query
@@ -55,11 +56,25 @@ class SqliteReader:
 
     def depth(self) -> Depth:
         [(active, claimed, held)] = self._all("counts")
-        return Depth(queued=active - claimed, claimed=claimed, held=held, next_due_at=self._one("next_due"))
+        due = self._first("next_due", "next_hold_end")
+        return Depth(queued=active - claimed, claimed=claimed, held=held, next_due_at=due)
 
     def next_due_at(self) -> int | None:
-        found = [at for at in (self._one("next_due"), self._one("next_warning")) if at is not None]
-        return min(found, default=None)
+        return self._first("next_due", "next_warning", "next_expiry", "next_hold_end")
+
+    def next_hold_end(self) -> int | None:
+        return self._first("next_hold_end")
+
+    def _first(self, *names: str) -> int | None:
+        """Return the earliest of the moments that some questions give."""
+        return min((at for at in map(self._one, names) if at is not None), default=None)
+
+    def usage(self, account_id: int, since: int) -> list[HourUse]:
+        return quota.usage(self._cursor, account_id, since)
+
+    def mail_of_account(self, account_id: int) -> AccountMail:
+        [(queued, retired, last)] = self._all("mail_of_account", account_id, account_id)
+        return AccountMail(queued=queued, retired=retired, last_message_id=last)
 
     def engines(self) -> list[EngineInfo]:
         return [rows.engine(row) for row in self._all("all_engines")]
@@ -75,13 +90,22 @@ class SqliteReader:
         return Backlog(lanes, messages)
 
     def owed_warnings(self, now: int, limit: int) -> list[Claimed]:
-        found: list[Claimed] = []
+        owed: list[int] = []
         for (submission_id,) in self._all("owed_submissions", now, limit):
-            if len(found) >= limit:
+            if len(owed) >= limit:
                 break
-            owed = self._all("owed_warnings", submission_id, now)
-            found += [rows.claimed(row, engine_id=0, uncertain=False) for row in owed]
-        return found
+            owed += [identity for (identity,) in self._all("owed_warnings", submission_id, now)]
+        return self._waiting(owed)
+
+    def expired(self, now: int, limit: int) -> list[Claimed]:
+        return self._waiting([identity for (identity,) in self._all("expired_messages", now, limit)])
+
+    def _waiting(self, ids: list[int]) -> list[Claimed]:
+        """Return those of the messages that wait in the queue, in the order given."""
+        chosen = json.dumps(ids)
+        maybe = set(json.loads(self._one("maybe_arrived", chosen)))
+        found = self._all("waiting_messages", chosen)
+        return [rows.claimed(row, engine_id=0, uncertain=row[0] in maybe) for row in found]
 
     def integrity(self) -> list[str]:
         return list(integrity.faults(self._cursor))

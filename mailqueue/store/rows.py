@@ -13,8 +13,8 @@ from types import MappingProxyType
 from typing import Any
 
 from mailqueue.clock import to_datetime
-from mailqueue.model.account import Account, Notices, OnUncertain
-from mailqueue.model.attempt import Attempt, Category, OutcomeKind, Scope
+from mailqueue.model.account import Account, HourUse, Notices, OnUncertain, OverQuota
+from mailqueue.model.attempt import Attempt, Category, Facts, OutcomeKind, Scope
 from mailqueue.model.destination import Destination
 from mailqueue.model.engine import EngineInfo, Identity
 from mailqueue.model.events import Event, EventKind, Notice, NoticeKind
@@ -44,7 +44,8 @@ def _moment(micros: int | None) -> datetime | None:
 # --- settings ---------------------------------------------------------------------------------
 def account(row: Row) -> Account:
     """Return the account of a row of `all_accounts`."""
-    identity, name, notices, schedule_name, retention, keep_content, on_uncertain, strict = row
+    identity, name, notices, schedule_name, retention, keep_content, on_uncertain, strict, *quota = row
+    messages_per_day, new_recipients_per_day, over_quota = quota
     return Account(
         id=identity,
         name=name,
@@ -54,7 +55,21 @@ def account(row: Row) -> Account:
         keep_content=keep_content,
         on_uncertain=OnUncertain(on_uncertain),
         strict=bool(strict),
+        messages_per_day=messages_per_day,
+        new_recipients_per_day=new_recipients_per_day,
+        over_quota=OverQuota(over_quota),
     )
+
+
+def hour_use(row: Row) -> HourUse:
+    """Return what was sent in the hour of a row of `usage_of_account`."""
+    hour_at, messages, new_recipients = row
+    return HourUse(hour_at=hour_at, messages=messages, new_recipients=new_recipients)
+
+
+def hour_use_row(use: HourUse) -> tuple[int, int, int]:
+    """Return the row of `count_use`, but for the account."""
+    return use.hour_at, use.messages, use.new_recipients
 
 
 def transport(row: Row) -> Transport:
@@ -208,11 +223,11 @@ def replayed(text: str) -> Submission:
 
 # --- messages ---------------------------------------------------------------------------------
 def claimed(row: Row, *, engine_id: int, uncertain: bool) -> Claimed:
-    """Return the claim of a row of `claim_candidates` or `owed_warnings`.
+    """Return the claim of a row of `claim_candidates`, or the message of one of `waiting_messages`.
 
     Args:
         row: as it was before the claim.
-        engine_id: whose claim it is now; 0: nobody's, the message is only looked at.
+        engine_id: whose claim it is now; 0: nobody's, the message waits as it is.
         uncertain: an earlier attempt may have reached the receiver.
     """
     return Claimed(
@@ -223,7 +238,7 @@ def claimed(row: Row, *, engine_id: int, uncertain: bool) -> Claimed:
         recipient=row[3],
         domain=row[4],
         attempts=row[5] + (engine_id > 0),
-        claim=row[6] + 1 if engine_id > 0 else 0,
+        claim=row[6] + (engine_id > 0),
         schedule=row[7],
         give_up_at=row[8],
         warn_at=row[9],
@@ -291,17 +306,17 @@ def message(row: Row, holds: Iterable[Hold] = ()) -> Message:
 
 def hold(row: Row) -> Hold:
     """Return the mark of a row of `holds_of_message`; without its rule it counts as by hand, and names it."""
-    rule_id, exists, since, actor, reason = row
+    rule_id, exists, since, actor, reason, until = row
     if rule_id is not None and not exists:
         reason = f"rule {rule_id}, removed since" + (f": {reason}" if reason else "")
         rule_id = None
-    return Hold(rule_id=rule_id, since=to_datetime(since), actor=actor, reason=reason)
+    return Hold(rule_id=rule_id, since=to_datetime(since), actor=actor, reason=reason, until=_moment(until))
 
 
 # --- attempts, events, notices ----------------------------------------------------------------
-def attempt_row(settlement: Settlement) -> tuple[Any, ...]:
+def attempt_row(settlement: Settlement, facts: Facts) -> tuple[Any, ...]:
     """Return the row of `insert_attempt`."""
-    facts, outcome, reply = settlement.facts, settlement.outcome, settlement.outcome.reply
+    outcome, reply = settlement.outcome, settlement.outcome.reply
     status = outcome.status or (reply and reply.enhanced)
     return (
         settlement.message.id,

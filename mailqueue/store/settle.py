@@ -1,7 +1,7 @@
 """Settling: what policy decided about an attempt is written whole, or not at all.
 
-The one rule: a settlement acts only for the claim it names. Which ones come too late is found out
-before anything is written.
+The one rule: a settlement acts only for the claim it names; one without an attempt, only while the message
+waits as it did. Which ones come too late is found out before anything is written.
 """
 
 from __future__ import annotations
@@ -12,15 +12,14 @@ from typing import Any, assert_never
 
 from mailqueue.model.attempt import OutcomeKind
 from mailqueue.model.events import EventKind
+from mailqueue.model.lifecycle import State
+from mailqueue.model.message import SYSTEM
 from mailqueue.model.settlement import NewNotice, Retire, Retry, Settlement
 from mailqueue.store import rows
 from mailqueue.store.base import StaleNotice
 from mailqueue.store.batch import ATTEMPT, EVENT, HOLD, Batch, write_rows
 from mailqueue.store.queries import query
 from mailqueue.store.submit import count_marks, submit
-
-_ENGINE = "engine"
-"""Who holds what may have arrived."""
 
 
 def settle(batch: Batch, settlements: Sequence[Settlement], notices: Sequence[NewNotice]) -> frozenset[int]:
@@ -41,14 +40,20 @@ def settle(batch: Batch, settlements: Sequence[Settlement], notices: Sequence[Ne
             row = rows.event_row(event, each.message.id, each.at, told.get(each.message.id, 0))
             batch.add(EVENT, row)
     for each in settlements if not late else _existing(batch, settlements):
-        batch.add(ATTEMPT, rows.attempt_row(each))
+        if each.facts is not None:
+            batch.add(ATTEMPT, rows.attempt_row(each, each.facts))
     return late
 
 
 def _late(batch: Batch, settlements: Sequence[Settlement]) -> frozenset[int]:
-    """Return the ids of the messages whose claim has been returned meanwhile."""
-    pairs = json.dumps([(each.message.id, each.message.claim) for each in settlements])
-    return frozenset(json.loads(batch.now().execute(query("late_claims"), (pairs,)).fetchone()[0]))
+    """Return the ids of the messages that are not as they were when this was decided."""
+    guards = json.dumps([(each.message.id, each.message.claim, _guarded(each)) for each in settlements])
+    return frozenset(json.loads(batch.now().execute(query("late_settlements"), (guards,)).fetchone()[0]))
+
+
+def _guarded(settlement: Settlement) -> State:
+    """Return the state in which a message must still be."""
+    return State.QUEUED if settlement.facts is None else State.CLAIMED
 
 
 def _still_apply(batch: Batch, settlements: Sequence[Settlement], late: frozenset[int]) -> list[Settlement]:
@@ -112,7 +117,7 @@ def _hold(batch: Batch, settlements: Sequence[Settlement]) -> None:
     for each in settlements:
         if isinstance(each.move, Retry) and each.move.hold is not None:
             ids.append(each.message.id)
-            batch.add(HOLD, (each.message.id, None, each.at, _ENGINE, each.move.hold))
+            batch.add(HOLD, (each.message.id, None, each.at, SYSTEM, each.move.hold, 0))
             batch.add(EVENT, (EventKind.HELD.value, each.message.id, each.at, "", each.move.hold, 0, ""))
     if ids:
         count_marks(batch, json.dumps(ids))

@@ -33,7 +33,7 @@ def hold(
     found, rest = _window(batch, which, after, limit, held=False)
     free = json.loads(cursor.execute(query("not_held_by_hand"), (json.dumps(found),)).fetchone()[0])
     for identity in free:
-        batch.add(HOLD, (identity, None, now, actor, reason))
+        batch.add(HOLD, (identity, None, now, actor, reason, 0))
         batch.add(EVENT, (EventKind.HELD.value, identity, now, actor, reason, 0, ""))
     _count_marks(batch, free)
     return Progress(changed=len(free), after=rest)
@@ -54,9 +54,28 @@ def release(
     batch.held -= len(held)
     for identity in held:
         batch.add(EVENT, (EventKind.RELEASED.value, identity, now, actor, reason, 0, ""))
-    for *lane, at in cursor.execute(query("next_in_lanes"), (json.dumps(held),)).fetchall():
-        batch.due(Lane(*lane), at)
+    _let_go(batch, held)
     return Progress(changed=len(held), after=rest)
+
+
+def lift(batch: Batch, now: int, limit: int) -> int:
+    """Take away the marks that end by themselves; see `Transaction.lift_holds`."""
+    cursor = batch.flush()
+    ended = dict(cursor.execute(query("remove_ended_marks"), (now, limit)).fetchall())
+    counted = cursor.execute(query("recount_marks"), (json.dumps(list(ended)),)).fetchall()
+    free = [identity for identity, holds in counted if holds == 0]
+    batch.held -= len(free)
+    for identity in free:
+        why = f"its hold has ended: {ended[identity]}" if ended[identity] else "its hold has ended"
+        batch.add(EVENT, (EventKind.RELEASED.value, identity, now, "", why, 0, ""))
+    _let_go(batch, free)
+    return len(ended)
+
+
+def _let_go(batch: Batch, ids: Sequence[int]) -> None:
+    """See to it that messages are looked at when they are due, now that nothing holds them."""
+    for *lane, at in batch.now().execute(query("next_in_lanes"), (json.dumps(ids),)).fetchall():
+        batch.due(Lane(*lane), at)
 
 
 def _window(

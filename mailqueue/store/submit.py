@@ -8,15 +8,25 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
 
 from mailqueue.errors import NotFound
 from mailqueue.model.events import EventKind
 from mailqueue.model.lane import Lane
 from mailqueue.model.lifecycle import State
-from mailqueue.model.message import Idempotency, NewMessage, NewSubmission, Submission, SubmittedMessage
+from mailqueue.model.message import (
+    SYSTEM,
+    Idempotency,
+    NewMessage,
+    NewSubmission,
+    Submission,
+    SubmittedMessage,
+    Wait,
+)
 from mailqueue.model.rules import HoldRule
 from mailqueue.store import rows
-from mailqueue.store.batch import CHUNK, CONTENT, EVENT, HOLD, MESSAGE, SUBMISSION, Batch
+from mailqueue.store.batch import CHUNK, CONTENT, EVENT, HOLD, MESSAGE, SUBMISSION, Batch, write_rows
 from mailqueue.store.queries import query
 
 _HELD = EventKind.HELD.value
@@ -48,6 +58,8 @@ def submit(batch: Batch, new: NewSubmission) -> Submission:
         messages=tuple([_add_message(batch, identity, new, each) for each in new.messages]),
         repairs=new.repairs,
     )
+    if any(each.drop is not None for each in new.messages):
+        submission = _drop(batch, submission, content_id, new)
     if new.idempotency is not None:
         _insert_key(batch, new, new.idempotency, submission)
     return submission
@@ -64,7 +76,7 @@ def _add_message(batch: Batch, submission_id: int, new: NewSubmission, each: New
             each.recipient,
             each.domain,
             _QUEUED,
-            len(each.holds),
+            len(each.holds) + (each.wait is not None),
             each.next_attempt_at,
             each.fallback,
             each.schedule,
@@ -78,16 +90,42 @@ def _add_message(batch: Batch, submission_id: int, new: NewSubmission, each: New
         ),
     )
     batch.active += 1
-    if each.holds:
+    if each.holds or each.wait is not None:
         batch.held += 1
         batch.wake = True
         for rule in _rules(batch, each.holds):
             add_mark(batch, identity, rule, new.submitted_at)
-    else:
+        if each.wait is not None:
+            _add_wait(batch, identity, each.wait, new.submitted_at)
+    elif each.drop is None:
         batch.due(
             Lane(each.priority.value, new.account_id, each.domain, each.transport), each.next_attempt_at
         )
     return SubmittedMessage(id=identity, recipient=each.recipient, state=State.QUEUED)
+
+
+def _add_wait(batch: Batch, message_id: int, wait: Wait, at: int) -> None:
+    """Gather a mark that ends by itself, and its event."""
+    batch.add(HOLD, (message_id, None, at, SYSTEM, wait.reason, wait.until))
+    batch.add(EVENT, (_HELD, message_id, at, "", wait.reason, 0, ""))
+
+
+def _drop(batch: Batch, made: Submission, content_id: int, new: NewSubmission) -> Submission:
+    """Let the messages retire that are not let in. Returns the submission as it is then."""
+    retired: list[Any] = []
+    messages = []
+    for message, each in zip(made.messages, new.messages, strict=True):
+        if each.drop is None:
+            messages.append(message)
+            continue
+        at, reason = new.submitted_at, each.drop.reason
+        retired += (message.id, State.CANCELED.value, at, reason)
+        batch.add(EVENT, (EventKind.CANCELED.value, message.id, at, "", reason, 0, ""))
+        messages.append(replace(message, state=State.CANCELED))
+    batch.active -= write_rows(batch.flush(), query("retire"), retired)
+    until = max(each.drop.keep_content_until for each in new.messages if each.drop is not None)
+    batch.now().execute(query("keep_content"), (until, content_id))
+    return replace(made, messages=tuple(messages))
 
 
 def _rules(batch: Batch, ids: Sequence[int]) -> list[HoldRule]:
@@ -100,7 +138,7 @@ def _rules(batch: Batch, ids: Sequence[int]) -> list[HoldRule]:
 
 def add_mark(batch: Batch, message_id: int, rule: HoldRule, at: int) -> None:
     """Gather the mark of a hold rule and its event; the message's count is the caller's."""
-    batch.add(HOLD, (message_id, rule.id, at, rule.actor, rule.reason))
+    batch.add(HOLD, (message_id, rule.id, at, rule.actor, rule.reason, 0))
     data = json.dumps({"rule": rule.id})
     batch.add(EVENT, (_HELD, message_id, at, rule.actor, rule.reason, 0, data))
 

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from mailqueue.model.account import Account
+from mailqueue.model.account import Account, AccountMail, HourUse
 from mailqueue.model.destination import Destination
 from mailqueue.model.engine import Identity
 from mailqueue.model.filters import Filter
@@ -16,7 +16,7 @@ from mailqueue.model.rules import HoldRule, ReplyRule, Route, ShapingRule, Trans
 from mailqueue.model.schedule import Schedule
 from mailqueue.model.settings import Settings
 from mailqueue.model.settlement import NewNotice, Settlement
-from mailqueue.store import admin, claim, engines, settle, steer, submit, traffic, upkeep
+from mailqueue.store import admin, claim, engines, quota, settle, steer, submit, traffic, upkeep
 from mailqueue.store.base import ClaimRequest, Progress
 from mailqueue.store.batch import Batch
 
@@ -38,6 +38,15 @@ class SqliteTransaction:
 
     def submit(self, new: NewSubmission) -> Submission:
         return submit.submit(self.batch, new)
+
+    def usage(self, account_id: int, since: int) -> list[HourUse]:
+        return quota.usage(self.batch.now(), account_id, since)
+
+    def known_recipients(self, account_id: int, recipients: Sequence[str]) -> dict[str, int]:
+        return quota.known_recipients(self.batch, account_id, recipients)
+
+    def count_use(self, account_id: int, uses: Sequence[HourUse], first: Mapping[str, int]) -> None:
+        quota.count_use(self.batch, account_id, uses, first)
 
     def begin_content(self, size: int, now: int) -> int:
         return submit.begin_content(self.batch, size, now)
@@ -106,6 +115,9 @@ class SqliteTransaction:
     ) -> Progress:
         return steer.release(self.batch, which, actor=actor, reason=reason, now=now, after=after, limit=limit)
 
+    def lift_holds(self, now: int, limit: int) -> int:
+        return steer.lift(self.batch, now, limit)
+
     def add_hold_rule(self, rule: HoldRule, now: int) -> HoldRule:
         return steer.add_rule(self.batch, rule, now)
 
@@ -120,6 +132,12 @@ class SqliteTransaction:
 
     def set_account(self, account: Account) -> None:
         admin.set_account(self.batch, account)
+
+    def remove_account(self, name: str, mail: AccountMail) -> Account:
+        return admin.remove_account(self.batch, name, mail)
+
+    def forget_recipients(self, account_id: int, limit: int) -> int:
+        return quota.forget_recipients(self.batch, account_id, limit)
 
     def add_transport(self, transport: Transport, now: int) -> Transport:
         return admin.add_transport(self.batch, transport, now)
@@ -166,6 +184,12 @@ class SqliteTransaction:
 
     def purge_orphans(self, older_than: int, limit: int) -> int:
         return upkeep.purge_orphans(self.batch, older_than, limit)
+
+    def purge_usage(self, older_than: int) -> int:
+        return quota.purge_usage(self.batch, older_than)
+
+    def purge_recipients(self, older_than: int, limit: int) -> int:
+        return quota.purge_recipients(self.batch, older_than, limit)
 
     def purge_destinations(self, older_than: int, limit: int) -> int:
         return traffic.purge(self.batch, older_than, limit)

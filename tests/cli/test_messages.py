@@ -39,6 +39,13 @@ KEYS = {
     "orcpt",
     "envid",
     "ret",
+    "priority",
+    "transport",
+    "require_tls",
+    "not_before",
+    "expires_at",
+    "warn_after",
+    "max_attempts",
 }
 
 

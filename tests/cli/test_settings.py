@@ -190,6 +190,10 @@ def test_account_is_changed_in_part(mailqueue: Command) -> None:
         "keep_content": "7d",
         "on_uncertain": "retry",
         "strict": False,
+        "messages_per_day": None,
+        "new_recipients_per_day": None,
+        "over_quota": "reject",
+        "usage": [],
     }
     mailqueue("account", "add", "shop")
     options = (
@@ -215,6 +219,55 @@ def test_account_is_changed_in_part(mailqueue: Command) -> None:
     mailqueue.fails(4, "account", "set", "shop", "--schedule", "none")
     mailqueue.fails(3, "account", "add", "shop")
     mailqueue.fails(2, "account", "set", "shop", "--notices", "everywhere")
+
+
+def test_quota_of_an_account_is_set_told_and_taken_away(mailqueue: Command) -> None:
+    mailqueue("account", "add", "shop")
+    options = ("--messages-per-day", 2, "--new-recipients-per-day", 9, "--over-quota", "reject")
+    assert mailqueue.json("account", "set", "shop", *options)["messages_per_day"] == 2
+    mailqueue.submit("ann@example.net", account="shop")
+    more = ("submit", "--account", "shop", "--to", "ann@example.net", "--to", "bob@example.net")
+    assert "1 of 2 used, this has 2; there is room from" in mailqueue.fails(3, *more, input=LETTER)
+    mailqueue("account", "set", "shop", "--over-quota", "hold")
+    assert [each["hold"] for each in mailqueue.json(*more, input=LETTER)["messages"]] == [False, True]
+    [hold] = mailqueue.json("show", 3)["holds"]
+    assert hold["until"].endswith(":00:00.000000Z")
+    assert "by the engine" in mailqueue("show", 3)
+    assert ", until in " in mailqueue("show", 3)
+    messages, new = mailqueue.json("account", "show", "shop")["usage"]
+    assert (messages["quota"], messages["used"], messages["waiting"]) == ("messages", 2, 1)
+    assert messages["opens_at"] >= hold["until"]
+    assert (new["quota"], new["limit"], new["used"], new["waiting"], new["opens_at"]) == (
+        "new_recipients",
+        9,
+        1,
+        1,
+        None,
+    )
+    assert "2 of 2 used, 1 on hold until there is room, " in mailqueue("account", "show", "shop")
+    mailqueue("account", "set", "shop", "--over-quota", "drop")
+    assert [each["state"] for each in mailqueue.json(*more, input=LETTER)["messages"]] == ["canceled"] * 2
+    assert "carl@example.net  canceled" in mailqueue(
+        "submit", "--account", "shop", "--to", "carl@example.net", input=LETTER
+    )
+    free = mailqueue.json("account", "set", "shop", "--messages-per-day", 0, "--new-recipients-per-day", 0)
+    assert (free["messages_per_day"], free["new_recipients_per_day"], free["usage"]) == (None, None, [])
+    mailqueue.fails(3, "account", "set", "shop", "--messages-per-day", -1)
+    mailqueue.fails(2, "account", "set", "shop", "--over-quota", "pray")
+
+
+def test_account_is_removed_once_nothing_needs_it(mailqueue: Command) -> None:
+    mailqueue("account", "add", "shop")
+    mailqueue("account", "add", "news")
+    mailqueue.submit("ann@example.net", account="shop")
+    mailqueue("holdrules", "add", "--account", "shop")
+    told = mailqueue.fails(3, "account", "remove", "shop")
+    assert "1 message in the queue" in told
+    assert "hold rule 1: `mailqueue holdrules remove 1`" in told
+    mailqueue.fails(3, "account", "remove", "default")
+    assert "did you mean" in mailqueue.fails(4, "account", "remove", "shpo")
+    assert mailqueue.json("account", "remove", "news") == {"name": "news", "removed": True}
+    assert [each["name"] for each in mailqueue.json("account", "list")["items"]] == ["default", "shop"]
 
 
 def test_migrate_says_that_there_is_nothing_to_do(mailqueue: Command, tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from support.claims import NOW, account, claimed, facts, settings
 
-from mailqueue.clock import DAY, HOUR, MINUTE, SECOND, to_datetime
+from mailqueue.clock import DAY, HOUR, MINUTE, SECOND, from_datetime, to_datetime
 from mailqueue.mail import dsn
 from mailqueue.mail.codes import EnhancedCode
 from mailqueue.mail.reply import Reply
@@ -31,7 +31,7 @@ from mailqueue.policy.report import (
     compose_warnings,
     wanted,
 )
-from mailqueue.policy.settle import settle
+from mailqueue.policy.settle import expire, settle
 
 ORIGINAL = (
     b"From: App <app@sender.example>\r\nTo: bob@example.org\r\nSubject: =?utf-8?q?Gr=C3=BC=C3=9Fe?=\r\n"
@@ -257,6 +257,47 @@ def test_failures_and_delays_of_a_submission_are_two_notices():
         (NoticeKind.FAILED, (7,)),
         (NoticeKind.DELAYED, (8,)),
     ]
+
+
+def test_a_message_that_was_never_tried_expires_with_a_notice_that_says_so():
+    message = claimed(attempts=0, engine_id=0, expires_at=NOW + 2 * HOUR)
+    (notice,) = noticed(expire(message, None, now=NOW + 2 * HOUR, account=account()))
+    assert told(notice) == dsn.RecipientReport(
+        final_recipient=dsn.mailbox("bob@example.org"),
+        action=dsn.Action.FAILED,
+        status=EnhancedCode(4, 4, 7),
+        status_comment="given up after 2h, before any attempt",
+    )
+
+
+def test_a_message_that_expires_while_it_waits_tells_of_its_last_attempt():
+    message = claimed(attempts=2, engine_id=0, expires_at=NOW + 2 * HOUR, uncertain=True)
+    last = replace(LAST, reply="451 4.7.1 not now", error="it was busy", host="mx2.example.org")
+    (notice,) = noticed(expire(message, last, now=NOW + 2 * HOUR, account=account()))
+    assert told(notice).status_comment == "given up after 2h and 2 attempts; at last: it was busy"
+    assert told(notice).diagnostic == dsn.said("451 4.7.1 not now")
+    assert told(notice).remote_mta == dsn.host("mx2.example.org")
+    assert told(notice).last_attempt == from_datetime(last.started_at)
+    assert "may have arrived" in words(notice)
+
+
+def test_a_notice_names_the_release_that_was_asked_for():
+    (usual,), (later,) = (
+        noticed(settled(NO_USER, claimed(not_before=at))) for at in (None, NOW + DAY + SECOND // 2)
+    )
+    assert dsn.parse(usual.content).future_release_request is None
+    assert dsn.parse(later.content).future_release_request == "until;2027-01-16T08:00:00Z"
+
+
+@pytest.mark.parametrize(
+    ("wish", "whole", "protected"), [(True, False, True), (False, True, None), (None, True, None)]
+)
+def test_a_notice_is_protected_as_the_message_it_is_about(wish, whole, protected):
+    message = claimed(require_tls=wish, ret="FULL")
+    (notice,) = noticed(settled(NO_USER, message), who=account(notices=Notices.QUEUE))
+    assert (b"Hello Bob" in notice.content) is whole, "of what has to stay under TLS, the header goes back"
+    assert notice.submission is not None
+    assert notice.submission.messages[0].require_tls is protected
 
 
 def test_only_what_owes_a_notice_gets_one():

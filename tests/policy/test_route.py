@@ -5,9 +5,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from support.claims import claimed, settings
 
-from mailqueue.model.rules import Route, Transport, TransportKind
+from mailqueue.mail.codes import EnhancedCode
+from mailqueue.model.rules import Route, Tls, Transport, TransportKind
 from mailqueue.policy.batch import MAX_RECIPIENTS, batches
+from mailqueue.policy.outcome import refused_by_transport
 from mailqueue.policy.route import choose as choose_for
+from mailqueue.policy.route import secured
 
 DIRECT = Transport(id=1, name="out", kind=TransportKind.DIRECT, is_default=True)
 RELAY = Transport(id=2, name="relay", kind=TransportKind.RELAY, host="smarthost.example", port=587)
@@ -180,3 +183,49 @@ def test_every_message_is_in_one_batch_with_its_like_and_in_order(mail):
         assert ids == sorted(ids)
         assert len({(m.content_id, m.sender, m.recipient.isascii()) for m in batch.messages}) == 1
         assert batch.transport == (RELAY if batch.route_id == 1 else DIRECT)
+
+
+# --- what a message says itself ------------------------------------------------------------------
+def test_a_transport_that_a_message_names_outweighs_routes_and_default_but_not_the_override():
+    known = settings(DIRECT, RELAY, FAIL, routes=(route(1, None, "example.org"),))
+    arguments = {"account_id": 1, "failed": 0, "named": "no"}
+    assert choose_for(known, "a@s.example", "b@example.org", **arguments) == (FAIL, None)
+    assert choose_for(known, "a@s.example", "b@example.org", MINE, **arguments) == (MINE, None)
+
+
+def test_a_transport_that_is_named_and_gone_is_none():
+    arguments = {"account_id": 1, "failed": 0, "named": "gone"}
+    assert choose_for(settings(DIRECT), "a@s.example", "b@example.org", **arguments) is None
+    message = claimed(transport="gone")
+    assert batches([message], settings(DIRECT)) == ([], [message])
+
+
+@pytest.mark.parametrize("tls", [Tls.NONE, Tls.OPPORTUNISTIC, Tls.REQUIRED])
+def test_a_wish_about_tls_makes_of_a_transport_what_it_demands(tls):
+    direct, relay = replace(DIRECT, tls=tls), replace(RELAY, tls=tls)
+    assert secured(relay, True) == replace(relay, tls=Tls.VERIFIED)
+    assert secured(relay, False) == secured(relay, None) == relay, "the operator's own hop"
+    assert secured(direct, False) == replace(direct, tls=Tls.OPPORTUNISTIC)
+    assert secured(direct, None) == direct
+    refusing = secured(direct, True)
+    assert (refusing.kind, refusing.name) == (TransportKind.FAIL, "out")
+    assert refused_by_transport(refusing).status == EnhancedCode(5, 7, 10)
+    assert [secured(FAIL, wish) for wish in (None, True, False)] == [FAIL] * 3
+
+
+def test_messages_with_different_wishes_about_tls_go_apart():
+    messages = [
+        claimed(id=number, recipient=f"b{number}@example.org", require_tls=wish)
+        for number, wish in enumerate([None, True, False, True, None, False])
+    ]
+    found, _ = batches(messages, settings(replace(RELAY, is_default=True)))
+    assert [[each.id for each in batch.messages] for batch in found] == [[0, 4], [1, 3], [2, 5]]
+    assert [batch.transport.tls for batch in found] == [Tls.OPPORTUNISTIC, Tls.VERIFIED, Tls.OPPORTUNISTIC]
+
+
+def test_messages_with_different_transports_go_apart():
+    messages = [
+        claimed(id=number, transport=name) for number, name in enumerate(["", "relay", "no", "relay"])
+    ]
+    found, _ = batches(messages, settings(DIRECT, RELAY, FAIL))
+    assert [(batch.transport, len(batch.messages)) for batch in found] == [(DIRECT, 1), (RELAY, 2), (FAIL, 1)]

@@ -1,23 +1,23 @@
 import json
 from dataclasses import replace
-from datetime import datetime
+from datetime import datetime, timedelta
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from support.claims import NOW, account, claimed, facts
 
-from mailqueue.clock import DAY, HOUR, MINUTE, SECOND, from_datetime
+from mailqueue.clock import DAY, HOUR, MINUTE, SECOND, from_datetime, to_datetime
 from mailqueue.mail.codes import EnhancedCode
 from mailqueue.mail.reply import Reply
-from mailqueue.model.account import Account, Notices
-from mailqueue.model.attempt import Category, Outcome, OutcomeKind, Scope
+from mailqueue.model.account import Account, Notices, OnUncertain
+from mailqueue.model.attempt import Attempt, Category, Outcome, OutcomeKind, Scope
 from mailqueue.model.events import EventKind, NoticeKind
 from mailqueue.model.lifecycle import State, legal
 from mailqueue.model.message import Claimed
 from mailqueue.model.schedule import SHIPPED, Schedule, parse_delays
 from mailqueue.model.settlement import Retire, Retry, Settlement
-from mailqueue.policy.settle import settle
+from mailqueue.policy.settle import expire, settle
 
 STANDARD = SHIPPED["standard"]
 DELIVERED = Outcome(
@@ -128,6 +128,116 @@ def test_a_message_released_after_its_lifetime_had_its_one_attempt():
     assert found.move.state is State.EXPIRED
 
 
+@pytest.mark.parametrize("outcome", [DEFERRED, UNCERTAIN], ids=["deferred", "uncertain"])
+@pytest.mark.parametrize("on_uncertain", OnUncertain)
+def test_the_last_attempt_that_is_allowed_expires_the_message(outcome, on_uncertain):
+    who = account(on_uncertain=on_uncertain)
+    before, last = (claimed(attempts=number, max_attempts=3) for number in (2, 3))
+    held_or_failed = outcome is UNCERTAIN and on_uncertain is OnUncertain.FAIL
+    assert isinstance(settled(outcome, before, who=who).move, Retire) is held_or_failed
+    found = settled(outcome, last, who=who)
+    assert isinstance(found.move, Retire)
+    assert found.move.state is (State.FAILED if held_or_failed else State.EXPIRED)
+    assert settled(DELIVERED, last).move == Retire(state=State.DELIVERED, keep_content_until=None)
+
+
+@pytest.mark.parametrize("jitter", [-1.0, 0.0, 1.0])
+@pytest.mark.parametrize(
+    ("left", "again"), [(10 * MINUTE, True), (5 * MINUTE + 1, True), (5 * MINUTE, False)]
+)
+def test_the_next_try_comes_before_the_message_expires_or_there_is_none(left, again, jitter):
+    now = NOW + SECOND
+    message = claimed(expires_at=now + left, give_up_at=now + left)
+    move = settled(DEFERRED, message, now=now, jitter=jitter).move
+    if again:
+        assert isinstance(move, Retry)
+        assert now < move.next_attempt_at < now + left
+    else:
+        assert isinstance(move, Retire)
+        assert move.state is State.EXPIRED
+
+
+WARNED = [
+    ({}, 4 * HOUR, "as the schedule says"),
+    ({"warn_after": HOUR}, HOUR, "as the submission says"),
+    ({"warn_after": 0}, None, "not at all"),
+    ({"not_before": NOW + DAY}, DAY + 4 * HOUR, "from the moment of its release"),
+    ({"not_before": NOW - DAY}, 4 * HOUR, "a release that was past is none"),
+    ({"not_before": NOW + DAY, "warn_after": HOUR}, DAY + HOUR, "both"),
+]
+
+
+@pytest.mark.parametrize(("options", "after", "why"), WARNED)
+def test_a_delay_notice_is_owed_when_the_submission_or_its_schedule_says(options, after, why):
+    found = settled(DEFERRED, claimed(**options))
+    assert isinstance(found.move, Retry)
+    assert found.move.warn_at == (None if after is None else NOW + after), why
+
+
+def test_a_delay_notice_where_the_schedule_has_none():
+    found = settled(DEFERRED, claimed(warn_after=2 * MINUTE), schedule=SHIPPED["otp"])
+    assert isinstance(found.move, Retry)
+    assert found.move.warn_at == NOW + 2 * MINUTE
+
+
+# --- giving up without an attempt -------------------------------------------------------------
+
+
+def last_attempt(**changes):
+    wanted = {
+        "id": 1,
+        "message_id": 7,
+        "number": 2,
+        "engine_id": 1,
+        "started_at": to_datetime(NOW),
+        "duration": timedelta(0),
+        "outcome": OutcomeKind.DEFERRED,
+        "category": Category.GREYLISTED,
+        "scope": Scope.MESSAGE,
+        "reply": "451-4.7.1 not now\n451 4.7.1 later",
+        **changes,
+    }
+    return Attempt(**{name: wanted.get(name) for name in Attempt.__slots__})
+
+
+@pytest.mark.parametrize(
+    ("last", "category", "reason"),
+    [
+        (None, "other", "its time was over before it was tried"),
+        (
+            last_attempt(),
+            "greylisted",
+            "its time was over; at last: 451-4.7.1 not now / 451 4.7.1 later",
+        ),
+        (
+            last_attempt(reply=None, error="no answer", category=Category.NETWORK),
+            "network",
+            "its time was over; at last: no answer",
+        ),
+        (
+            last_attempt(reply=None, outcome=OutcomeKind.INTERRUPTED, category=Category.INTERRUPTED),
+            "interrupted",
+            "its time was over; at last: interrupted",
+        ),
+    ],
+    ids=["never tried", "refused", "no answer", "interrupted"],
+)
+def test_a_message_whose_moment_has_come_expires_without_an_attempt(last, category, reason):
+    message = claimed(engine_id=0, attempts=2 if last else 0, expires_at=NOW)
+    found = expire(message, last, now=NOW + SECOND, account=account())
+    assert (found.facts, found.last, found.at) == (None, last, NOW + SECOND)
+    assert found.move == Retire(state=State.EXPIRED, keep_content_until=NOW + SECOND + 7 * DAY)
+    assert found.notice is NoticeKind.FAILED
+    (event,) = found.events
+    assert (event.event, event.reason) == (EventKind.FAILED, reason)
+    assert event.data == {
+        "reason": "expired",
+        "attempts": message.attempts,
+        "category": category,
+        "status": "4.4.7",
+    }
+
+
 def test_content_is_kept_as_long_as_the_account_says():
     found = settled(REFUSED, who=account(keep_content=HOUR))
     assert isinstance(found.move, Retire)
@@ -147,6 +257,7 @@ NOBODY = [
 @pytest.mark.parametrize(("message", "who", "why"), NOBODY)
 def test_nobody_is_told_who_is_not_to_be_told(message, who, why):
     assert settled(REFUSED, message, who=who).notice is None, why
+    assert expire(message, None, now=NOW, account=who).notice is None, why
     late = settled(DEFERRED, message, who=who, now=NOW + 10 * HOUR)
     assert late.notice is None, why
     assert isinstance(late.move, Retry)

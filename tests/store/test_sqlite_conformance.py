@@ -1,7 +1,9 @@
 """The contract of every store, kept by the SQLite store."""
 
 from store.conformance.claim import *  # noqa: F403
+from store.conformance.expiry import *  # noqa: F403
 from store.conformance.lists import *  # noqa: F403
+from store.conformance.quota import *  # noqa: F403
 from store.conformance.read import *  # noqa: F403
 from store.conformance.settle import *  # noqa: F403
 from store.conformance.steer import *  # noqa: F403

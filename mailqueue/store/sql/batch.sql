@@ -20,8 +20,8 @@ INSERT INTO mailqueue_message (id, submission_id, account_id, recipient, domain,
 VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, nullif(?, ''), nullif(?, ''), ?, ?, nullif(?, -1), nullif(?, 0))
 
 -- name: insert_hold
-INSERT INTO mailqueue_hold (message_id, rule_id, since_at, actor, reason)
-VALUES (?, ?, ?, ?, ?)
+INSERT INTO mailqueue_hold (message_id, rule_id, since_at, actor, reason, until_at)
+VALUES (?, ?, ?, ?, ?, nullif(?, 0))
 
 -- name: insert_attempt
 INSERT INTO mailqueue_attempt (message_id, number, engine_id, started_at, duration, outcome, category, scope,

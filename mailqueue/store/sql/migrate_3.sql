@@ -70,6 +70,27 @@ SELECT priority, account_id, domain, transport, min(next_attempt_at) FROM mailqu
 WHERE state = 'queued' AND holds = 0 GROUP BY priority, account_id, domain, transport;
 INSERT INTO mailqueue_meta (key, value) VALUES ('changes', 0);
 
+-- How much an account may send, and what it has sent; marks that end by themselves.
+ALTER TABLE mailqueue_account ADD COLUMN messages_per_day INTEGER CHECK (messages_per_day > 0);
+ALTER TABLE mailqueue_account ADD COLUMN new_recipients_per_day INTEGER CHECK (new_recipients_per_day > 0);
+ALTER TABLE mailqueue_account ADD COLUMN over_quota TEXT NOT NULL DEFAULT 'reject' CHECK (over_quota IN ('reject', 'hold', 'drop'));
+CREATE TABLE mailqueue_usage (
+    account_id     INTEGER NOT NULL,
+    hour_at        INTEGER NOT NULL,
+    messages       INTEGER NOT NULL,
+    new_recipients INTEGER NOT NULL,
+    PRIMARY KEY (account_id, hour_at)
+) WITHOUT ROWID;
+CREATE TABLE mailqueue_known_recipient (
+    account_id INTEGER NOT NULL,
+    recipient  TEXT    NOT NULL,
+    first_at   INTEGER NOT NULL,
+    PRIMARY KEY (account_id, recipient)
+) WITHOUT ROWID;
+CREATE INDEX mailqueue_known_recipient_first ON mailqueue_known_recipient (first_at);
+ALTER TABLE mailqueue_hold ADD COLUMN until_at INTEGER;
+CREATE INDEX mailqueue_hold_until ON mailqueue_hold (until_at) WHERE until_at IS NOT NULL;
+
 -- What lists of messages are chosen by.
 CREATE INDEX mailqueue_submission_message_id ON mailqueue_submission (message_id);
 CREATE INDEX mailqueue_submission_sender

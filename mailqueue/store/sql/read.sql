@@ -28,6 +28,9 @@ FROM line
 -- name: next_warning
 SELECT min(warn_at) FROM mailqueue_message WHERE warn_at IS NOT NULL AND state = 'queued' AND holds = 0
 
+-- name: next_hold_end
+SELECT min(until_at) FROM mailqueue_hold WHERE until_at IS NOT NULL
+
 -- name: owed_submissions
 SELECT DISTINCT submission_id FROM (
     SELECT submission_id FROM mailqueue_message
@@ -35,18 +38,31 @@ SELECT DISTINCT submission_id FROM (
     ORDER BY warn_at LIMIT ?)
 
 -- name: owed_warnings
+SELECT id FROM mailqueue_message
+WHERE submission_id = ? AND retired_at IS NULL AND warn_at <= ? AND state = 'queued' AND holds = 0
+ORDER BY id
+
+-- name: next_expiry
+SELECT min(expires_at) FROM mailqueue_message WHERE expires_at IS NOT NULL AND state = 'queued'
+
+-- name: expired_messages
+SELECT id FROM mailqueue_message
+WHERE expires_at IS NOT NULL AND state = 'queued' AND expires_at <= ? ORDER BY expires_at, id LIMIT ?
+
+-- What claim_candidates tells of messages, of some that wait: nobody has claimed them.
+-- name: waiting_messages
 SELECT message.id, message.submission_id, message.account_id, message.recipient, message.domain,
     message.attempts, message.claim, message.schedule, message.give_up_at, message.warn_at,
     submission.content_id, submission.sender, submission.eight_bit, submission.utf8_header,
     submission.notice_for, submission.submitted_at, content.size, message.notify, message.orcpt,
     submission.envid, submission.ret, message.priority, message.transport, message.require_tls, message.expires_at,
     submission.warn_after, submission.max_attempts, submission.not_before, message.next_attempt_at
-FROM mailqueue_message AS message
-JOIN mailqueue_submission AS submission ON submission.id = message.submission_id
-JOIN mailqueue_content AS content ON content.id = submission.content_id
-WHERE message.submission_id = ? AND message.retired_at IS NULL
-    AND message.warn_at <= ? AND message.state = 'queued' AND message.holds = 0
-ORDER BY message.id
+FROM json_each(?) AS chosen
+CROSS JOIN mailqueue_message AS message ON message.id = chosen.value
+CROSS JOIN mailqueue_submission AS submission ON submission.id = message.submission_id
+CROSS JOIN mailqueue_content AS content ON content.id = submission.content_id
+WHERE message.state = 'queued'
+ORDER BY chosen.key
 
 -- name: read_messages
 SELECT message.id, message.submission_id, account.name, submission.sender, message.recipient, message.state,
@@ -100,10 +116,16 @@ SELECT coalesce((SELECT seq FROM sqlite_sequence WHERE name = 'mailqueue_message
 SELECT coalesce((SELECT seq FROM sqlite_sequence WHERE name = 'mailqueue_submission'), 0)
 
 -- name: holds_of_message
-SELECT mark.rule_id, rule.id IS NOT NULL, mark.since_at, mark.actor, mark.reason
+SELECT mark.rule_id, rule.id IS NOT NULL, mark.since_at, mark.actor, mark.reason, mark.until_at
 FROM mailqueue_hold AS mark
 LEFT JOIN mailqueue_hold_rule AS rule ON rule.id = mark.rule_id
 WHERE mark.message_id = ? ORDER BY mark.id
+
+-- How many messages of an account have not retired, and how many have; the highest id of any message.
+-- name: mail_of_account
+SELECT (SELECT count(*) FROM mailqueue_message WHERE retired_at IS NULL AND account_id = ?),
+    (SELECT count(*) FROM mailqueue_message WHERE retired_at IS NOT NULL AND account_id = ?),
+    coalesce((SELECT seq FROM sqlite_sequence WHERE name = 'mailqueue_message'), 0)
 
 -- name: attempts_of_message
 SELECT id, message_id, number, engine_id, started_at, duration, outcome, category, scope, transport, route_id,

@@ -1,10 +1,11 @@
 -- Settlements, each guarded by its claim number.
 
--- Which of these [message, claim] pairs are no claims any more.
--- name: late_claims
-SELECT json_group_array(json_extract(pair.value, '$[0]')) FROM json_each(?) AS pair
-LEFT JOIN mailqueue_message AS message ON message.id = json_extract(pair.value, '$[0]')
-WHERE message.id IS NULL OR message.state <> 'claimed' OR message.claim <> json_extract(pair.value, '$[1]')
+-- Which messages of these [message, claim, state] are not as they were.
+-- name: late_settlements
+SELECT json_group_array(json_extract(guard.value, '$[0]')) FROM json_each(?) AS guard
+LEFT JOIN mailqueue_message AS message ON message.id = json_extract(guard.value, '$[0]')
+WHERE message.id IS NULL OR message.state <> json_extract(guard.value, '$[2]')
+    OR message.claim <> json_extract(guard.value, '$[1]')
 
 -- Of these messages: [id, whether it has retired].
 -- name: fates

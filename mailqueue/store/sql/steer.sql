@@ -1,12 +1,12 @@
 -- Holds, by hand and by rules; accounts, transports, routes, reply rules, schedules.
 
--- Of these messages, the ones without a mark by hand. (A mark whose rule was removed counts as one.)
+-- Of these messages, the ones without a mark by hand. (A mark whose rule was removed counts as one, and none that ends.)
 -- name: not_held_by_hand
 SELECT json_group_array(message.id) FROM mailqueue_message AS message
 WHERE message.id IN (SELECT value FROM json_each(?)) AND message.retired_at IS NULL
     AND NOT EXISTS (
         SELECT 1 FROM mailqueue_hold AS mark
-        WHERE mark.message_id = message.id
+        WHERE mark.message_id = message.id AND mark.until_at IS NULL
             AND (mark.rule_id IS NULL
                 OR NOT EXISTS (SELECT 1 FROM mailqueue_hold_rule AS rule WHERE rule.id = mark.rule_id)))
 
@@ -27,6 +27,17 @@ WHERE id IN (SELECT value FROM json_each(?)) AND retired_at IS NULL
 -- name: next_in_lanes
 SELECT priority, account_id, domain, transport, min(next_attempt_at) FROM mailqueue_message
 WHERE id IN (SELECT value FROM json_each(?)) AND state = 'queued' GROUP BY priority, account_id, domain, transport
+
+-- name: remove_ended_marks
+DELETE FROM mailqueue_hold WHERE id IN (
+    SELECT id FROM mailqueue_hold WHERE until_at IS NOT NULL AND until_at <= ? ORDER BY until_at, id LIMIT ?)
+RETURNING message_id, reason
+
+-- Count the marks of these messages anew: [message, marks].
+-- name: recount_marks
+UPDATE mailqueue_message
+SET holds = (SELECT count(*) FROM mailqueue_hold AS mark WHERE mark.message_id = mailqueue_message.id)
+WHERE id IN (SELECT value FROM json_each(?)) RETURNING id, holds
 
 -- name: insert_hold_rule
 INSERT INTO mailqueue_hold_rule (account_id, sender_domain, sender, recipient_domain, recipient, reason, actor,
@@ -63,8 +74,25 @@ INSERT INTO mailqueue_account (name, created_at) VALUES (?, ?)
 
 -- name: update_account
 UPDATE mailqueue_account
-SET notices = ?, schedule = ?, retention = ?, keep_content = ?, on_uncertain = ?, strict = ?
+SET notices = ?, schedule = ?, retention = ?, keep_content = ?, on_uncertain = ?, strict = ?, messages_per_day = ?,
+    new_recipients_per_day = ?, over_quota = ?
 WHERE id = ?
+
+-- (By id: + keeps it from counting all that the account has.)
+-- name: newer_mail_of_account
+SELECT count(*) FROM mailqueue_message WHERE id > ? AND +account_id = ?
+
+-- name: delete_account
+DELETE FROM mailqueue_account WHERE id = ?
+
+-- name: delete_lanes_of_account
+DELETE FROM mailqueue_lane WHERE priority IN (0, 1, 2) AND account_id = ?
+
+-- name: delete_keys_of_account
+DELETE FROM mailqueue_idempotency WHERE account_id = ?
+
+-- name: delete_usage_of_account
+DELETE FROM mailqueue_usage WHERE account_id = ?
 
 -- name: insert_transport
 INSERT INTO mailqueue_transport (name, kind, host, port, tls, username, password, auth, ca_file, allow_private,
@@ -79,6 +107,19 @@ WHERE id = ?
 
 -- name: no_default_transport
 UPDATE mailqueue_transport SET is_default = 0 WHERE is_default = 1
+
+-- How many messages that have not retired name a transport: in delivery, on hold, and in its lanes.
+-- name: count_named_transport
+SELECT
+    (SELECT count(*) FROM mailqueue_message WHERE state = 'claimed' AND transport = ?)
+    + (SELECT count(*) FROM mailqueue_message
+        WHERE retired_at IS NULL AND holds > 0 AND state = 'queued' AND transport = ?)
+    + coalesce(sum((
+        SELECT count(*) FROM mailqueue_message AS message
+        WHERE message.priority = lane.priority AND message.account_id = lane.account_id
+            AND message.domain = lane.domain AND message.transport = lane.transport
+            AND message.state = 'queued' AND message.holds = 0)), 0)
+FROM mailqueue_lane AS lane WHERE lane.transport = ?
 
 -- name: delete_transport
 DELETE FROM mailqueue_transport WHERE id = ?

@@ -269,7 +269,7 @@ def test_delay_notice_is_owed_once_and_told_to_all_of_a_submission_together(stor
     assert due(store) == at(50)
     owed = store.read(lambda reader: reader.owed_warnings(at(50), 1))
     assert [each.id for each in owed] == ids
-    assert [(each.claim, each.attempts, each.warn_at) for each in owed] == [(0, 1, at(50))] * 2
+    assert [(each.claim, each.attempts, each.warn_at) for each in owed] == [(1, 1, at(50))] * 2
     assert store.run(lambda transaction: transaction.warned(delay_notice(*ids, now=at(51)), "slow"))
     assert store.read(lambda reader: reader.owed_warnings(at(99), 10)) == []
     assert due(store) == at(100)
