@@ -192,7 +192,7 @@ CREATE TABLE mailqueue_lane (
     domain        TEXT    NOT NULL, -- as of its messages
     transport     TEXT    NOT NULL, -- as of its messages
     due_at        INTEGER,          -- never later than its next message, its last turn, or the end of its block; earlier costs one look in vain; NULL: nothing waits
-    turn          INTEGER NOT NULL DEFAULT 0, -- how often it was served since it last had no more to give: among equal due_at, fewer is first
+    turn          INTEGER NOT NULL DEFAULT 0, -- among equal due_at, lower is first: how often it was served since it last had no more to give; after a block, by chance
     blocked_until INTEGER,          -- its destination takes nothing before; NULL, or past: not blocked
     blocked_by    TEXT,             -- that destination; NULL: none
     PRIMARY KEY (priority, account_id, domain, transport)

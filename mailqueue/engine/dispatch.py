@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 
 from mailqueue.clock import SECOND, Clock
 from mailqueue.engine.attempt import Courier, Tried
@@ -55,7 +55,6 @@ class Dispatch:
             its name.
         connections: at once to one destination.
         total: connections at once in all.
-        crowd: messages on their way to one destination at once, above which no more are wanted.
     """
 
     def __init__(
@@ -68,7 +67,6 @@ class Dispatch:
         send_back: SendBack,
         connections: int,
         total: int,
-        crowd: int,
     ) -> None:
         self.courier = courier
         self.clock = clock
@@ -78,7 +76,6 @@ class Dispatch:
         self.connections = connections
         self.slots = Slots(total, self._wake_idle)
         self._loop = asyncio.get_running_loop()
-        self._crowd = crowd
         self._idle: dict[asyncio.Future[None], None] = {}
         self._pools: dict[Key, Pool] = {}
         self._by_name: dict[str, tuple[Pool, ...]] = {}
@@ -124,13 +121,20 @@ class Dispatch:
         """Return how many messages of a lane were added and are not yet done. Any thread may ask."""
         return self._by_lane.get(lane, 0)
 
-    def crowded(self, name: str, priority: int) -> Room | None:
+    def crowded(self, name: str, priority: int, free: int) -> Room | None:
         """Return what to do with a lane that leads where enough is on its way. None: it is not so.
 
-        Where nothing moves there, it is not looked at for a while. Any thread may ask.
+        Enough is as much as there is free: so one destination has half of the window at most, and however
+        many take nothing, there is room for another. Where nothing moves, it is not looked at for a while.
+        Any thread may ask.
+
+        Args:
+            name: of the destination.
+            priority: of the lane.
+            free: room for messages of that priority, to all destinations.
         """
         pools = self._by_name.get(name, ())
-        if sum(sum(pool.on_their_way[: priority + 1]) for pool in pools) < self._crowd:
+        if not pools or sum(sum(pool.on_their_way[: priority + 1]) for pool in pools) < free:
             return None
         if self._loop.time() - max(pool.moved_at for pool in pools) < _STANDS_STILL:
             return Room(0)
@@ -168,28 +172,23 @@ class Dispatch:
             return
         finally:
             del self._looking_up[transport, domain]
-        if isinstance(found, ResolveFailure):
-            self._no_way(transport, domain, found, waiting)
+        if isinstance(found, ResolveFailure) and found.permanent:
+            while waiting:
+                self.report(self.courier.no_way(waiting.pop(), found), None)
             return
-        hop = self.traffic.learn(transport, domain, found.key, tuple(host.name for host in found.hosts))
+        if isinstance(found, ResolveFailure):
+            hop = self.traffic.unknown_hop(transport, domain)
+        else:
+            hosts = tuple(host.name for host in found.hosts)
+            hop = self.traffic.learn(transport, domain, found.key, hosts)
         while waiting:
             self._give(waiting.pop(), hop, settings)
 
-    def _no_way(self, transport: Transport, domain: str, failure: ResolveFailure, waiting: Waiting) -> None:
-        """Settle what cannot be sent; a domain of which DNS says nothing is itself in trouble."""
-        tally = None
-        if not failure.permanent:
-            hop = self.traffic.learn(transport, domain, domain, ())
-            tally = Tally(hop.name, True, failure.text)
-        while waiting:
-            self.report(self.courier.no_way(waiting.pop(), failure), tally)
-            tally = None
-
-    def changed(self, destinations: Sequence[Destination]) -> None:
-        """Act on what has become known of destinations."""
-        for destination in destinations:
-            for pool in self._by_name.get(destination.name, ()):
-                pool.reconsider()
+    def heed(self, changed: Iterable[Destination], noted: Collection[Tally]) -> None:
+        """Act on what has become known of destinations, and was noted of them."""
+        for name in {each.name for each in changed} | {each.name for each in noted}:
+            for pool in self._by_name.get(name, ()):
+                pool.reconsider(noted)
 
     def drop(self, pool: Pool) -> None:
         """Forget a pool that has neither work nor workers."""

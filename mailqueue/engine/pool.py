@@ -12,7 +12,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Protocol
 
@@ -21,7 +21,7 @@ from mailqueue.engine.attempt import Courier, Tried
 from mailqueue.engine.slots import Slots
 from mailqueue.engine.traffic import Tally, Traffic
 from mailqueue.engine.waiting import Waiting
-from mailqueue.model.attempt import OutcomeKind, Scope
+from mailqueue.model.attempt import Category, Scope
 from mailqueue.model.lane import Priority
 from mailqueue.model.message import Claimed
 from mailqueue.model.rules import ShapingRule, Transport, TransportKind
@@ -44,6 +44,7 @@ GROW_ABOVE = 0.2
 """Seconds that what waits would take the connections there are: above it, one more is worth its handshake."""
 _NEWEST = 0.2  # how much the last batch counts in the time that a batch takes
 _AFTER_A_FAULT = 60 * SECOND
+_AFTER_TROUBLE_OF_OURS = SECOND
 
 Key = tuple[Transport, str, int]
 """What has connections in common: transport (one whose settings changed is another, and so is one for mail
@@ -95,9 +96,10 @@ class Pool:
         self._probing = False
         self._limit = 1 if office.traffic.troubled(name) else min(START, self._most())
         self._slowed_at = 0.0
+        self._told = 0  # how often a try told something of the destination
+        self._unnoted: list[Tally] = []  # what was told, may move the gate, and has not been noted
+        self._refused = False  # whether others have all connections of the rule
         self._takes = 0.0  # seconds that a batch takes, in the middle
-        self._streak = 0
-        self._failed = 0  # tries in a row that failed, and whose settlement has not been heard of
 
     def _most(self) -> int:
         return self._office.connections
@@ -117,13 +119,13 @@ class Pool:
         self._forget(taken)
         return taken
 
-    def reconsider(self) -> None:
-        """Act on what has become known of the destination."""
-        self._failed = 0
+    def reconsider(self, noted: Collection[Tally]) -> None:
+        """Act on what has become known of the destination, and was noted of it."""
+        self._unnoted = [each for each in self._unnoted if each not in noted]
         match self._office.traffic.gate(self.name):
             case Gate.OPEN | Gate.CANARY:
                 self._hire(Priority.NORMAL)
-            case Gate.SHUT if not self._probing:
+            case Gate.SHUT if not (self._probing or self._unnoted):
                 self._send_back(self._office.traffic.shut_until(self.name))
 
     def close(self) -> None:
@@ -162,8 +164,8 @@ class Pool:
     # -- workers -----------------------------------------------------------------------------------
     def _hire(self, priority: int) -> None:
         """Have one more connection, where there may be one; interactive mail may have one more."""
-        room = 0 if self._failed >= breaker.TRIP_AFTER else self._limit + (priority == Priority.INTERACTIVE)
-        if not self._waiting or len(self.workers) >= room or self._closing:
+        room = self._limit + (priority == Priority.INTERACTIVE)
+        if not self._waiting or len(self.workers) >= room or self._unnoted or self._closing:
             return
         if not self.workers or self._one_is_free():
             worker = asyncio.get_running_loop().create_task(self._work())
@@ -184,18 +186,17 @@ class Pool:
             return
         if faulty:
             self._send_back(self._office.clock.now() + _AFTER_A_FAULT)
-        elif self._waiting and not self._closing and self._may_go_on():
-            self._send_back(self._office.traffic.when_others_have_all())  # they all found no connection
+        elif self._refused:
+            self._send_back(self._office.traffic.when_others_have_all())
+        self._refused = False
         if not self._waiting:
             self._office.drop(self)
-
-    def _may_go_on(self) -> bool:
-        """Return whether nothing speaks against sending; what has just failed may be about to block it."""
-        return self._failed < breaker.TRIP_AFTER and self._office.traffic.gate(self.name) is Gate.OPEN
+        else:
+            self._hire(Priority.NORMAL)
 
     async def _work(self) -> None:
         traffic = self._office.traffic
-        while self._waiting and self._failed < breaker.TRIP_AFTER:
+        while self._waiting and not self._unnoted:  # else `reconsider` goes on
             match traffic.gate(self.name):
                 case Gate.SHUT:
                     if not self._probing:
@@ -205,14 +206,14 @@ class Pool:
                     if not await self._probe():
                         return
                 case Gate.OPEN:
-                    async with self._office.slots.one(
-                        self._waiting.top, troubled=traffic.troubled(self.name)
-                    ):
-                        if not await self._use_connection():
-                            return
+                    if not await self._use_connection():
+                        return
 
     async def _probe(self) -> bool:
-        """Send the one message that tells whether the destination is well again."""
+        """Send the one message that tells whether the destination is well again.
+
+        Returns whether the worker goes on.
+        """
         if self._probing:
             return False
         self._settle_overdue()
@@ -220,21 +221,38 @@ class Pool:
             return False
         self._probing = True
         try:
-            if not await self._office.traffic.canary(self.name):
+            granted = await self._office.traffic.canary(self.name)
+            if granted is None:
+                self._send_back(self._office.clock.now() + _AFTER_TROUBLE_OF_OURS)
+            if not granted:
                 return True  # the gate says what to do
-            async with self._office.slots.one(self._waiting.top, troubled=True):
-                if self._waiting:
-                    await self._use_connection(most=1)
+            told = self._told
+            goes_on = await self._use_connection(most=1)
+            if self._told == told:
+                await self._office.traffic.recall(self.name)
+            return goes_on
         finally:
             self._probing = False
-        # Else `reconsider` goes on, once it is settled.
-        return self._may_go_on()
 
     async def _use_connection(self, most: int | None = None) -> bool:
         """Send what waits, over one connection; `most` messages. Returns whether the worker goes on."""
         rule, traffic = self._rule, self._office.traffic
-        if rule is not None and not await traffic.slot(rule):
+        if not self._waiting:
+            return True
+        if rule is not None and not await traffic.slot(rule, self._waiting.top):
+            self._refused = True
             return False
+        self._refused = False
+        try:
+            if not self._waiting:
+                return True
+            async with self._office.slots.one(self._waiting.top, troubled=traffic.troubled(self.name)):
+                return await self._send(most)
+        finally:
+            if rule is not None:
+                await traffic.give_back(rule)
+
+    async def _send(self, most: int | None) -> bool:
         session: Session | None = None
         try:
             while await self._more(session):
@@ -242,13 +260,11 @@ class Pool:
                 if batch is None:
                     return False
                 session = await self._one(batch, session)
-                if most is not None or session is None or not self._worth_keeping(session):
-                    return True
+                if most is not None or self._unnoted or not self._worth_keeping(session):
+                    break
         finally:
             if session is not None:
                 await session.quit()
-            if rule is not None:
-                await traffic.give_back(rule)
         return True
 
     async def _next(self, most: int | None) -> Batch | None:
@@ -273,10 +289,17 @@ class Pool:
         self._forget(batch.messages)
         self.moved_at = asyncio.get_running_loop().time()
         self._takes += _NEWEST * (self.moved_at - began - self._takes)
-        self._office.report(tried, self._judge(batch, tried, began))
+        tally = self._judge(batch, tried, began)
+        if tally is not None:
+            self._told += 1
+            if tally.failed or self._probing:
+                self._unnoted.append(tally)
+        self._office.report(tried, tally)
         return kept
 
-    def _worth_keeping(self, session: Session) -> bool:
+    def _worth_keeping(self, session: Session | None) -> bool:
+        if session is None:
+            return False
         age = asyncio.get_running_loop().time() - session.opened_at
         limit = None if self._rule is None else self._rule.per_connection
         most = KEEP_MESSAGES if limit is None else min(limit, KEEP_MESSAGES)
@@ -284,7 +307,9 @@ class Pool:
 
     async def _more(self, session: Session | None) -> bool:
         """Return whether there is a batch, waiting for one as long as the connection is kept."""
-        if not self._waiting and session is not None and session.usable and not self._closing:
+        rule = self._rule
+        wanted = rule is not None and self._office.traffic.wanted(rule)
+        if not (self._waiting or wanted or self._closing) and session is not None and session.usable:
             sleeper = asyncio.get_running_loop().create_future()
             self._idle.append(sleeper)
             await self._office.idle(sleeper)
@@ -299,12 +324,13 @@ class Pool:
             return None
         outcomes = [each.outcome for each in tried]
         failed = breaker.is_trouble(outcomes)
-        self._failed = self._failed + 1 if failed else 0
+        if not failed and all(_tells_nothing(each) for each in tried):
+            return None
         if failed or any(each.scope is Scope.SESSION for each in outcomes):
             self._slow_down(began)
         else:
             self._speed_up()
-        limited = batch.transport.kind is TransportKind.DIRECT and self._often_limited(tried)
+        limited = batch.transport.kind is TransportKind.DIRECT and self._limited(tried)
         if failed or limited:
             return Tally(self.name, True, outcomes[0].summary(), at_once=limited)
         return Tally(self.name, False) if self._office.traffic.troubled(self.name) else None
@@ -319,16 +345,15 @@ class Pool:
             self._limit = min(self._limit + 1, self._most())
         self._hire(Priority.NORMAL)
 
-    def _often_limited(self, tried: Sequence[Tried]) -> bool:
-        for each in tried:
-            if each.outcome.kind is OutcomeKind.DELIVERED:
-                self._streak = 0
-            else:
-                self._streak += breaker.is_limited(each.outcome)
-        if self._streak < breaker.LIMITED_AFTER:
-            return False
-        self._streak = 0
-        return True
+    def _limited(self, tried: Sequence[Tried]) -> bool:
+        """Return whether it wants less of us: it told the canary so, or several messages in a row."""
+        often = self._office.traffic.often_limited(self.name, tried)
+        return often or (self._probing and all(breaker.is_limited(each.outcome) for each in tried))
+
+
+def _tells_nothing(tried: Tried) -> bool:
+    """Return whether no server was heard, as we failed ourselves, or broke it off."""
+    return tried.facts.address is None or tried.outcome.category is Category.INTERRUPTED
 
 
 def _all(message: Claimed) -> bool:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import random
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -89,6 +90,7 @@ class Run:
         self._newest_rule = 0
         self._look = True
         self._passed_over = False
+        self._free: Sequence[int] = ()
         self._last_account = 0
         self._kick = asyncio.Event()
         self._stopping = asyncio.Event()
@@ -118,7 +120,6 @@ class Run:
             send_back=lambda messages, until, by: self._return(SentBack(messages, until, by)),
             connections=options.connections,
             total=options.total,
-            crowd=max(1, options.window // 2),
         )
         self.begun: Callable[[], object] = lambda: None
 
@@ -198,7 +199,8 @@ class Run:
 
     @property
     def _idle(self) -> bool:
-        return not self._finished and not self._sent_back and self._dispatch.in_flight == 0
+        nothing_to_write = not (self._finished or self._sent_back or self._kick.is_set())
+        return nothing_to_write and self._dispatch.in_flight == 0
 
     async def _turn(self) -> int:
         """Settle what is finished and claim what there is room for, in one transaction."""
@@ -234,15 +236,15 @@ class Run:
         for back in sent_back:
             for message in back.messages:
                 self._dispatch.done(message)
-        self._heed(written)
+        self._heed(written, tallies)
         self._tell(turn.work)
         return written
 
-    def _heed(self, written: Written) -> None:
+    def _heed(self, written: Written, tallies: Sequence[Tally]) -> None:
         """Act on what others have changed: destinations, and rules that hold what has not begun."""
         self._traffic.seen = max((each.changed for each in written.changed), default=self._traffic.seen)
         self._traffic.unblocking = written.still_blocked
-        self._dispatch.changed(written.changed)
+        self._dispatch.heed(written.changed, tallies)
         if written.still_blocked:
             self._kick.set()
         rules = [rule for rule in written.settings.hold_rules if rule.id > self._newest_rule]
@@ -291,13 +293,14 @@ class Run:
 
     def _request(self, finished: Sequence[Tried]) -> ClaimRequest | None:
         settled = Counter(tried.message.priority for tried in finished)
-        room, done = [], 0
+        free, done = [], 0
         for priority in Priority:
             done += settled[priority]
-            room.append(max(0, self._options.window - self._dispatch.in_flight_of(priority) + done))
+            free.append(max(0, self._options.window - self._dispatch.in_flight_of(priority) + done))
+        room = [-(-each // 2) for each in free]  # the other half when it is seen where these lead
         if not self._look or self._stopping.is_set() or max(room) == 0 or not self._has_transport():
             return None
-        self._look, self._passed_over = False, min(room) == 0
+        self._look, self._passed_over, self._free = False, min(room) == 0, free
         limit = min(max(room), _CLAIM)
         return ClaimRequest(
             engine_id=self._id,
@@ -317,7 +320,7 @@ class Run:
         room, name = self._traffic.room(lane, settings)
         if room is not None and room.messages == 0:
             return room
-        crowded = self._dispatch.crowded(name, lane.priority) if name else None
+        crowded = self._dispatch.crowded(name, lane.priority, self._free[lane.priority]) if name else None
         if crowded is not None:
             self._passed_over |= not crowded.until
             return crowded
@@ -346,11 +349,12 @@ class Run:
             await self._put_back()
         if self._stopping.is_set():
             return
-        if claimed:
-            self._last_account = claimed[-1].account_id
-        if _filled(request, claimed):
+        if claimed:  # where all had a turn, the next claim begins with any of them: they may share a limit
+            last = claimed[-1] if len(claimed) >= request.limit else random.choice(claimed)
+            self._last_account = last.account_id
+        if _filled(request, claimed) or (self._passed_over and not self._dispatch.in_flight):
             self._wake()  # there may be more
-        elif self._passed_over and self._dispatch.in_flight:
+        elif self._passed_over:
             self._look = True  # there may be more where enough is on its way: look when something is finished
         else:
             self._arm()

@@ -8,13 +8,14 @@ always find one.
 from __future__ import annotations
 
 import asyncio
-from collections import deque
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from itertools import count
 
 from mailqueue.model.lane import Priority
 
-_Waiter = asyncio.Future[None]
+_Line = dict[asyncio.Future[None], int]
+"""Who waits, each with a number that rises, in that order."""
 
 
 class Slots:
@@ -30,8 +31,9 @@ class Slots:
         self._kept_back = total // 10
         self._for_troubled = max(1, total // 2)
         self._make_room = make_room
-        self._waiting: dict[tuple[Priority, bool], deque[_Waiter]] = {
-            (priority, troubled): deque() for priority in Priority for troubled in (False, True)
+        self._numbers = count()
+        self._waiting: dict[tuple[Priority, bool], _Line] = {
+            (priority, troubled): {} for priority in Priority for troubled in (False, True)
         }
 
     @property
@@ -66,7 +68,7 @@ class Slots:
     async def _wait(self, priority: Priority, troubled: bool) -> None:
         waiter = asyncio.get_running_loop().create_future()
         line = self._waiting[priority, troubled]
-        line.append(waiter)
+        line[waiter] = next(self._numbers)
         self._make_room()
         try:
             await waiter
@@ -75,9 +77,9 @@ class Slots:
                 self._free += 1
                 self._for_troubled += troubled
                 self._let_go()
-            else:
-                line.remove(waiter)
             raise
+        finally:
+            line.pop(waiter, None)
 
     def _may(self, priority: Priority, troubled: bool) -> bool:
         kept_back = 0 if priority is Priority.INTERACTIVE else self._kept_back
@@ -89,7 +91,22 @@ class Slots:
 
     def _let_go(self) -> None:
         """Give what is free to those who wait."""
-        for (priority, troubled), line in self._waiting.items():
-            while line and self._may(priority, troubled):
-                self._take(troubled)
-                line.popleft().set_result(None)
+        for priority in Priority:
+            while (first := self._first(priority)) is not None:
+                waiter, troubled = first
+                del self._waiting[priority, troubled][waiter]
+                if not waiter.done():  # it may have been cancelled right now
+                    self._take(troubled)
+                    waiter.set_result(None)
+
+    def _first(self, priority: Priority) -> tuple[asyncio.Future[None], bool] | None:
+        """Return who waits longest of those of a priority that may have one, and whether it is troubled."""
+        found = [
+            (next(iter(line.items())), troubled)
+            for troubled in (False, True)
+            if (line := self._waiting[priority, troubled]) and self._may(priority, troubled)
+        ]
+        if not found:
+            return None
+        (waiter, _), troubled = min(found, key=lambda each: each[0][1])
+        return waiter, troubled

@@ -10,14 +10,18 @@ import asyncio
 import logging
 import random
 from collections import OrderedDict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from operator import itemgetter
 from typing import TypeVar
 
 from mailqueue.clock import SECOND, Clock
+from mailqueue.engine.visit import Tried
 from mailqueue.errors import StoreError
+from mailqueue.model.attempt import OutcomeKind
 from mailqueue.model.destination import Destination, Grant
-from mailqueue.model.lane import Lane, Room
+from mailqueue.model.lane import Lane, Priority, Room
 from mailqueue.model.rules import ShapingRule, Transport, TransportKind
 from mailqueue.model.settings import Settings
 from mailqueue.policy import breaker, shape
@@ -28,6 +32,7 @@ from mailqueue.store.base import Store, Transaction
 
 logger = logging.getLogger("mailqueue.engine")
 T = TypeVar("T")
+U = TypeVar("U")
 
 CANARIES = 20
 """Messages claimed from a lane when its block ends: one goes, and those are settled whose time is over."""
@@ -37,7 +42,7 @@ _HOPS_FOR = 300 * SECOND
 _OTHERS_HAVE_THEM = 2 * SECOND
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Tally:
     """What one try came to for its destination."""
 
@@ -61,6 +66,39 @@ class Hop:
     """Microseconds UTC."""
 
 
+class Share:
+    """The connections of a rule that this engine has, and who waits for one: interactive mail goes first."""
+
+    def __init__(self) -> None:
+        self.taken = 0
+        self._line: list[tuple[Priority, asyncio.Future[None]]] = []
+
+    @property
+    def wanted(self) -> bool:
+        """Whether somebody waits for a connection."""
+        return bool(self._line)
+
+    @contextmanager
+    def waiting(self, priority: Priority) -> Iterator[asyncio.Future[None]]:
+        """Stand in line; the future is done when one has been handed on."""
+        entry = (priority, asyncio.get_running_loop().create_future())
+        self._line.append(entry)
+        try:
+            yield entry[1]
+        finally:
+            if entry in self._line:
+                self._line.remove(entry)
+
+    def hand_on(self) -> bool:
+        """Hand a connection to the next in line. False: nobody waits."""
+        if not self._line:
+            return False
+        first = min(self._line, key=itemgetter(0))
+        self._line.remove(first)
+        first[1].set_result(None)
+        return True
+
+
 class Traffic:
     """What is known of destinations.
 
@@ -82,6 +120,8 @@ class Traffic:
         self._known: dict[str, Destination] = {}
         self._hops: OrderedDict[tuple[str, str], Hop] = OrderedDict()
         self._paced: dict[int, int] = {}
+        self._limited: dict[str, set[int]] = {}
+        self._shares: dict[int, Share] = {}
         self._version = -1
         self._leads: dict[Lane, Transport | None] = {}
         self.seen = 0
@@ -123,9 +163,14 @@ class Traffic:
             at = destination_of(transport, domain)
             return Hop(f"{transport.name} {at}".rstrip(), (transport.host or "",), 0)
         found = self._hops.get((transport.name, domain))
-        if found is None or not 0 <= self._clock.now() - found.learned_at < _HOPS_FOR:
-            return None
-        return found
+        if found is not None and 0 <= self._clock.now() - found.learned_at < _HOPS_FOR:
+            return found
+        unknown = self.unknown_hop(transport, domain)
+        return unknown if self.troubled(unknown.name) else None
+
+    def unknown_hop(self, transport: Transport, domain: str) -> Hop:
+        """Return where mail goes for a domain of which DNS says nothing: it is itself in trouble."""
+        return Hop(f"{transport.name} {domain}", (), 0)
 
     def learn(self, transport: Transport, domain: str, key: str, hosts: tuple[str, ...]) -> Hop:
         """Take note of where mail for `domain` goes: `key` names the set of its hosts."""
@@ -200,59 +245,115 @@ class Traffic:
                     well.add(tally.name)
         return frozenset(name for name in well if transaction.unblock(name, now, _UNBLOCKED) == _UNBLOCKED)
 
+    def often_limited(self, name: str, tried: Iterable[Tried]) -> bool:
+        """Return whether a destination has told several messages in a row that it wants less of us."""
+        told = self._limited.pop(name, set())
+        for each in tried:
+            if each.outcome.kind is OutcomeKind.DELIVERED:
+                told.clear()
+            elif breaker.is_limited(each.outcome):
+                told.add(each.message.id)
+        if len(told) >= breaker.LIMITED_AFTER:
+            return True
+        if told:
+            self._limited[name] = told
+        return False
+
     # -- what engines share ------------------------------------------------------------------------
-    async def canary(self, name: str) -> bool:
-        """Ask for the right to send the one message that tells whether a destination is well again."""
-        now = self._clock.now()
+    async def canary(self, name: str) -> bool | None:
+        """Ask for the right to send the one message that tells whether a destination is well again.
+
+        None: the database has no answer.
+        """
 
         def job(transaction: Transaction) -> tuple[Destination | None, bool]:
+            now = self._clock.now()
             known = transaction.destination(name)
             found = breaker.gate(known, now)
             if known is None or found is not Gate.CANARY:
                 return known, found is Gate.OPEN
             return transaction.put_destination(breaker.with_canary(known, now)), True
 
-        nothing: tuple[Destination | None, bool] = (None, False)
-        known, granted = await self._write(job, nothing)
+        answer = await self._write(job, None)
+        if answer is None:
+            return None
+        known, granted = answer
         if known is not None:
             self.know([known])
         return granted
 
+    async def recall(self, name: str) -> None:
+        """Take back a canary of ours that told nothing: another message may be it."""
+        ours = self._known.get(name)
+
+        def job(transaction: Transaction) -> Destination | None:
+            known = transaction.destination(name)
+            if known is None or ours is None or known.canary_at != ours.canary_at:
+                return known
+            return transaction.put_destination(breaker.without_canary(known))
+
+        known = await self._write(job, None)
+        if known is not None:
+            self.know([known])
+
     async def pace(self, rule: ShapingRule, wanted: int) -> Grant:
         """Ask how many of `wanted` messages may go now by a rule that limits them."""
-        now, limit = self._clock.now(), rule.per_minute
+        limit = rule.per_minute
         if limit is None:
-            return Grant(wanted, now)
+            return Grant(wanted, 0)
 
         def job(transaction: Transaction) -> Grant:
+            now = self._clock.now()  # in the writer's line, and not when this was asked for
             grant, next_at = shape.take(transaction.pace(rule.id), limit, wanted, now)
             if grant.messages:
                 transaction.set_pace(rule.id, next_at)
             return grant
 
-        grant = await self._write(job, Grant(0, now + SECOND))
+        grant = await self._write(job, Grant(0, self._clock.now() + SECOND))
         if grant.messages < wanted:
             self._paced[rule.id] = grant.until
         return grant
 
-    async def slot(self, rule: ShapingRule) -> bool:
-        """Ask for one of the connections of a rule that limits them."""
+    async def slot(self, rule: ShapingRule, priority: Priority) -> bool:
+        """Ask for one of the connections of a rule that limits them; wait for one that this engine has.
+
+        False: other engines have them all.
+        """
         limit, engine_id = rule.connections, self._engine_id()
         if limit is None:
             return True
-        return await self._write(lambda tx: tx.take_slot(rule.id, engine_id, limit), False)
+        share = self._shares.setdefault(rule.id, Share())
+        with share.waiting(priority) as mine:
+            if await self._write(lambda tx: tx.take_slot(rule.id, engine_id, limit), False):
+                share.taken += 1
+                if not share.hand_on():  # ours has come from another meanwhile
+                    await self._free(rule, share)
+            if share.taken:
+                await mine
+            return mine.done()
 
     async def give_back(self, rule: ShapingRule) -> None:
-        """Give a connection of a rule back."""
-        engine_id = self._engine_id()
+        """Give a connection of a rule to who waits for it here, or back."""
         if rule.connections is not None:
-            await self._write(lambda tx: tx.free_slot(rule.id, engine_id), None)
+            share = self._shares[rule.id]
+            if not share.hand_on():
+                await self._free(rule, share)
+
+    async def _free(self, rule: ShapingRule, share: Share) -> None:
+        engine_id = self._engine_id()
+        share.taken -= 1
+        await self._write(lambda tx: tx.free_slot(rule.id, engine_id), None)
+
+    def wanted(self, rule: ShapingRule) -> bool:
+        """Return whether somebody waits for a connection of a rule."""
+        share = self._shares.get(rule.id)
+        return share is not None and share.wanted
 
     def when_others_have_all(self) -> int:
         """Return when to ask again for a connection of which there is none, microseconds UTC."""
         return self._clock.now() + _OTHERS_HAVE_THEM
 
-    async def _write(self, job: Callable[[Transaction], T], otherwise: T) -> T:
+    async def _write(self, job: Callable[[Transaction], T], otherwise: U) -> T | U:
         try:
             return await asyncio.wrap_future(self._store.enqueue(job))
         except StoreError as error:

@@ -45,7 +45,9 @@ class Gate(StrEnum):
 def is_trouble(outcomes: Iterable[Outcome]) -> bool:
     """Return whether a try came to nothing but trouble with its destination (decision 19)."""
     return all(
-        each.kind is OutcomeKind.DEFERRED and each.scope in (Scope.HOST, Scope.DESTINATION)
+        each.kind is OutcomeKind.DEFERRED
+        and each.scope in (Scope.HOST, Scope.DESTINATION)
+        and each.category is not Category.INTERRUPTED  # that was us
         for each in outcomes
     )
 
@@ -77,6 +79,11 @@ def shut_until(known: Destination, now: int) -> int:
 def with_canary(known: Destination, now: int) -> Destination:
     """Return a destination whose canary is on its way."""
     return replace(known, canary_at=now)
+
+
+def without_canary(known: Destination) -> Destination:
+    """Return a destination whose canary told nothing: another message may be it."""
+    return replace(known, canary_at=None)
 
 
 def after_failure(

@@ -28,7 +28,7 @@ def _change(batch: Batch, name: str, *values: Any) -> int:  # noqa: ANN401
 
 
 def _change_ways(batch: Batch, now: int, name: str, *values: Any) -> int:  # noqa: ANN401
-    """Change settings as `_change` does; lanes that were blocked may lead elsewhere now."""
+    """Change settings as `_change` does; lanes that were blocked are looked at: all may be otherwise now."""
     made = _change(batch, name, *values)
     batch.now().execute(query("unblock_all_lanes"), (now,))
     return made
@@ -222,7 +222,7 @@ def remove_shaping_rule(batch: Batch, rule_id: int) -> ShapingRule:
         raise NotFound(f"there is no shaping rule {rule_id}")
     for name in ("forget_rule_pace", "forget_rule_slots"):
         batch.cursor().execute(query(name), (rule_id,))
-    _change(batch, "delete_shaping_rule", rule_id)
+    _change_ways(batch, 0, "delete_shaping_rule", rule_id)  # what waited for its turn by it goes at once
     return found
 
 

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Iterator
-from contextlib import ExitStack
 from datetime import timedelta
 from email import message_from_bytes, policy
 from email.message import EmailMessage
 
 import pytest
-from support.dns_server import DnsServer, Zone
-from support.receiver import EXTENSIONS, OK_DATA, Receiver
+from support.dns_server import Zone
+from support.net import Net
+from support.receiver import EXTENSIONS, OK_DATA
 from support.smtp_server import PIPELINING, Peer, Script, certificate_context, taking
-from support.stage import MAIL, ServerAt, Stage, free_port
+from support.stage import MAIL, ServerAt, Stage
 
 from mailqueue.errors import SettingError
 
@@ -24,24 +24,6 @@ ZONE: Zone = {
     "two.example.com": {"A": [TWO]},
 }
 TLS = (*PIPELINING, "STARTTLS")
-
-
-class Net:
-    """A name server, and SMTP servers that share the port which `direct` is set to."""
-
-    def __init__(self, stage: Stage, zone: Zone, *hosts: str, allow_private: bool = True) -> None:
-        self.zone = zone
-        self.port = free_port(*hosts)
-        self.servers = ExitStack()
-        self.dns = self.servers.enter_context(DnsServer(zone))
-        stage.dns = self.dns.port
-        stage.queue.transports.add("mx", kind="direct", port=self.port, allow_private=allow_private)
-
-    def receives(self, host: str, **settings: object) -> Receiver:
-        return self.servers.enter_context(Receiver(host=host, port=self.port, **settings))  # type: ignore[arg-type]
-
-    def plays(self, host: str, *scripts: Script) -> ServerAt:
-        return self.servers.enter_context(ServerAt(host, self.port, *scripts))
 
 
 @pytest.fixture

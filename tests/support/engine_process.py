@@ -15,12 +15,24 @@ import sys
 from pathlib import Path
 from typing import Self
 
+sys.path.insert(0, str(Path(__file__).parents[1]))
+from support.clock import ManualTimer, SharedClock
+
 
 class EngineProcess:
-    """Delivers all mail of `database` to a relay on loopback; `settings` are those of `Engine`."""
+    """Delivers the mail of `database`; `settings` are those of `Engine`.
 
-    def __init__(self, database: Path, port: int, **settings: float) -> None:
-        command = [sys.executable, __file__, str(database), f"127.0.0.1:{port}", json.dumps(settings)]
+    Args:
+        port: of a relay on loopback that takes all of it. 0: as the routes say.
+        clock: one that a test moves; None: the machine's.
+    """
+
+    def __init__(
+        self, database: Path, port: int = 0, *, clock: SharedClock | None = None, **settings: float
+    ) -> None:
+        relay = f"127.0.0.1:{port}" if port else ""
+        path = "" if clock is None else str(clock.path)
+        command = [sys.executable, __file__, str(database), relay, path, json.dumps(settings)]
         pipe = subprocess.PIPE
         self._process = subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True)
         assert self._process.stdout
@@ -57,9 +69,11 @@ class EngineProcess:
 def main() -> None:
     from mailqueue import Engine, Queue
 
-    database, relay, settings = sys.argv[1:]
-    with Queue(database) as queue:
-        engine = Engine(queue, relay=relay, **json.loads(settings))
+    database, relay, path, settings = sys.argv[1:]
+    clock = SharedClock(Path(path)) if path else None
+    with Queue(database, clock=clock) as queue:
+        timer = None if clock is None else ManualTimer(clock)
+        engine = Engine(queue, relay=relay or None, timer=timer, **json.loads(settings))
         engine.start()
         print("ready", flush=True)
         sys.stdin.read()

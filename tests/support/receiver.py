@@ -88,6 +88,8 @@ class Receiver:
     at_data: Mapping[str, Sequence[str]] = field(default_factory=dict)
     """Scripts beside DATA_SCRIPTS, by localpart of any recipient: replies to the final dot."""
     extensions: Sequence[str] = EXTENSIONS
+    greeting: str = "220 receiver.example ESMTP"
+    """421 closes the connection; SILENCE says nothing."""
     greylist: bool = False
     """Answer 451 to the first RCPT of each sender and recipient."""
     refuse: str | None = None
@@ -251,7 +253,8 @@ class _Session(asyncio.Protocol):
         self.server.open += 1
         self.server.most_open = max(self.server.most_open, self.server.open)
         self.number = self.server.connections
-        transport.write(b"220 receiver.example ESMTP\r\n")
+        self.reply(self.server.greeting)
+        self.send()
 
     def connection_lost(self, exc: Exception | None) -> None:
         self.waiting = True

@@ -27,8 +27,12 @@ from support.clock import ManualClock, ManualTimer
 from support.smtp_server import Script, SmtpServer
 
 from mailqueue import Engine, Queue
+from mailqueue.clock import to_datetime
+from mailqueue.engine.run import Run
 from mailqueue.model.attempt import Attempt
+from mailqueue.model.destination import Destination
 from mailqueue.model.message import Message
+from mailqueue.model.rules import ShapingRule
 from mailqueue.net.resolver import Resolver
 
 MAIL = b"From: anna@example.org\r\nTo: ben@example.com\r\nSubject: Hello\r\n\r\nHello, it is me.\r\n"
@@ -42,8 +46,8 @@ class Stage:
         dns: port of the name server that mail by MX asks. None: the system's.
     """
 
-    def __init__(self, path: Path, **engine: Any) -> None:
-        self.clock = ManualClock()
+    def __init__(self, path: Path, *, clock: ManualClock | None = None, **engine: Any) -> None:
+        self.clock = clock or ManualClock()
         self.queue = Queue(path, clock=self.clock)
         self.engine = {"hostname": "mx.example.org", **engine}
         self.dns: int | None = None
@@ -94,10 +98,67 @@ class Stage:
         [notice] = self.queue.notices(message_id)
         return notice.content.decode()
 
+    def shape(self, **limits: Any) -> ShapingRule:
+        """Make a shaping rule: `transport`, `domain`, `mx`; `connections`, `per_connection`, `per_minute`."""
+        criteria = dict.fromkeys(("transport", "domain", "mx", "connections", "per_connection", "per_minute"))
+        rule = ShapingRule(
+            id=0,
+            position=0,
+            **{**criteria, **limits},
+            reason="",
+            actor="cli:op",
+            created_at=to_datetime(self.clock.now()),
+        )
+        return self.queue.store.run(lambda tx: tx.add_shaping_rule(rule, self.clock.now()))
+
+    def destinations(self) -> dict[str, Destination]:
+        """Return the destinations in trouble, by name."""
+        return {each.name: each for each in self.queue.store.read(lambda reader: reader.destinations())}
+
+    def destination(self) -> Destination:
+        """Return the only destination in trouble."""
+        [found] = self.destinations().values()
+        return found
+
     def close(self) -> None:
         """End, with a look whether all is in order."""
         assert self.queue.check_integrity() == []
         self.queue.close()
+
+
+class AtWork:
+    """An engine of a stage at work in its thread, whose alarm rings when a test says so."""
+
+    def __init__(self, stage: Stage, **settings: Any) -> None:
+        self._clock = stage.clock
+        self._timer = ManualTimer(stage.clock)
+        self.engine = stage.new_engine(timer=self._timer, **settings)
+
+    def __enter__(self) -> AtWork:
+        self.engine.start()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.engine.stop()
+
+    def after(self, length: timedelta | int) -> None:
+        """Let the time pass (a timedelta or microseconds), and the engine look at what is due then.
+
+        What is claimed by that may still be on its way.
+        """
+        self._clock.advance(length)
+        running = self.engine._running
+        assert running is not None
+        asyncio.run_coroutine_threadsafe(self._looked(running), running._loop).result(20)
+
+    async def _looked(self, running: Run) -> None:
+        self._timer.ring()
+        while running._kick.is_set() or running._finished or running._sent_back:
+            for _ in range(5):
+                await asyncio.sleep(0)  # so that what it writes is on its way to the writer
+            await asyncio.wrap_future(running._store.enqueue(lambda transaction: None))
+            for _ in range(5):
+                await asyncio.sleep(0)
 
 
 class ServerAt(SmtpServer):

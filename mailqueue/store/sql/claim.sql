@@ -83,9 +83,11 @@ WHERE mailqueue_lane.priority = served.column1 AND mailqueue_lane.account_id = s
     AND mailqueue_lane.domain = served.column3 AND mailqueue_lane.transport = served.column4
 
 -- Columns handed in: the lane, until when it is blocked, by which destination. A lane where nothing waits stays so.
+-- Chance says which is first of those that are blocked until one moment, when there may be room for a few of them only.
 -- name: block_lanes
 UPDATE mailqueue_lane
-SET blocked_until = shut.column5, blocked_by = shut.column6, due_at = max(due_at, shut.column5), turn = 0
+SET blocked_until = shut.column5, blocked_by = shut.column6, due_at = max(due_at, shut.column5),
+    turn = abs(random() % 1000000)
 FROM (VALUES (?, ?, ?, ?, ?, ?)) AS shut
 WHERE mailqueue_lane.priority = shut.column1 AND mailqueue_lane.account_id = shut.column2
     AND mailqueue_lane.domain = shut.column3 AND mailqueue_lane.transport = shut.column4

@@ -90,7 +90,6 @@ CREATE TABLE mailqueue_known_recipient (
 CREATE INDEX mailqueue_known_recipient_first ON mailqueue_known_recipient (first_at);
 ALTER TABLE mailqueue_hold ADD COLUMN until_at INTEGER;
 CREATE INDEX mailqueue_hold_until ON mailqueue_hold (until_at) WHERE until_at IS NOT NULL;
-
 -- What lists of messages are chosen by.
 CREATE INDEX mailqueue_submission_message_id ON mailqueue_submission (message_id);
 CREATE INDEX mailqueue_submission_sender
