@@ -367,10 +367,10 @@ class Run:
         if _filled(request, claimed) or (self._passed_over and not self._dispatch.in_flight):
             self._wake()  # there may be more
         elif self._passed_over:
-            self._look = (
-                True  # there may be more where enough is on its way: look when something is finished,
-            )
-            self._arm(_CROWDED)  # or nothing is for a while
+            # There may be more where enough is on its way: look when something is finished, or nothing is
+            # for a while.
+            self._look = True
+            self._arm(_CROWDED)
         else:
             self._arm()
 
