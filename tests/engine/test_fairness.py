@@ -17,12 +17,13 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from support.clock import ManualClock, ManualTimer
-from support.stored import recipient, submit
+from support.stage import MAIL
 
 from mailqueue import Engine, Queue
 from mailqueue.clock import SECOND
 from mailqueue.engine import run
 from mailqueue.engine.attempt import Courier, Tried
+from mailqueue.model.account import Account
 from mailqueue.model.attempt import Category, Facts, Outcome, OutcomeKind, Scope
 from mailqueue.model.lane import Priority
 from mailqueue.model.message import Claimed
@@ -97,17 +98,15 @@ class Scene:
 
     queue: Queue
     clock: ManualClock
-    accounts: list[int]
+    accounts: list[Account]
     tried: list[Claimed] = field(default_factory=list)
     begun: int = 0
     """How many had been tried when the victims came."""
 
     def submit(self, mail: Mail) -> list[int]:
-        now = self.clock.now()
-        addresses = (f"r{n}@{mail.kind}-{mail.name}{n % mail.domains}.example" for n in range(mail.messages))
-        messages = [recipient(each, due=now, priority=mail.priority) for each in addresses]
+        recipients = [f"r{n}@{mail.kind}-{mail.name}{n % mail.domains}.example" for n in range(mail.messages)]
         account = self.accounts[mail.account]
-        made = submit(self.queue.store, *messages, account_id=account, submitted_at=now)
+        made = self.queue.submit(MAIL, recipients=recipients, account=account.name, priority=mail.priority)
         return [each.id for each in made.messages]
 
     def waits(self, ids: set[int]) -> set[int]:
@@ -197,7 +196,7 @@ def test_whatever_waits_every_message_whose_destination_answers_is_tried_in_its_
         clock = ManualClock()
         with Queue(Path(folder, "queue.db"), clock=clock) as queue:
             queue.transports.add("out", kind="direct")
-            accounts = [1, *(queue.accounts.add(f"a{number}").id for number in range(1, QUIET + 1))]
+            accounts = [queue.accounts.add(f"a{number}") for number in range(QUIET + 1)]
             scene = Scene(queue, clock, accounts)
             patch.setattr(run, "Courier", Network)
             patch.setattr(Network, "tried", scene.tried, raising=False)
@@ -222,6 +221,6 @@ def in_turn(scene: Scene, mails: Sequence[Mail], victims: set[int]) -> None:
 
 def bound(scene: Scene, mails: Sequence[Mail], victim: Claimed) -> int:
     """Return how many messages of its priority may go before a victim: a round of all lanes that wait."""
-    own = scene.accounts.index(victim.account_id)
+    own = [account.id for account in scene.accounts].index(victim.account_id)
     lanes = 3 + sum(each.domains for each in mails if (each.account, each.priority) == (own, victim.priority))
     return WINDOW + len(scene.accounts) * lanes * SHARE
