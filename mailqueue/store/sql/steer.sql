@@ -26,7 +26,28 @@ WHERE id IN (SELECT value FROM json_each(?)) AND retired_at IS NULL
 
 -- name: next_in_lanes
 SELECT priority, account_id, domain, transport, min(next_attempt_at) FROM mailqueue_message
-WHERE id IN (SELECT value FROM json_each(?)) AND state = 'queued' GROUP BY priority, account_id, domain, transport
+WHERE id IN (SELECT value FROM json_each(?)) AND state = 'queued' AND holds = 0 GROUP BY priority, account_id, domain, transport
+
+-- When messages are due: at a moment, or so much later; for one in delivery, after that.
+-- name: reschedule
+UPDATE mailqueue_message
+SET next_attempt_at = CASE state WHEN 'queued' THEN wanted.at ELSE next_attempt_at END,
+    later_at = CASE state WHEN 'claimed' THEN wanted.at END
+FROM (
+    SELECT message.id AS id, max(given.now, min(message.give_up_at,
+        coalesce(given.at, max(coalesce(message.later_at, message.next_attempt_at), given.now) + given.by))) AS at
+    FROM (SELECT ? AS at, ? AS by, ? AS now) AS given
+    CROSS JOIN mailqueue_message AS message ON message.id IN (SELECT value FROM json_each(?))) AS wanted
+WHERE mailqueue_message.id = wanted.id AND retired_at IS NULL
+RETURNING mailqueue_message.id, state = 'claimed'
+
+-- name: reroute
+UPDATE mailqueue_message SET transport = ?
+WHERE id IN (SELECT value FROM json_each(?)) AND retired_at IS NULL RETURNING id, state = 'claimed'
+
+-- name: require_tls
+UPDATE mailqueue_message SET require_tls = ?
+WHERE id IN (SELECT value FROM json_each(?)) AND retired_at IS NULL RETURNING id, state = 'claimed'
 
 -- name: remove_ended_marks
 DELETE FROM mailqueue_hold WHERE id IN (
