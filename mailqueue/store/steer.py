@@ -88,9 +88,17 @@ def _change(change: Change, now: int) -> tuple[str, tuple[object, ...], dict[str
     """Return the statement of a change, its values, and what the history tells of it."""
     match change:
         case RescheduleAt():
-            return "reschedule", (change.at, 0, now), {"verb": "reschedule", "at": rfc3339(change.at)}
+            return (
+                "reschedule",
+                2 * (now, change.at, now, 0),
+                {"verb": "reschedule", "at": rfc3339(change.at)},
+            )
         case RescheduleBy():
-            return "reschedule", (None, change.by, now), {"verb": "reschedule", "by": change.by / SECOND}
+            return (
+                "reschedule",
+                2 * (now, None, now, change.by),
+                {"verb": "reschedule", "by": change.by / SECOND},
+            )
         case Reroute():
             return "reroute", (change.via,), {"verb": "reroute", "via": change.via}
         case RequireTls():

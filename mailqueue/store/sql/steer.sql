@@ -31,15 +31,11 @@ WHERE id IN (SELECT value FROM json_each(?)) AND state = 'queued' AND holds = 0 
 -- When messages are due: at a moment, or so much later; for one in delivery, after that.
 -- name: reschedule
 UPDATE mailqueue_message
-SET next_attempt_at = CASE state WHEN 'queued' THEN wanted.at ELSE next_attempt_at END,
-    later_at = CASE state WHEN 'claimed' THEN wanted.at END
-FROM (
-    SELECT message.id AS id, max(given.now, min(message.give_up_at,
-        coalesce(given.at, max(coalesce(message.later_at, message.next_attempt_at), given.now) + given.by))) AS at
-    FROM (SELECT ? AS at, ? AS by, ? AS now) AS given
-    CROSS JOIN mailqueue_message AS message ON message.id IN (SELECT value FROM json_each(?))) AS wanted
-WHERE mailqueue_message.id = wanted.id AND retired_at IS NULL
-RETURNING mailqueue_message.id, state = 'claimed'
+SET next_attempt_at = CASE state WHEN 'claimed' THEN next_attempt_at
+        ELSE max(?, min(give_up_at, coalesce(?, max(next_attempt_at, ?) + ?))) END,
+    later_at = CASE state WHEN 'claimed' THEN
+        max(?, min(give_up_at, coalesce(?, max(coalesce(later_at, next_attempt_at), ?) + ?))) END
+WHERE id IN (SELECT value FROM json_each(?)) AND retired_at IS NULL RETURNING id, state = 'claimed'
 
 -- name: reroute
 UPDATE mailqueue_message SET transport = ?
