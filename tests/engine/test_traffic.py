@@ -14,11 +14,10 @@ from support.engine_process import EngineProcess
 from support.net import Net
 from support.receiver import SILENCE, Receiver
 from support.stage import MAIL, AtWork, Stage, wait_until
-from support.stored import recipient, submit
 
 from mailqueue.clock import MINUTE, SECOND, from_datetime
+from mailqueue.engine import pool
 from mailqueue.model.engine import Identity
-from mailqueue.model.lane import Priority
 from mailqueue.net.resolver import Resolver
 from mailqueue.store.base import Transaction
 
@@ -199,7 +198,10 @@ def test_of_two_processes_one_sends_the_canary(tmp_path, receiver):
     stage.close()
 
 
-def test_a_canary_that_is_taken_lets_everything_flow_at_once_and_begins_with_one_connection(stage, receiver):
+def test_a_canary_that_is_taken_lets_everything_flow_and_begins_with_one_connection(
+    stage, receiver, monkeypatch
+):
+    monkeypatch.setattr(pool, "GROW_ABOVE", 0.0)
     stage.relay(receiver.port)
     ids = block(stage, receiver, 150, domains=50)
     opened: list[int] = []
@@ -502,7 +504,7 @@ def test_an_engine_that_stops_while_its_destination_is_blocked_leaves_all_as_it_
 
 def test_an_engine_that_stops_while_mail_is_paced_leaves_all_as_it_was(stage, receiver):
     stage.relay(receiver.port)
-    stage.shape(transport="relay", per_minute=60)
+    stage.queue.shaping_rules.add(transport="relay", per_minute=60)
     ids = submit_many(stage, 30)
     with AtWork(stage) as work:
         for number in range(3):
@@ -555,7 +557,7 @@ def test_a_hold_rule_reaches_messages_that_wait_in_an_engine_and_have_not_begun(
 # --- shaping: connections ------------------------------------------------------------------------
 def test_two_engines_share_the_connections_that_a_rule_allows(stage, receiver):
     stage.relay(receiver.port)
-    stage.shape(connections=3)
+    stage.queue.shaping_rules.add(connections=3)
     receiver.final_delay = 0.01
     ids = submit_many(stage, 120, domains=20)
     with AtWork(stage) as one, AtWork(stage) as two:
@@ -568,7 +570,7 @@ def test_two_engines_share_the_connections_that_a_rule_allows(stage, receiver):
 
 def test_connections_of_a_dead_engine_come_back_when_it_is_buried(stage, receiver):
     stage.relay(receiver.port)
-    rule = stage.shape(connections=2)
+    rule = stage.queue.shaping_rules.add(connections=2)
     dead = take_all_slots(stage, rule.id)
     ids = submit_many(stage, 10)
     stage.deliver()
@@ -606,7 +608,7 @@ def test_destinations_that_share_a_rule_share_its_connections_fairly(stage):
         for name, receiver in (("busy", busy), ("quiet", quiet)):
             stage.queue.transports.add(name, kind="relay", host=ONE, port=receiver.port)
             stage.queue.routes.add(name, recipient_domain=f"{name}.example")
-        stage.shape(connections=1)
+        stage.queue.shaping_rules.add(connections=1)
         before: list[int] = []
         quiet.at_rcpt = Noting(lambda: len(busy.messages), before)
         for n in range(500):
@@ -620,7 +622,7 @@ def test_destinations_that_share_a_rule_share_its_connections_fairly(stage):
 
 def test_a_connection_carries_no_more_messages_than_a_rule_allows(stage, receiver):
     stage.relay(receiver.port)
-    stage.shape(domain=".d1.example", per_connection=3)
+    stage.queue.shaping_rules.add(domain=".d1.example", per_connection=3)
     for n in range(7):
         stage.submit(f"r{n}@d1.example")
     for n in range(7):
@@ -636,7 +638,7 @@ def test_a_connection_carries_no_more_messages_than_a_rule_allows(stage, receive
 # --- shaping: messages a minute ------------------------------------------------------------------
 def test_two_engines_together_send_no_more_messages_a_minute_than_a_rule_allows(stage, receiver):
     stage.relay(receiver.port)
-    stage.shape(transport="relay", per_minute=30)
+    stage.queue.shaping_rules.add(transport="relay", per_minute=30)
     ids = submit_many(stage, 60, domains=10)
     with AtWork(stage) as one, AtWork(stage) as two:
         for number in range(200):
@@ -660,7 +662,7 @@ def test_accounts_and_domains_take_turns_where_messages_are_counted(stage, recei
     stage.relay(receiver.port)
     stage.queue.accounts.add("loud")
     stage.queue.accounts.add("soft")
-    stage.shape(per_minute=60)
+    stage.queue.shaping_rules.add(per_minute=60)
     for n in range(100):
         stage.submit(f"r{n}@a.example", account="loud")
     for n in range(3):
@@ -688,7 +690,7 @@ def test_a_rule_for_hosts_counts_for_all_domains_that_lead_there(stage):
     net = Net(stage, zone, ONE, TWO)
     with net.servers:
         big, other = net.receives(ONE, final_delay=0.01), net.receives(TWO, final_delay=0.01)
-        stage.shape(mx=".big.example", connections=1)
+        stage.queue.shaping_rules.add(mx=".big.example", connections=1)
         for n in range(30):
             stage.submit(f"r{n}@d{n % 10}.example")
             stage.submit(f"r{n}@other.example")
@@ -705,7 +707,7 @@ def test_a_rule_for_a_transport_counts_for_its_mail_only(stage, receiver):
     with Receiver(final_delay=0.01) as other:
         stage.queue.transports.add("other", kind="relay", host=ONE, port=other.port)
         stage.queue.routes.add("other", recipient_domain=".other.example")
-        stage.shape(transport="other", connections=1)
+        stage.queue.shaping_rules.add(transport="other", connections=1)
         for n in range(30):
             stage.submit(f"r{n}@other.example")
             stage.submit(f"r{n}@d{n}.example")
@@ -721,32 +723,25 @@ def test_a_rule_that_is_made_while_mail_flows_acts_at_the_next_claim(stage, rece
     with AtWork(stage, connections=4):
         submit_many(stage, 40, domains=4)
         receiver.wait(10)
-        rule = stage.shape(per_minute=60)
+        rule = stage.queue.shaping_rules.add(per_minute=60)
         ids = submit_many(stage, 10, domains=4)
         receiver.wait(41)
         wait_until(lambda: settled(stage))
         assert len(receiver.messages) <= 42
-        stage.queue.store.run(lambda tx: tx.remove_shaping_rule(rule.id))
+        stage.queue.shaping_rules.remove(rule.id)
         wait_until(lambda: states(stage, ids) == {"delivered": 10})
 
 
 # --- interactive mail ----------------------------------------------------------------------------
-def submit_as(stage: Stage, priority: Priority, *recipients: str, account: int = 1) -> list[int]:
-    now = stage.clock.now()
-    messages = (recipient(each, due=now, priority=priority) for each in recipients)
-    submission = submit(stage.queue.store, *messages, account_id=account, submitted_at=now)
-    return [each.id for each in submission.messages]
-
-
 def test_an_interactive_message_goes_before_all_bulk_that_has_not_begun(stage, receiver):
     stage.relay(receiver.port)
     receiver.final_delay = 0.3
     for n in range(10):
-        submit_as(stage, Priority.BULK, *(f"r{n}.{m}@d{m % 5}.example" for m in range(100)))
+        stage.submit(*(f"r{n}.{m}@d{m % 5}.example" for m in range(100)), priority="bulk")
     with AtWork(stage, connections=2):
         receiver.wait(1)
         begun = receiver.connections
-        submit_as(stage, Priority.INTERACTIVE, "code@d1.example")
+        stage.submit("code@d1.example", priority="interactive")
         wait_until(lambda: any("code" in each.recipients[0] for each in receiver.messages))
         order = ["code" in each.recipients[0] for each in receiver.messages]
         assert order.index(True) <= begun + 1
@@ -758,17 +753,17 @@ def test_bulk_for_a_destination_that_hangs_delays_no_other_mail(stage, receiver)
         stage.queue.transports.add("hangs", kind="relay", host=ONE, port=hangs.port)
         stage.queue.transports.add("fine", kind="relay", host=ONE, port=receiver.port)
         stage.queue.routes.add("fine", recipient_domain="fine.example")
-        other = stage.queue.accounts.add("other").id
+        stage.queue.accounts.add("other")
         settings = {"window": 400, "per_lane": 100, "connections": 4, "drain": 0.05}
         for n in range(500):
-            submit_as(stage, Priority.BULK, f"r{n}@d{n % 30}.example")
+            stage.submit(f"r{n}@d{n % 30}.example", priority="bulk")
         with AtWork(stage, **settings) as work:
             wait_until(lambda: hangs.connections == 2)
             work.after(0)
             ids = [
-                *submit_as(stage, Priority.INTERACTIVE, "code@fine.example"),
-                *submit_as(stage, Priority.NORMAL, "mail@fine.example", account=other),
-                *submit_as(stage, Priority.BULK, "news@fine.example", account=other),
-                *submit_as(stage, Priority.BULK, "more@fine.example"),
+                *stage.submit("code@fine.example", priority="interactive"),
+                *stage.submit("mail@fine.example", account="other"),
+                *stage.submit("news@fine.example", account="other", priority="bulk"),
+                *stage.submit("more@fine.example", priority="bulk"),
             ]
             wait_until(lambda: states(stage, ids) == {"delivered": 4})

@@ -54,7 +54,6 @@ WALKED_WHOLE = {
     "purge_destinations": ["mailqueue_destination"],
     # before a transport is removed: where mail waits, what is being delivered, and what is on hold
     "count_named_transport": ["lane", "mailqueue_message_claimed", "mailqueue_message_held"],
-    "mail_of_account": ["mailqueue_message_active"],  # asked in a snapshot, before an account is removed
 }
 BEFORE_A_LIST = {"read_messages"}  # the beginning of a question that filters.py completes
 

@@ -90,6 +90,8 @@ class Receiver:
     extensions: Sequence[str] = EXTENSIONS
     greeting: str = "220 receiver.example ESMTP"
     """421 closes the connection; SILENCE says nothing."""
+    breaks_tls: bool = False
+    """Offer STARTTLS, and close the connection instead of the handshake."""
     greylist: bool = False
     """Answer 451 to the first RCPT of each sender and recipient."""
     refuse: str | None = None
@@ -241,6 +243,7 @@ class _Session(asyncio.Protocol):
         self.out: list[str] = []
         self.message: Received | None = None
         self.in_data = False
+        self.in_handshake = False
         self.searched = 0
         self.waiting = False
         self.taken = 0
@@ -268,8 +271,11 @@ class _Session(asyncio.Protocol):
             self.server.open -= 1
 
     def data_received(self, data: bytes) -> None:
-        self.buffer += data
-        self.advance()
+        if self.in_handshake:
+            self.transport.abort()
+        else:
+            self.buffer += data
+            self.advance()
 
     def advance(self) -> None:
         """Do all that the buffer allows; nothing is read on while an answer is due."""
@@ -345,7 +351,7 @@ class _Session(asyncio.Protocol):
 
     def do_EHLO(self, rest: bytes) -> None:
         self.message = None
-        names = ["receiver.example", *self.server.extensions]
+        names = ["receiver.example", *self.server.extensions, *["STARTTLS"] * self.server.breaks_tls]
         self.out += [f"250-{name}" for name in names[:-1]] + [f"250 {names[-1]}"]
 
     def do_HELO(self, rest: bytes) -> None:
@@ -361,6 +367,10 @@ class _Session(asyncio.Protocol):
     def do_QUIT(self, rest: bytes) -> None:
         self._leave()
         self.reply("221 2.0.0 Bye")
+
+    def do_STARTTLS(self, rest: bytes) -> None:
+        self.out.append("220 2.0.0 Go ahead" if self.server.breaks_tls else "500 5.5.1 What?")
+        self.in_handshake = self.server.breaks_tls
 
     def do_MAIL(self, rest: bytes) -> None:
         found = _PATH.search(rest)

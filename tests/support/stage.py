@@ -27,12 +27,10 @@ from support.clock import ManualClock, ManualTimer
 from support.smtp_server import Script, SmtpServer
 
 from mailqueue import Engine, Queue
-from mailqueue.clock import to_datetime
 from mailqueue.engine.run import Run
 from mailqueue.model.attempt import Attempt
 from mailqueue.model.destination import Destination
 from mailqueue.model.message import Message
-from mailqueue.model.rules import ShapingRule
 from mailqueue.net.resolver import Resolver
 
 MAIL = b"From: anna@example.org\r\nTo: ben@example.com\r\nSubject: Hello\r\n\r\nHello, it is me.\r\n"
@@ -97,19 +95,6 @@ class Stage:
         """Return the only notice about a message."""
         [notice] = self.queue.notices(message_id)
         return notice.content.decode()
-
-    def shape(self, **limits: Any) -> ShapingRule:
-        """Make a shaping rule: `transport`, `domain`, `mx`; `connections`, `per_connection`, `per_minute`."""
-        criteria = dict.fromkeys(("transport", "domain", "mx", "connections", "per_connection", "per_minute"))
-        rule = ShapingRule(
-            id=0,
-            position=0,
-            **{**criteria, **limits},
-            reason="",
-            actor="cli:op",
-            created_at=to_datetime(self.clock.now()),
-        )
-        return self.queue.store.run(lambda tx: tx.add_shaping_rule(rule, self.clock.now()))
 
     def destinations(self) -> dict[str, Destination]:
         """Return the destinations in trouble, by name."""

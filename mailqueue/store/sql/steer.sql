@@ -95,8 +95,9 @@ SET notices = ?, schedule = ?, retention = ?, keep_content = ?, on_uncertain = ?
     new_recipients_per_day = ?, over_quota = ?
 WHERE id = ?
 
+-- (By id: + keeps it from counting all that the account has.)
 -- name: newer_mail_of_account
-SELECT count(*) FROM mailqueue_message WHERE id > ? AND account_id = ?
+SELECT count(*) FROM mailqueue_message WHERE id > ? AND +account_id = ?
 
 -- name: delete_account
 DELETE FROM mailqueue_account WHERE id = ?
