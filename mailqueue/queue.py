@@ -401,8 +401,9 @@ class Queue:
     ) -> Steered:
         """Let messages fail: no further attempt, and the sender gets the notice that is owed.
 
-        One that is in delivery fails after the running attempt, unless that delivers it. Arguments and
-        errors as for `hold`.
+        One that is in delivery fails after the running attempt, unless that delivers it.
+
+        Arguments and errors as for `hold`.
         """
         meant = self._meant(ids, which, all=all)
         if dry_run:
@@ -421,8 +422,9 @@ class Queue:
     ) -> Steered:
         """Let messages go, as `canceled`: no further attempt, and nobody is told.
 
-        One that is in delivery goes after the running attempt, unless that delivers it. Arguments and
-        errors as for `hold`.
+        One that is in delivery goes after the running attempt, unless that delivers it.
+
+        Arguments and errors as for `hold`.
         """
         meant = self._meant(ids, which, all=all)
         if dry_run:
