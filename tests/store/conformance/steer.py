@@ -12,26 +12,33 @@ from support.stored import (
     at,
     claim,
     clean,
+    deferred,
+    delivered,
     due,
     engine,
     events,
+    failed,
     hold,
     mark_all,
     message,
     recipient,
     release,
+    settle,
     submit,
 )
 
-from mailqueue.clock import DAY, HOUR, to_datetime
+from mailqueue.clock import DAY, HOUR, SECOND, to_datetime
 from mailqueue.errors import Conflict, NotFound
 from mailqueue.model.account import Notices, OnUncertain
 from mailqueue.model.attempt import Category
+from mailqueue.model.change import Change, RequireTls, Reroute, RescheduleAt, RescheduleBy
 from mailqueue.model.filters import Filter
+from mailqueue.model.lane import Block, Lane
 from mailqueue.model.rules import AuthMechanism, ReplyRule, Route, Tls, Transport, TransportKind
 from mailqueue.model.schedule import SHIPPED, Delays, Schedule
 from mailqueue.model.settings import Settings
-from mailqueue.store.base import Store
+from mailqueue.model.settlement import Wish, WishKind
+from mailqueue.store.base import Store, Unheeded
 
 
 def settings(store: Store) -> Settings:
@@ -377,7 +384,7 @@ def test_own_schedule_is_read_back_as_it_was_made_beside_the_shipped_ones(store:
 
 
 # --- changes, and wishes for what is claimed --------------------------------------------------
-def change(store: Store, wanted: Change, which: Filter = Filter(), *, step: int = 100) -> tuple[int, int]:
+def change(store: Store, wanted: Change, which: Filter = ALL, *, step: int = 100) -> tuple[int, int]:
     """Return how many messages changed, and on how many it acts after the running attempt."""
     changed, claimed, after = 0, 0, 0
     while True:
@@ -424,7 +431,7 @@ def test_change_of_a_claimed_message_acts_when_it_waits_again(store: Store, back
         assert change(store, wanted) == (0, 1)
     assert message(store).state == "claimed"
     if back == "settled":
-        assert settle(store, deferred(taken, at(20))) == frozenset()
+        assert settle(store, deferred(taken, at(20), again=at(300))) == frozenset()
     elif back == "put back":
         store.run(lambda transaction: transaction.put_back([taken]))
     else:
@@ -443,11 +450,14 @@ def test_settlement_that_does_not_heed_a_wish_is_refused_whole_unless_it_deliver
     wish = Wish(kind=WishKind.DROP, actor="cli:op", reason="enough")
     assert store.run(lambda transaction: transaction.wish([1, 2, 99], wish, at(5))) == [1, 2]
     with pytest.raises(Unheeded) as refused:
-        settle(store, *(deferred(each, at(9)) for each in taken))
+        settle(store, *(deferred(each, at(9), again=at(300)) for each in taken))
     assert refused.value.wishes == {1: wish, 2: wish}
     assert [message(store, n).state for n in (1, 2, 3)] == ["claimed"] * 3
     heeded = replace(failed(taken[0], at(9)), wish=wish)
-    assert settle(store, heeded, delivered(taken[1], at(9)), deferred(taken[2], at(9))) == frozenset()
+    assert (
+        settle(store, heeded, delivered(taken[1], at(9)), deferred(taken[2], at(9), again=at(300)))
+        == frozenset()
+    )
     assert [message(store, n).state for n in (1, 2, 3)] == ["failed", "delivered", "queued"]
     assert clean(store)
 
