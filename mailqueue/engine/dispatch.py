@@ -89,9 +89,10 @@ class Dispatch:
         """Messages added and not yet done."""
         return sum(self._by_priority)
 
-    def in_flight_of(self, priority: Priority) -> int:
-        """Return how many messages of a priority, and of those before it, were added and are not done."""
-        return sum(self._by_priority[: priority + 1])
+    @property
+    def by_priority(self) -> Sequence[int]:
+        """How many messages of each priority were added and are not done."""
+        return self._by_priority
 
     def add(
         self, claimed: Sequence[Claimed], settings: Settings, override: Transport | None

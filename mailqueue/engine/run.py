@@ -28,7 +28,7 @@ from mailqueue.engine.traffic import Tally, Traffic
 from mailqueue.engine.turn import SentBack, Turn, Written
 from mailqueue.engine.watch import Watch
 from mailqueue.errors import StoreError
-from mailqueue.model.lane import Lane, Priority, Room
+from mailqueue.model.lane import Lane, Room
 from mailqueue.model.message import Claimed
 from mailqueue.model.rules import HoldRule, Transport
 from mailqueue.model.settings import Settings
@@ -43,11 +43,13 @@ Listener = Callable[[Settlement], None]
 """Called in the engine's loop after each settlement is on disk."""
 
 _CLAIM = 200  # messages of one claim at most: a commit stays short
+_ALWAYS = 4  # the part of the window that each priority has, whatever those before it do
 _LOOK_EVERY = 30.0
 _SWEEP_EVERY = 60.0
 _RETRY_STORE = 1.0
 _REFUSED = 5  # settlements that are refused before the others wait, too
 _SOON = SECOND // 10
+_CROWDED = SECOND
 _STRANDED = 60 * SECOND
 
 
@@ -292,11 +294,7 @@ class Run:
             return turn, written
 
     def _request(self, finished: Sequence[Tried]) -> ClaimRequest | None:
-        settled = Counter(tried.message.priority for tried in finished)
-        free, done = [], 0
-        for priority in Priority:
-            done += settled[priority]
-            free.append(max(0, self._options.window - self._dispatch.in_flight_of(priority) + done))
+        free = self._room(Counter(tried.message.priority for tried in finished))
         room = [-(-each // 2) for each in free]  # the other half when it is seen where these lead
         if not self._look or self._stopping.is_set() or max(room) == 0 or not self._has_transport():
             return None
@@ -311,14 +309,28 @@ class Run:
             after_account=self._last_account,
         )
 
+    def _room(self, settled: Counter[int]) -> list[int]:
+        """Return how many messages of each priority there is room for.
+
+        Those before it count as well; but they leave it a part, should they go where nothing is taken.
+        """
+        window, before, room = self._options.window, 0, []
+        for priority, count in enumerate(self._dispatch.by_priority):
+            own = count - settled[priority]
+            before += own
+            room.append(max(0, window - before, window // _ALWAYS - own))
+        return room
+
     def _wants(self, lane: Lane, settings: Settings) -> Room:
         """Say how much is wanted from a lane; called while a claim is made, in the writer's thread."""
-        left = self._options.per_lane - self._dispatch.on_their_way(lane)
+        on_their_way = self._dispatch.on_their_way(lane)
+        left = self._options.per_lane - on_their_way
         if left <= 0:
             self._passed_over = True
             return Room(0)
-        room, name = self._traffic.room(lane, settings)
+        room, name = self._traffic.room(lane, settings, on_their_way)
         if room is not None and room.messages == 0:
+            self._passed_over |= not room.until
             return room
         crowded = self._dispatch.crowded(name, lane.priority, self._free[lane.priority]) if name else None
         if crowded is not None:
@@ -355,7 +367,10 @@ class Run:
         if _filled(request, claimed) or (self._passed_over and not self._dispatch.in_flight):
             self._wake()  # there may be more
         elif self._passed_over:
-            self._look = True  # there may be more where enough is on its way: look when something is finished
+            # There may be more where enough is on its way: look when something is finished, or nothing is
+            # for a while.
+            self._look = True
+            self._arm(_CROWDED)
         else:
             self._arm()
 
@@ -366,11 +381,11 @@ class Run:
         await self._write(lambda tx: tx.put_back(unwanted, due))
         del self._unwanted[: len(unwanted)]
 
-    def _arm(self) -> None:
-        """Set the alarm for the next moment at which something is due."""
+    def _arm(self, soon: int = _SOON) -> None:
+        """Set the alarm for when something is due next, in `soon` microseconds at the earliest."""
         due = self._store.look(lambda reader: reader.next_due_at())
-        if due is not None and self._dispatch.in_flight < self._options.window:
-            self._timer.arm(max(due, self._clock.now() + _SOON))
+        if due is not None:
+            self._timer.arm(max(due, self._clock.now() + soon))
 
     def _report(self, tried: Sequence[Tried], tally: Tally | None) -> None:
         self._finished.extend(tried)

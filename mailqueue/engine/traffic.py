@@ -36,6 +36,8 @@ U = TypeVar("U")
 
 CANARIES = 20
 """Messages claimed from a lane when its block ends: one goes, and those are settled whose time is over."""
+UNKNOWN = 20
+"""Messages of a lane on their way while it is looked up where it leads."""
 _UNBLOCKED = 1000  # lanes in one transaction
 _HOPS_KEPT = 100_000
 _HOPS_FOR = 300 * SECOND
@@ -182,19 +184,21 @@ class Traffic:
         return hop
 
     # -- claims ------------------------------------------------------------------------------------
-    def room(self, lane: Lane, settings: Settings) -> tuple[Room | None, str]:
-        """Return how much may be claimed of a lane, and where it leads.
+    def room(self, lane: Lane, settings: Settings, on_their_way: int) -> tuple[Room | None, str]:
+        """Return how much may be claimed of a lane of which so much is on its way, and where it leads.
 
         The room is None where nothing speaks against all of it; the name is '' where it is not known, or
         not the same for all that waits there. Called in the writer's thread.
         """
         transport = self._transport(lane, settings)
         hop = None if transport is None else self.hop(transport, lane.domain)
-        if transport is None or hop is None:
+        if transport is None:
             return None, ""
+        if hop is None:
+            return Room(max(0, UNKNOWN - on_their_way)), ""
         match self.gate(hop.name):
             case Gate.SHUT:
-                return Room(0, self.shut_until(hop.name), hop.name), hop.name
+                return Room(0, self.shut_until(hop.name), hop.name, overdue=True), hop.name
             case Gate.CANARY:
                 return Room(CANARIES), hop.name
             case Gate.OPEN:

@@ -57,6 +57,8 @@ class Room:
     """Where it wants none: microseconds UTC until when nobody need ask again. 0: ask at the next claim."""
     blocked_by: str = ""
     """Then: the destination that takes nothing before."""
+    overdue: bool = False
+    """Then: of the oldest there, those whose lifetime is over are wanted all the same."""
 
 
 @dataclass(frozen=True, slots=True)

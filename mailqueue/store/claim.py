@@ -29,6 +29,8 @@ _LOOKS = 64
 
 _EXPIRES, _EXEMPT = 24, 29  # where expires_at and exempt_through stand in a row of claim_candidates
 
+_ANY_TIME = 2**63 - 1
+
 _Row = list[Any]
 _Place = tuple[int, int, str, str]  # of a lane in line: due_at, turn, domain, transport
 
@@ -80,6 +82,7 @@ class _Line:
         self._last: _Place = (-1, -1, "", "")
         self._looked = 0
         self._found = 0
+        self._shut: list[Block] = []
 
     def take(self, wanted: int) -> int:
         """Take `wanted` messages at most, from the next lanes in line; return how many."""
@@ -88,6 +91,7 @@ class _Line:
             for messages, lanes in self._by_room(self._next(room)):
                 left = wanted - (self._found - before)
                 self._from(lanes, min(messages, left), left)
+            self._overdue(wanted - (self._found - before))
         return self._found - before
 
     def _next(self, room: int) -> list[Lane]:
@@ -112,7 +116,8 @@ class _Line:
             if room.messages > 0:
                 wanted.setdefault(min(room.messages, request.per_lane), []).append(lane)
             elif room.until:
-                self._claim.blocked.append(Block(lane, room.until, room.blocked_by))
+                blocked = self._shut if room.overdue else self._claim.blocked
+                blocked.append(Block(lane, room.until, room.blocked_by))
         return list(wanted.items())
 
     def _from(self, lanes: Sequence[Lane], each: int, room: int) -> None:
@@ -120,10 +125,7 @@ class _Line:
         claim = self._claim
         if room <= 0:
             return  # they keep their place in line
-        places = json.dumps([(lane.domain, lane.transport) for lane in lanes])
-        values = (places, *self._lane, claim.request.now, each + 1)
-        candidates = json.loads(claim.cursor.execute(query("claim_candidates"), values).fetchone()[0])
-        due = {place: list(rows) for place, rows in groupby(candidates, key=lambda row: (row[4], row[22]))}
+        due = self._due(lanes, each + 1, _ANY_TIME)
         for lane in lanes:
             there = due.get((lane.domain, lane.transport), [])
             most = min(each, room)
@@ -135,6 +137,30 @@ class _Line:
             self._found += len(chosen)
             self._looked += 1
             (claim.more if len(there) > most else claim.done).append(lane)
+
+    def _overdue(self, room: int) -> None:
+        """Take what waits beyond its lifetime in the lanes that are shut, and block these."""
+        claim, shut = self._claim, self._shut
+        self._shut = []
+        if not shut:
+            return
+        due = self._due([each.lane for each in shut], claim.request.per_lane, claim.request.now)
+        for each in shut:
+            there = due.get((each.lane.domain, each.lane.transport), [])
+            chosen = _unmarked(claim, _alive(there[:room], claim.request.now))
+            claim.taken += chosen
+            room -= len(chosen)
+            self._found += len(chosen)
+            if len(there) < claim.request.per_lane and len(there) <= room + len(chosen):
+                claim.blocked.append(each)  # the others keep their place in line: there may be more
+
+    def _due(self, lanes: Iterable[Lane], each: int, give_up: int) -> dict[tuple[str, str], list[_Row]]:
+        """Return the oldest due in each lane, so many of each, of which those to be given up by then."""
+        claim = self._claim
+        places = json.dumps([(lane.domain, lane.transport) for lane in lanes])
+        values = (places, *self._lane, claim.request.now, each, give_up)
+        candidates = json.loads(claim.cursor.execute(query("claim_candidates"), values).fetchone()[0])
+        return {place: list(rows) for place, rows in groupby(candidates, key=lambda row: (row[4], row[22]))}
 
 
 def _beginning_after(last: int, accounts: list[int]) -> list[int]:

@@ -235,7 +235,7 @@ def _address(known: dict[str, str], name: str) -> Typed | None:
         return _typed_of(f"x400;{text}", "x400")
     found = None if _TYPED.match(text) else _UNTYPED.match(text)
     typed = _typed_of(f"{found[1]};{found[2]}" if found else text, "rfc822")
-    return None if typed is None or typed.value.strip(" <>") == "" else typed
+    return None if typed is None or typed.value.replace(" ", "") in ("", "<>") else typed
 
 
 def _typed_of(text: str, default: str) -> Typed | None:

@@ -27,7 +27,8 @@ SELECT json_group_array(json_array(due_at, turn, domain, transport)) FROM (
     ORDER BY due_at, turn, domain, transport
     LIMIT ?)
 
--- The oldest due messages of some lanes of one account and priority, so many of each: [domain, transport] are handed in.
+-- The oldest due messages of some lanes of one account and priority, so many of each: [domain, transport] are handed in;
+-- and of those, the ones to be given up by a certain time.
 -- name: claim_candidates
 SELECT json_group_array(json_array(id, submission_id, account_id, recipient, domain, attempts, claim, schedule,
     give_up_at, warn_at, content_id, sender, eight_bit, utf8_header, notice_for, submitted_at, size, notify, orcpt,
@@ -48,7 +49,7 @@ FROM (
             AND due.transport = json_extract(place.value, '$[1]')
             AND due.state = 'queued' AND due.holds = 0 AND due.next_attempt_at <= ?
         ORDER BY due.next_attempt_at, due.id
-        LIMIT ?)
+        LIMIT ?) AND message.give_up_at <= ?
     CROSS JOIN mailqueue_submission AS submission ON submission.id = message.submission_id
     CROSS JOIN mailqueue_content AS content ON content.id = submission.content_id
     ORDER BY place.key, message.next_attempt_at, message.id)
