@@ -16,7 +16,7 @@ from mailqueue.engine.settle import Settler, Work
 from mailqueue.errors import NotFound, SettingError
 from mailqueue.model.attempt import Attempt
 from mailqueue.model.change import Change, RequireTls, Reroute, RescheduleAt, RescheduleBy
-from mailqueue.model.duration import format_duration
+from mailqueue.model.duration import LONGEST, format_duration
 from mailqueue.model.explain import Steered
 from mailqueue.model.filters import Filter
 from mailqueue.model.message import Claimed
@@ -33,7 +33,8 @@ def give_up(store: Store, which: Filter, wish: Wish, *, clock: Clock, hostname: 
     settler = Settler(store, clock, hostname)
     retired = manage.retired_of(store, which)
     changed = in_delivery = 0
-    for page in manage.id_pages(store, which, retired=False):
+    # All are looked up before the first is given up: notices that are queued by that are not meant.
+    for page in list(manage.id_pages(store, which, retired=False)):
         for start in range(0, len(page), STEP):
             done, claimed = _give_up(store, settler, page[start : start + STEP], wish, clock)
             changed += done
@@ -51,7 +52,6 @@ def _give_up(
         waiting, last = store.read(lambda reader, left=left: _waiting(reader, left))  # type: ignore[misc]
         work = settler.given_up(waiting, last, wish)
         tried = {each.id for each in waiting}
-
         try:
             late, wished = store.run(partial(_write, left, work, wish, clock.now()))
         except StaleNotice:
@@ -88,9 +88,9 @@ def reschedule(at: When | None, by: timedelta | None, now: int) -> Change:
     if by is not None:
         if not isinstance(by, timedelta):
             raise TypeError(f"by is a timedelta, not {type(by).__name__}")
-        return RescheduleBy(to_micros(by))
+        return RescheduleBy(_length("by", by))
     if isinstance(at, timedelta):
-        return RescheduleAt(now + to_micros(at))
+        return RescheduleAt(now + _length("at", at))
     if not isinstance(at, datetime):
         raise TypeError(f"at is a datetime or a timedelta, not {type(at).__name__}")
     try:
@@ -99,8 +99,17 @@ def reschedule(at: When | None, by: timedelta | None, now: int) -> Change:
         raise SettingError(f"at: {error}") from None
 
 
+def _length(name: str, given: timedelta) -> int:
+    micros = to_micros(given)
+    if abs(micros) > LONGEST:
+        raise SettingError(f"{name}: must be at most {format_duration(LONGEST)}, not {given}")
+    return micros
+
+
 def reroute(store: Store, via: str) -> Change:
-    """Return the change of the way. Raises NotFound: there is no such transport."""
+    """Return the change of the way. Raises TypeError, and NotFound: there is no such transport."""
+    if not isinstance(via, str):
+        raise TypeError(f"via is a str, not {type(via).__name__}")
     if via and via not in manage.settings(store).transports:
         raise NotFound(f"no transport {via!r}")
     return Reroute(via)

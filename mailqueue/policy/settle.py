@@ -129,22 +129,28 @@ def give_up(message: Claimed, wish: Wish, last: Attempt | None, *, now: int, acc
         now: microseconds UTC.
         account: the message's.
     """
-    outcome = Outcome(
-        kind=OutcomeKind.FAILED,
-        category=Category.OTHER if last is None else last.category,
-        status=codes.POLICY,
-        error="given up by hand" if last is None else f"given up by hand; at last: {last.summary()}",
+    found = heed(
+        _over(message, _by_hand(last), None, now, account, State.FAILED, last), wish, account=account
     )
-    found = heed(_over(message, outcome, None, now, account, State.FAILED, last), wish, account=account)
     asked = NewEvent(
         event=EventKind.ADMIN, actor=wish.actor, reason=wish.reason, data={"verb": wish.kind.value}
     )
     return replace(found, events=(asked, *found.events))
 
 
+def _by_hand(last: Attempt | None) -> Outcome:
+    return Outcome(
+        kind=OutcomeKind.FAILED,
+        category=Category.OTHER if last is None else last.category,
+        status=codes.POLICY,
+        error="given up by hand" if last is None else f"given up by hand; at last: {last.summary()}",
+    )
+
+
 def heed(settlement: Settlement, wish: Wish, *, account: Account) -> Settlement:
     """Return what follows instead of a settlement that does not deliver, by a person's wish."""
-    message, outcome, at = settlement.message, settlement.outcome, settlement.at
+    message, at = settlement.message, settlement.at
+    outcome = settlement.outcome if settlement.facts is not None else _by_hand(settlement.last)
     if wish.kind is WishKind.DROP:
         state, event, notice = State.CANCELED, EventKind.CANCELED, None
     else:
@@ -152,6 +158,7 @@ def heed(settlement: Settlement, wish: Wish, *, account: Account) -> Settlement:
     data = {"attempts": message.attempts, **_told(outcome)}
     return replace(
         settlement,
+        outcome=outcome,
         move=Retire(state=state, keep_content_until=at + account.keep_content),
         events=(NewEvent(event=event, actor=wish.actor, reason=wish.reason, data=data),),
         notice=notice,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -13,7 +13,9 @@ from mailqueue import Engine, Queue
 from mailqueue.clock import SECOND, to_datetime
 from mailqueue.errors import NotFound, SettingError
 from mailqueue.mail import dsn
+from mailqueue.model.engine import Identity
 from mailqueue.model.explain import Steered
+from mailqueue.store.base import ClaimRequest
 
 MINUTE, HOUR = timedelta(minutes=1), timedelta(hours=1)
 
@@ -115,6 +117,24 @@ def test_many_more_than_one_step_takes_are_dropped(relayed: Stage):
     assert {relayed.state(each) for each in made} == {"canceled"}
 
 
+def test_message_whose_engine_died_is_given_up_as_somebody_wished(relayed: Stage, receiver: Receiver):
+    [message] = relayed.submit("ann@example.com")
+    store, now = relayed.queue.store, relayed.clock.now()
+    engine = store.run(
+        lambda tx: tx.register_engine(
+            Identity(host="gone", pid=1, process_start=1, boot_id="", pid_namespace=""), now
+        )
+    )
+    room = ClaimRequest(engine_id=engine, now=now, limit=1, per_lane=1, room=(1, 1, 1))
+    assert len(store.run(lambda tx: tx.claim(room))) == 1
+    assert relayed.queue.drop(message, actor="anna").in_delivery == 1
+    store.run(lambda tx: tx.bury_engine(engine, now))
+    relayed.deliver(HOUR)
+    assert (relayed.state(message), receiver.messages) == ("canceled", [])
+    assert relayed.queue.events(message)[-1].actor == "python:anna"
+    assert relayed.queue.notices(message) == []
+
+
 # --- when ----------------------------------------------------------------------------------------
 def test_rescheduled_message_is_tried_at_its_new_time(relayed: Stage):
     [message] = relayed.submit("ann@example.com")
@@ -140,6 +160,10 @@ def test_no_message_is_rescheduled_into_the_past_or_beyond_its_lifetime(relayed:
     for wrong in ({}, {"at": HOUR, "by": HOUR}):
         with pytest.raises(SettingError, match="at or by"):
             relayed.queue.reschedule(message, **wrong)
+    with pytest.raises(SettingError, match="by: must be at most"):
+        relayed.queue.reschedule(message, by=timedelta.max)
+    with pytest.raises(SettingError, match="time zone"):
+        relayed.queue.reschedule(message, at=datetime(2027, 1, 15))
 
 
 def test_message_in_delivery_is_rescheduled_and_rerouted_after_the_running_attempt(
