@@ -15,6 +15,7 @@ from mailqueue.model.destination import Destination
 from mailqueue.model.lane import Block, Lane, Room
 from mailqueue.model.message import Claimed
 from mailqueue.model.settings import Settings
+from mailqueue.policy.breaker import Gate
 from mailqueue.store.base import ClaimRequest, Transaction
 
 Wants = Callable[[Lane, Settings], Room]
@@ -81,5 +82,7 @@ class Turn:
         single = [each for each in back.messages if not self.traffic.uniform(each.lane, settings)]
         transaction.put_back(whole)
         transaction.put_back(single, back.until)  # others in their lanes may go elsewhere
+        if self.traffic.gate(back.by) is Gate.SHUT:
+            return  # the claim blocks their lanes, once it has looked for more that is beyond its lifetime
         lanes = dict.fromkeys(each.lane for each in whole)
         transaction.block([Block(lane, back.until, back.by) for lane in lanes])

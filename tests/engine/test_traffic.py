@@ -16,7 +16,7 @@ from support.receiver import SILENCE, Receiver
 from support.stage import MAIL, AtWork, Stage, wait_until
 
 from mailqueue.clock import MINUTE, SECOND, from_datetime
-from mailqueue.engine import pool
+from mailqueue.engine import pool, run
 from mailqueue.model.engine import Identity
 from mailqueue.net.resolver import Resolver
 from mailqueue.store.base import Transaction
@@ -311,6 +311,25 @@ def test_mail_whose_lifetime_is_over_while_its_destination_is_blocked_expires_wi
     notice = stage.notice(never_tried[-1])
     assert "in trouble" in " ".join(notice.split())
     assert "421 4.3.2" in notice
+
+
+def test_mail_beyond_its_lifetime_expires_in_all_lanes_and_not_only_in_the_canary_s(
+    stage, receiver, monkeypatch
+):
+    monkeypatch.setattr(run, "_CLAIM", 5)
+    stage.relay(receiver.port)
+    block(stage, receiver, 40, domains=40)  # these are older, and have their time
+    ids = [stage.submit(f"code{n}@d{n}.example", schedule="otp")[0] for n in range(40)]
+    stage.deliver()
+    for _ in range(3):
+        end_of_block(stage)
+        stage.deliver()
+    assert states(stage, ids) == {"queued": 40}, "seven minutes have passed"
+    end_of_block(stage)
+    before = receiver.connections
+    stage.deliver()
+    assert states(stage, ids) == {"expired": 40}
+    assert receiver.connections == before + 1
 
 
 # --- another way ---------------------------------------------------------------------------------

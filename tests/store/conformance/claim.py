@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import replace
 
 import pytest
 from support.stored import (
@@ -65,6 +66,30 @@ def test_message_is_not_claimed_before_its_time(store: Store) -> None:
     assert claim(store, own, at(59.999)) == []
     assert due(store) == at(60)
     assert len(claim(store, own, at(60))) == 1
+
+
+def test_of_a_lane_that_is_shut_only_what_is_beyond_its_lifetime_is_claimed(store: Store) -> None:
+    old, new = (replace(recipient(f"{n}@example.net", due=at(n)), give_up_at=at(60 * n)) for n in (1, 2))
+    submit(store, new, old)
+    own = engine(store)
+    shut = {"example.net": Room(0, at(500), "out mx.example.net", overdue=True)}
+    [taken] = claim(store, own, at(60), rooms=shut)
+    assert taken.recipient == "1@example.net"
+    assert claim(store, own, at(499), rooms=shut) == [], "the lane is blocked"
+    assert due(store) == at(500)
+    assert [each.recipient for each in claim(store, own, at(500), rooms=shut)] == ["2@example.net"]
+    assert clean(store)
+
+
+def test_a_lane_that_is_shut_stays_in_line_while_it_may_have_more_that_is_beyond_its_lifetime(
+    store: Store,
+) -> None:
+    submit(store, *(replace(recipient(f"{n}@example.net"), give_up_at=at(1)) for n in range(25)))
+    own = engine(store)
+    shut = {"example.net": Room(0, at(500), "out mx.example.net", overdue=True)}
+    taken = [len(claim(store, own, at(2), per_lane=10, rooms=shut)) for _ in range(4)]
+    assert taken == [10, 10, 5, 0]
+    assert clean(store)
 
 
 def test_oldest_due_goes_first_within_a_lane(store: Store) -> None:
