@@ -53,6 +53,14 @@ def test_message_failed_by_hand_sends_the_notice_that_is_owed(relayed: Stage, re
     assert relayed.outcomes(messages[0]) == []
 
 
+def test_notices_that_a_failure_by_hand_queues_are_not_failed_with_it(relayed: Stage, receiver: Receiver):
+    relayed.queue.accounts.set("default", notices="queue")
+    made = [relayed.submit("ann@example.com")[0] for _ in range(150)]
+    assert relayed.queue.fail(all=True).changed == 150
+    assert {relayed.state(each) for each in made} == {"failed"}
+    assert relayed.queue.count(state="queued", sender="") == 150
+
+
 def test_dropped_message_sends_no_notice(relayed: Stage, receiver: Receiver):
     message, other = relayed.submit("later@example.com", "ben@example.com")
     relayed.queue.hold(message)
