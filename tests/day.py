@@ -107,7 +107,7 @@ KINDS = [
     Kind("fast", 12, 3),
     Kind("slow", 5, 2, settings={"final_delay": 0.02}),
     Kind("greylisting", 8, 2, Greylisting, within=6 * MINUTE, attempts=2, most=2),
-    Kind("limiting", 5, 25, Limiting, within=30 * MINUTE, attempts=1.6, most=4, blocked=True),
+    Kind("limiting", 5, 25, Limiting, within=60 * MINUTE, attempts=1.6, most=4, blocked=True),
     Kind("shaped", 3, 25, Limiting, within=8 * MINUTE),
     Kind("flapping", 5, 2, within=80 * MINUTE, attempts=2.5, most=5, blocked=True),
     Kind("dead", 5, 2, None, "expired", GIVEN_UP, attempts=3.5, most=6, blocked=True),

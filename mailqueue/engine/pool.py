@@ -154,7 +154,9 @@ class Pool:
             self._office.send_back(messages, until, self.name)
 
     def _settle_overdue(self) -> None:
-        """Settle what may not wait any longer with the trouble that the destination had last."""
+        """Settle what may not wait any longer with the trouble that the destination has, if it has."""
+        if self._office.traffic.gate(self.name) is Gate.OPEN:
+            return
         now = self._office.clock.now()
         overdue = self.withdraw(lambda message: message.give_up_at <= now)
         if overdue:

@@ -329,9 +329,10 @@ class Run:
             self._passed_over = True
             return Room(0)
         room, name = self._traffic.room(lane, settings, on_their_way)
-        if room is not None and room.messages == 0:
-            self._passed_over |= not room.until
-            return room
+        if room is not None:
+            self._passed_over |= not room.until  # there may be more
+            if room.messages == 0:
+                return room
         crowded = self._dispatch.crowded(name, lane.priority, self._free[lane.priority]) if name else None
         if crowded is not None:
             self._passed_over |= not crowded.until

@@ -93,12 +93,13 @@ class Share:
 
     def hand_on(self) -> bool:
         """Hand a connection to the next in line. False: nobody waits."""
-        if not self._line:
-            return False
-        first = min(self._line, key=itemgetter(0))
-        self._line.remove(first)
-        first[1].set_result(None)
-        return True
+        while self._line:
+            first = min(self._line, key=itemgetter(0))
+            self._line.remove(first)
+            if not first[1].done():  # it may have been cancelled right now
+                first[1].set_result(None)
+                return True
+        return False
 
 
 class Traffic:
@@ -191,9 +192,9 @@ class Traffic:
         not the same for all that waits there. Called in the writer's thread.
         """
         transport = self._transport(lane, settings)
-        hop = None if transport is None else self.hop(transport, lane.domain)
         if transport is None:
             return None, ""
+        hop = self.hop(transport, lane.domain)
         if hop is None:
             return Room(max(0, UNKNOWN - on_their_way)), ""
         match self.gate(hop.name):
@@ -259,7 +260,7 @@ class Traffic:
                 told.add(each.message.id)
         if len(told) >= breaker.LIMITED_AFTER:
             return True
-        if told:
+        if told and len(self._limited) < _HOPS_KEPT:
             self._limited[name] = told
         return False
 

@@ -676,6 +676,16 @@ def settled(stage: Stage) -> bool:
     return stage.queue.status().claimed == 0
 
 
+def test_mail_that_waited_for_its_turn_beyond_its_lifetime_is_tried_all_the_same(stage, receiver):
+    stage.relay(receiver.port)
+    stage.queue.shaping_rules.add(per_minute=1)
+    ids = [stage.submit(f"code{n}@d{n}.example", schedule="otp")[0] for n in range(3)]
+    stage.deliver()
+    for _ in range(2):
+        stage.deliver(timedelta(minutes=11))
+    assert states(stage, ids) == {"delivered": 3}
+
+
 def test_accounts_and_domains_take_turns_where_messages_are_counted(stage, receiver):
     """Two accounts, one with very much mail for a domain that comes first in every order."""
     stage.relay(receiver.port)
