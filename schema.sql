@@ -283,6 +283,10 @@ CREATE TABLE mailqueue_message (
     transport       TEXT    NOT NULL DEFAULT '', -- the transport it takes, whatever the routes say; '': as they say
     require_tls     INTEGER CHECK (require_tls = 0 OR require_tls = 1), -- RFC 8689; 1: REQUIRETLS, 0: TLS-Required: No; NULL: not said
     expires_at      INTEGER,        -- it is given up then, on hold or not; NULL: by its lifetime alone
+    wish            TEXT CHECK (wish = 'fail' OR wish = 'drop'), -- what becomes of it unless the attempt that ran delivers it; NULL: nothing was said
+    wish_actor      TEXT,           -- who said so
+    wish_reason     TEXT,           -- and why
+    later_at        INTEGER,        -- rescheduled during an attempt: due then after it; NULL: as its schedule says
     CHECK ((state = 'queued' OR state = 'claimed') = (retired_at IS NULL)),
     CHECK ((state = 'claimed') = (engine_id IS NOT NULL)),
     CHECK ((state = 'claimed') = (claimed_at IS NOT NULL)),

@@ -14,11 +14,11 @@ from types import TracebackType
 from typing import Any, BinaryIO, Self, Unpack
 
 from mailqueue.clock import Clock, SystemClock
-from mailqueue.engine import manage, many, replies
+from mailqueue.engine import manage, many, replies, verbs
 from mailqueue.engine.many import Progress
 from mailqueue.engine.options import When
 from mailqueue.engine.replies import classify_alone
-from mailqueue.engine.runner import Engine, loop_factory
+from mailqueue.engine.runner import Engine, default_hostname, loop_factory
 from mailqueue.engine.submit import MAX_SIZE, Draft, draft, made, store_draft, store_joined
 from mailqueue.faces import (
     Accounts,
@@ -35,14 +35,16 @@ from mailqueue.mail.smtp.facts import Phase
 from mailqueue.model.account import DEFAULT_ACCOUNT
 from mailqueue.model.attempt import Attempt
 from mailqueue.model.backup import Backup, Restored
+from mailqueue.model.change import Change
 from mailqueue.model.events import Event, Happened, Notice
 from mailqueue.model.explain import Explanation, Status, Steered
-from mailqueue.model.filters import Order, Page
+from mailqueue.model.filters import Filter, Order, Page
 from mailqueue.model.lane import Priority
 from mailqueue.model.message import Message, Submission
 from mailqueue.model.migration import Migration
 from mailqueue.model.recipient import Recipient
 from mailqueue.model.settings import Settings
+from mailqueue.model.settlement import Wish, WishKind
 from mailqueue.model.verdict import Verdict
 from mailqueue.model.wanted import Wanted, chosen
 from mailqueue.store import open_store
@@ -345,6 +347,7 @@ class Queue:
         *,
         all: bool = False,
         reason: str = "",
+        dry_run: bool = False,
         actor: str | None = None,
         **which: Unpack[Wanted],
     ) -> Steered:
@@ -354,6 +357,7 @@ class Queue:
             ids: message ids; None: see the others.
             all: everything in the queue.
             reason: for the history.
+            dry_run: change nothing, and say in `preview` what would happen.
             actor: who holds.
             which: what these filters mean, by their names in `Wanted`.
 
@@ -361,8 +365,9 @@ class Queue:
             SettingError: neither ids nor a filter nor `all=True`; or a value cannot be.
             NotFound: an id is unknown, or no such account; nothing was changed.
         """
-        meant = chosen(which, ids=ids, now=self.clock.now())
-        manage.check_meant(self.store, meant, all=all)
+        meant = self._meant(ids, which, all=all)
+        if dry_run:
+            return manage.preview(self.store, meant, "put on hold, until released")
         return manage.hold(self.store, meant, actor=self.actor(actor), reason=reason, now=self.clock.now())
 
     def release(
@@ -371,6 +376,7 @@ class Queue:
         *,
         all: bool = False,
         reason: str = "",
+        dry_run: bool = False,
         actor: str | None = None,
         **which: Unpack[Wanted],
     ) -> Steered:
@@ -378,9 +384,168 @@ class Queue:
 
         Arguments and errors as for `hold`.
         """
+        meant = self._meant(ids, which, all=all)
+        if dry_run:
+            return manage.preview(self.store, meant, "released from every hold, and due as they were")
+        return manage.release(self.store, meant, actor=self.actor(actor), reason=reason, now=self.clock.now())
+
+    def fail(
+        self,
+        ids: int | Iterable[int] | None = None,
+        *,
+        all: bool = False,
+        reason: str = "",
+        dry_run: bool = False,
+        actor: str | None = None,
+        **which: Unpack[Wanted],
+    ) -> Steered:
+        """Let messages fail: no further attempt, and the sender gets the notice that is owed.
+
+        One that is in delivery fails after the running attempt, unless that delivers it.
+
+        Arguments and errors as for `hold`.
+        """
+        meant = self._meant(ids, which, all=all)
+        if dry_run:
+            return manage.preview(self.store, meant, "failed for good, with the notice that is owed")
+        return self._give_up(meant, Wish(kind=WishKind.FAIL, actor=self.actor(actor), reason=reason))
+
+    def drop(
+        self,
+        ids: int | Iterable[int] | None = None,
+        *,
+        all: bool = False,
+        reason: str = "",
+        dry_run: bool = False,
+        actor: str | None = None,
+        **which: Unpack[Wanted],
+    ) -> Steered:
+        """Let messages go, as `canceled`: no further attempt, and nobody is told.
+
+        One that is in delivery goes after the running attempt, unless that delivers it.
+
+        Arguments and errors as for `hold`.
+        """
+        meant = self._meant(ids, which, all=all)
+        if dry_run:
+            return manage.preview(self.store, meant, "dropped for good, without a notice")
+        return self._give_up(meant, Wish(kind=WishKind.DROP, actor=self.actor(actor), reason=reason))
+
+    def reschedule(
+        self,
+        ids: int | Iterable[int] | None = None,
+        *,
+        at: When | None = None,
+        by: timedelta | None = None,
+        all: bool = False,
+        reason: str = "",
+        dry_run: bool = False,
+        actor: str | None = None,
+        **which: Unpack[Wanted],
+    ) -> Steered:
+        """Change when messages are tried next: not before now, and at the latest when their lifetime ends.
+
+        One that is in delivery is due then after the running attempt. What blocks a destination still does.
+
+        Args:
+            ids: message ids; None: see the others.
+            at: a datetime with its time zone, or a timedelta from now.
+            by: so much later than it would be; below zero: earlier. One of the two is given.
+            all: everything in the queue.
+            reason: for the history.
+            dry_run: change nothing, and say in `preview` what would happen.
+            actor: who does it.
+            which: what these filters mean, by their names in `Wanted`.
+
+        Raises:
+            SettingError: neither ids nor a filter nor `all=True`; or a value cannot be.
+            NotFound: an id is unknown, or no such account; nothing was changed.
+        """
+        wanted = verbs.reschedule(at, by, self.clock.now())
+        meant = self._meant(ids, which, all=all)
+        if dry_run:
+            return manage.preview(self.store, meant, f"tried next {verbs.told(wanted)}")
+        return self._change(meant, wanted, actor, reason)
+
+    def reroute(
+        self,
+        ids: int | Iterable[int] | None = None,
+        *,
+        via: str,
+        all: bool = False,
+        reason: str = "",
+        dry_run: bool = False,
+        actor: str | None = None,
+        **which: Unpack[Wanted],
+    ) -> Steered:
+        """Let messages take a transport, whatever the routes say; their times stay as they are.
+
+        One that is in delivery takes it from the next attempt on.
+
+        Args:
+            ids: message ids; None: see the others.
+            via: name of the transport; '': as the routes say.
+            all: everything in the queue.
+            reason: for the history.
+            dry_run: change nothing, and say in `preview` what would happen.
+            actor: who does it.
+            which: what these filters mean, by their names in `Wanted`.
+
+        Raises:
+            SettingError: neither ids nor a filter nor `all=True`; or a value cannot be.
+            NotFound: no such transport or account, or an id is unknown; nothing was changed.
+        """
+        wanted = verbs.reroute(self.store, via)
+        meant = self._meant(ids, which, all=all)
+        if dry_run:
+            return manage.preview(self.store, meant, f"sent {verbs.told(wanted)}")
+        return self._change(meant, wanted, actor, reason)
+
+    def require_tls(
+        self,
+        ids: int | Iterable[int] | None = None,
+        *,
+        value: bool | None,
+        all: bool = False,
+        reason: str = "",
+        dry_run: bool = False,
+        actor: str | None = None,
+        **which: Unpack[Wanted],
+    ) -> Steered:
+        """Change what is asked of TLS for messages (RFC 8689).
+
+        One that is in delivery heeds it from the next attempt on.
+
+        Args:
+            ids: message ids; None: see the others.
+            value: True: REQUIRETLS; False: `TLS-Required: No`; None: nothing is said.
+            all: everything in the queue.
+            reason: for the history.
+            dry_run: change nothing, and say in `preview` what would happen.
+            actor: who does it.
+            which: what these filters mean, by their names in `Wanted`.
+
+        Raises:
+            SettingError: neither ids nor a filter nor `all=True`; or a value cannot be.
+            NotFound: an id is unknown, or no such account; nothing was changed.
+        """
+        wanted = verbs.require_tls(value)
+        meant = self._meant(ids, which, all=all)
+        if dry_run:
+            return manage.preview(self.store, meant, f"sent {verbs.told(wanted)}")
+        return self._change(meant, wanted, actor, reason)
+
+    def _meant(self, ids: int | Iterable[int] | None, which: Wanted, *, all: bool) -> Filter:
         meant = chosen(which, ids=ids, now=self.clock.now())
         manage.check_meant(self.store, meant, all=all)
-        return manage.release(self.store, meant, actor=self.actor(actor), reason=reason, now=self.clock.now())
+        return meant
+
+    def _give_up(self, meant: Filter, wish: Wish) -> Steered:
+        return verbs.give_up(self.store, meant, wish, clock=self.clock, hostname=default_hostname())
+
+    def _change(self, meant: Filter, wanted: Change, actor: str | None, reason: str) -> Steered:
+        now = self.clock.now()
+        return verbs.change(self.store, meant, wanted, actor=self.actor(actor), reason=reason, now=now)
 
     def classify(self, reply: str, *, phase: Phase | str = Phase.RCPT) -> Verdict:
         """Return what a reply of a server means, and which rule says so, with the rules of this moment.

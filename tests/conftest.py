@@ -14,6 +14,8 @@ from mailqueue import Queue
 
 __all__ = ["postfix"]
 
+pytest.register_assert_rewrite("store.conformance", "support.stored")
+
 
 @pytest.fixture
 def stage(tmp_path: Path) -> Iterator[Stage]:

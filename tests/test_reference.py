@@ -52,7 +52,7 @@ from mailqueue.model.schedule import (
     format_duration,
     times,
 )
-from mailqueue.model.settlement import Settlement
+from mailqueue.model.settlement import Settlement, WishKind
 from mailqueue.model.verdict import RuleKind
 from mailqueue.model.wanted import Wanted
 from mailqueue.policy.classify import classify
@@ -186,6 +186,7 @@ WORDS = {
     RuleKind: ("Rules about replies", 0),
     GateKind: ("Gates", 0),
     NoticeKind: ("Notices", 0),
+    WishKind: ("Wishes", 0),
     Notices: ("Notices", 1),
     OnUncertain: ("Mail that may have arrived", 0),
     Quota: ("Quotas", 0),

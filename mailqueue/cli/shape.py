@@ -218,8 +218,18 @@ def engine(found: EngineInfo) -> Json:
 
 
 def steered(done: Steered) -> Json:
-    """Return what a hold or a release came to."""
-    return {"changed": done.changed, "unchanged": done.unchanged, "retired": list(done.retired)}
+    """Return what a bulk change came to, or would."""
+    found: dict[str, object] = {
+        "changed": done.changed,
+        "unchanged": done.unchanged,
+        "in_delivery": done.in_delivery,
+        "retired": list(done.retired),
+    }
+    if done.preview is None:
+        return found
+    preview = done.preview
+    sample = [message(each) for each in preview.sample]
+    return {**found, "preview": {"messages": preview.messages, "sample": sample, "would": preview.would}}
 
 
 def backup(done: Backup) -> Json:

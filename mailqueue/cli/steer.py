@@ -1,72 +1,161 @@
-"""Verbs that steer messages: `hold` and `release`."""
+"""Verbs that steer messages: `hold`, `release`, `fail`, `drop`, `reschedule`, `reroute`, `require-tls`."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Unpack
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from mailqueue.cli import ids, output, shape, which
+from mailqueue.cli import ids, output, shape, values, which
 from mailqueue.cli.base import Face, Verb, pass_face
 from mailqueue.cli.ids import Id, id_or_stdin
 from mailqueue.model.explain import Steered
 
 if TYPE_CHECKING:
-    from mailqueue.model.wanted import Wanted
+    from mailqueue.queue import Queue
+
+F = TypeVar("F", bound=Callable[..., Any])
 
 _WHICH = "which messages? Give ids, a filter or --all."
+_OWN = ("at", "by", "via", "value")
+"""What says how messages are changed, and not which."""
+
+
+def _bulk(verb: F) -> F:
+    """Give a verb all that the verbs for many messages take."""
+    for decorate in (
+        click.option("--dry-run", is_flag=True, help="Change nothing; show what would happen."),
+        click.option("--reason", default="", metavar="TEXT", help="For the history."),
+        click.option("--all", "everything", is_flag=True, help="Everything in the queue."),
+        which.filters,
+        click.argument("typed", nargs=-1, type=id_or_stdin, metavar="[ID...]"),
+    ):
+        verb = decorate(verb)
+    return verb
 
 
 @click.command(cls=Verb)
-@click.argument("typed", nargs=-1, type=id_or_stdin, metavar="[ID...]")
-@which.filters
-@click.option("--all", "everything", is_flag=True, help="Everything in the queue.")
-@click.option("--reason", default="", metavar="TEXT", help="For the history.")
+@_bulk
 @pass_face
-def hold(
-    face: Face, /, typed: tuple[Id, ...], everything: bool, reason: str, **wanted: Unpack[Wanted]
-) -> None:
+def hold(face: Face, /, **given: Any) -> None:  # noqa: ANN401
     """Put messages on hold, until they are released.
 
     Those that all filters mean, or those whose ids are given and that all filters mean. One that is in
     delivery is held after the running attempt.
     """
-    _check(typed, everything, wanted)
-    queue = face.queue()
-    done = queue.hold(ids.named(queue, typed), all=everything, reason=reason, **wanted)
-    face.answer(shape.steered(done), lambda: _tell(done, "put on hold", "on hold already"))
+    _run(face, lambda queue: queue.hold, given, "put on hold", "on hold already")
 
 
 @click.command(cls=Verb)
-@click.argument("typed", nargs=-1, type=id_or_stdin, metavar="[ID...]")
-@which.filters
-@click.option("--all", "everything", is_flag=True, help="Everything in the queue.")
-@click.option("--reason", default="", metavar="TEXT", help="For the history.")
+@_bulk
 @pass_face
-def release(
-    face: Face, /, typed: tuple[Id, ...], everything: bool, reason: str, **wanted: Unpack[Wanted]
-) -> None:
+def release(face: Face, /, **given: Any) -> None:  # noqa: ANN401
     """Take every hold from messages, those of rules, too.
 
     Those that all filters mean, or those whose ids are given and that all filters mean. The rules that
     exist now hold them no more.
     """
-    _check(typed, everything, wanted)
-    queue = face.queue()
-    done = queue.release(ids.named(queue, typed), all=everything, reason=reason, **wanted)
-    face.answer(shape.steered(done), lambda: _tell(done, "released", "not on hold"))
+    _run(face, lambda queue: queue.release, given, "released", "not on hold")
 
 
-def _check(typed: tuple[Id, ...], everything: bool, wanted: Mapping[str, object]) -> None:
-    """See that it is said which messages are meant, and only once that all are."""
-    some = bool(typed) or any(value is not None for value in wanted.values())
+@click.command(cls=Verb)
+@_bulk
+@pass_face
+def fail(face: Face, /, **given: Any) -> None:  # noqa: ANN401
+    """Let messages fail for good, with a notice to the sender.
+
+    One that is in delivery fails after the running attempt, unless that delivers it.
+    """
+    _run(face, lambda queue: queue.fail, given, "failed", "gone meanwhile, or not meant")
+
+
+@click.command(cls=Verb)
+@_bulk
+@pass_face
+def drop(face: Face, /, **given: Any) -> None:  # noqa: ANN401
+    """Let messages go for good; nobody is told.
+
+    One that is in delivery goes after the running attempt, unless that delivers it.
+    """
+    _run(face, lambda queue: queue.drop, given, "dropped", "gone meanwhile, or not meant")
+
+
+@click.command(cls=Verb)
+@_bulk
+@click.option("--at", type=values.moment, metavar="WHEN", help="Tried then: 2h from now, or a time.")
+@click.option("--by", type=values.shift, metavar="LENGTH", help="So much later, such as 2h; -2h: earlier.")
+@pass_face
+def reschedule(face: Face, /, **given: Any) -> None:  # noqa: ANN401
+    """Change when messages are tried next.
+
+    Not before now, and at the latest when their lifetime ends. One that is in delivery is due then after
+    the running attempt.
+    """
+    if (given["at"] is None) is (given["by"] is None):
+        raise click.UsageError("when? Give --at or --by.")
+    _run(face, lambda queue: queue.reschedule, given, "rescheduled", "gone meanwhile, or not meant")
+
+
+@click.command(cls=Verb)
+@_bulk
+@click.option("--via", required=True, metavar="NAME", help="The transport; '' is as the routes say.")
+@pass_face
+def reroute(face: Face, /, **given: Any) -> None:  # noqa: ANN401
+    """Let messages take another transport, whatever the routes say.
+
+    Their times stay as they are. One that is in delivery takes it from the next attempt on.
+    """
+    _run(face, lambda queue: queue.reroute, given, "rerouted", "gone meanwhile, or not meant")
+
+
+@click.command("require-tls", cls=Verb)
+@_bulk
+@click.option(
+    "--value",
+    required=True,
+    type=click.Choice(("yes", "no", "unset")),
+    help="REQUIRETLS; TLS-Required: No; or neither.",
+)
+@pass_face
+def require_tls(face: Face, /, **given: Any) -> None:  # noqa: ANN401
+    """Change what is asked of TLS for messages (RFC 8689).
+
+    One that is in delivery heeds it from the next attempt on.
+    """
+    given["value"] = {"yes": True, "no": False, "unset": None}[given["value"]]
+    _run(face, lambda queue: queue.require_tls, given, "changed", "gone meanwhile, or not meant")
+
+
+def _run(
+    face: Face,
+    verb: Callable[[Queue], Callable[..., Steered]],
+    given: dict[str, Any],
+    changed: str,
+    unchanged: str,
+) -> None:
+    typed: tuple[Id, ...] = given.pop("typed")
+    everything: bool = given.pop("everything")
+    filters = (value for name, value in given.items() if name not in (*_OWN, "reason", "dry_run"))
+    some = bool(typed) or any(value is not None for value in filters)
     if some is everything:
         raise click.UsageError(_WHICH + (" --all goes with none of the others." if some else ""))
+    queue = face.queue()
+    done = verb(queue)(ids.named(queue, typed), all=everything, **given)
+    face.answer(shape.steered(done), lambda: _tell(done, changed, unchanged))
 
 
 def _tell(done: Steered, changed: str, unchanged: str) -> None:
-    output.line(f"{output.plural(done.changed, 'message')} {changed}")
+    if done.preview is not None:
+        output.line(f"{output.plural(done.preview.messages, 'message')} would be {done.preview.would}")
+        for each in done.preview.sample:
+            output.line(f"  {each.id}  {each.state.value}  {each.sender or '<>'} -> {each.recipient}")
+        more = done.preview.messages - len(done.preview.sample)
+        if more > 0:
+            output.line(f"  and {more:,} more")
+    else:
+        running = f", {done.in_delivery:,} in delivery" if done.in_delivery else ""
+        output.line(f"{output.plural(done.changed, 'message')} {changed}{running}")
     if done.unchanged:
         output.line(f"{done.unchanged:,} {unchanged}")
     if done.retired:

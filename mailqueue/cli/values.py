@@ -42,6 +42,13 @@ def duration(text: str | timedelta) -> timedelta:
         raise click.BadParameter(str(error)) from None
 
 
+def shift(text: str | timedelta) -> timedelta:
+    """Return what `2h`, or `-2h`, means."""
+    if isinstance(text, str) and text.startswith("-"):
+        return -duration(text[1:])
+    return duration(text)
+
+
 def moment(text: str | datetime | timedelta) -> datetime | timedelta:
     """Return what `2h` (from now), or `2027-01-15T08:00:00Z` means; a moment has its time zone (RFC 3339)."""
     if not isinstance(text, str):

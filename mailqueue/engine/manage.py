@@ -19,7 +19,7 @@ from mailqueue.model.attempt import Attempt
 from mailqueue.model.backup import Backup, Restored
 from mailqueue.model.engine import EngineInfo
 from mailqueue.model.events import Event, Happened, Notice
-from mailqueue.model.explain import Explanation, Status, Steered
+from mailqueue.model.explain import Explanation, Preview, Status, Steered
 from mailqueue.model.filters import LAST_RETIRED_FIRST, OLDEST_FIRST, Filter, Order, Page, Sort
 from mailqueue.model.lifecycle import State
 from mailqueue.model.message import Message
@@ -36,6 +36,9 @@ STEP = 1000
 """Messages that one step of a bulk change looks at."""
 
 MAX_PAGE = 1000
+
+SAMPLE = 10
+"""Messages that a preview shows."""
 
 
 def settings(store: Store) -> Settings:
@@ -138,10 +141,11 @@ def count(store: Store, which: Filter, *, retired: bool) -> int:
     if which.empty and not retired:
         depth = store.read(lambda reader: reader.depth())
         return depth.queued + depth.claimed
-    return sum(len(page) for page in _id_pages(store, which, retired=retired))
+    return sum(len(page) for page in id_pages(store, which, retired=retired))
 
 
-def _id_pages(store: Store, which: Filter, *, retired: bool) -> Iterator[tuple[int, ...]]:
+def id_pages(store: Store, which: Filter, *, retired: bool) -> Iterator[tuple[int, ...]]:
+    """Yield the ids of the messages that are meant, page by page."""
     after = None
     while True:
         page = store.read(
@@ -278,7 +282,7 @@ def _named(store: Store, which: Filter) -> Sequence[Message]:
 
 def hold(store: Store, which: Filter, *, actor: str, reason: str, now: int) -> Steered:
     """Put messages on hold by hand, in steps."""
-    return _steer(
+    return steer(
         store,
         which,
         lambda transaction, part, after: transaction.hold(
@@ -289,7 +293,7 @@ def hold(store: Store, which: Filter, *, actor: str, reason: str, now: int) -> S
 
 def release(store: Store, which: Filter, *, actor: str, reason: str, now: int) -> Steered:
     """Take all marks from messages, in steps."""
-    return _steer(
+    return steer(
         store,
         which,
         lambda transaction, part, after: transaction.release(
@@ -298,20 +302,42 @@ def release(store: Store, which: Filter, *, actor: str, reason: str, now: int) -
     )
 
 
-def _steer(store: Store, which: Filter, step: Callable[[Transaction, Filter, int], Progress]) -> Steered:
-    retired = tuple(each.id for each in _named(store, which) if each.state.retired)
-    changed = sum(
-        in_steps(store, lambda transaction, after, part=part: step(transaction, part, after))  # type: ignore[misc]
-        for part in _parts(store, which)
-    )
+def steer(store: Store, which: Filter, step: Callable[[Transaction, Filter, int], Progress]) -> Steered:
+    """Change messages, in steps."""
+    retired = retired_of(store, which)
+    changed = in_delivery = 0
+    for part in _parts(store, which):
+        for each in steps(store, lambda transaction, after, part=part: step(transaction, part, after)):  # type: ignore[misc]
+            changed += each.changed
+            in_delivery += each.in_delivery
+    return steered(which, retired, changed, in_delivery)
+
+
+def retired_of(store: Store, which: Filter) -> tuple[int, ...]:
+    """Return the ids named whose messages have retired. Raises NotFound."""
+    return tuple(each.id for each in _named(store, which) if each.state.retired)
+
+
+def steered(which: Filter, retired: tuple[int, ...], changed: int, in_delivery: int) -> Steered:
+    """Return what a bulk change came to."""
     named = len(which.ids or ()) if which == Filter(ids=which.ids) else 0
-    return Steered(changed=changed, unchanged=max(0, named - len(retired) - changed), retired=retired)
+    unchanged = max(0, named - len(retired) - changed - in_delivery)
+    return Steered(changed=changed, unchanged=unchanged, retired=retired, in_delivery=in_delivery)
+
+
+def preview(store: Store, which: Filter, would: str) -> Steered:
+    """Return what a bulk change would do, and do nothing."""
+    retired = retired_of(store, which)
+    messages = count(store, which, retired=False)
+    sample = queue_page(store, which, limit=SAMPLE, after=None, sort=None).items
+    found = Preview(messages=messages, sample=sample, would=would)
+    return Steered(changed=0, unchanged=0, retired=retired, preview=found)
 
 
 def _parts(store: Store, which: Filter) -> Iterator[Filter]:
     """Yield filters that mean together what `which` does, each with few ids, and none with a text."""
     if which.text is not None:
-        for found in _id_pages(store, which, retired=False):
+        for found in id_pages(store, which, retired=False):
             yield from _parts(store, replace(which, ids=found, text=None))
     elif which.ids is not None:
         for start in range(0, len(which.ids), STEP):
@@ -322,13 +348,15 @@ def _parts(store: Store, which: Filter) -> Iterator[Filter]:
 
 def in_steps(store: Store, step: Callable[[Transaction, int], Progress]) -> int:
     """Run `step` from the last one's end until it says it was the last; return how much changed."""
-    changed, after = 0, 0
-    while True:
-        begin = after
-        progress = store.run(lambda transaction, begin=begin: step(transaction, begin))  # type: ignore[misc]
-        changed += progress.changed
-        if progress.after is None:
-            return changed
+    return sum(each.changed for each in steps(store, step))
+
+
+def steps(store: Store, step: Callable[[Transaction, int], Progress]) -> Iterator[Progress]:
+    """Run `step` from the last one's end until it says it was the last; yield what each came to."""
+    after: int | None = 0
+    while after is not None:
+        progress = store.run(lambda transaction, begin=after: step(transaction, begin))  # type: ignore[misc]
+        yield progress
         after = progress.after
 
 

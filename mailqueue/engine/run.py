@@ -35,7 +35,7 @@ from mailqueue.model.settings import Settings
 from mailqueue.model.settlement import Settlement
 from mailqueue.net.resolver import Resolver
 from mailqueue.policy.explain import NO_TRANSPORT
-from mailqueue.store.base import ClaimRequest, StaleNotice, Store, Transaction
+from mailqueue.store.base import ClaimRequest, StaleNotice, Store, Transaction, Unheeded
 
 logger = logging.getLogger("mailqueue.engine")
 
@@ -286,8 +286,8 @@ class Run:
         while True:
             try:
                 written: Written = await self._write(turn.write)
-            except StaleNotice as stale:
-                turn = replace(turn, work=self._settler.without_notices(turn.work, stale.message_ids))
+            except (StaleNotice, Unheeded) as refused:
+                turn = replace(turn, work=self._settler.again(turn.work, refused))
                 continue
             for message_id in written.late:
                 logger.warning("message %d: its claim was returned meanwhile, settled late", message_id)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
@@ -20,10 +20,10 @@ from mailqueue.errors import NotFound
 from mailqueue.model.attempt import Attempt
 from mailqueue.model.message import Claimed
 from mailqueue.model.settings import Settings
-from mailqueue.model.settlement import NewNotice, Settlement
+from mailqueue.model.settlement import NewNotice, Settlement, Wish
 from mailqueue.policy import report
-from mailqueue.policy.settle import expire, settle
-from mailqueue.store.base import Reader, StaleNotice, Store, Transaction
+from mailqueue.policy.settle import expire, give_up, heed, settle
+from mailqueue.store.base import Reader, StaleNotice, Store, Transaction, Unheeded
 
 _WARNINGS = 100  # delay notices of one step
 _EXPIRED = 100  # messages that expire in one step
@@ -81,6 +81,28 @@ class Settler:
         settings = self._store.settings()
         return self._with_notices(settlements, settings, self._clock.now())
 
+    def again(self, work: Work, refused: StaleNotice | Unheeded) -> Work:
+        """Return what follows, now that the store has refused it."""
+        if isinstance(refused, StaleNotice):
+            return self.without_notices(work, refused.message_ids)
+        settings, wishes = self._store.settings(), refused.wishes
+        settlements = tuple(
+            heed(each, wishes[each.message.id], account=settings.accounts_by_id[each.message.account_id])
+            if each.message.id in wishes
+            else each
+            for each in work.settlements
+        )
+        return self._with_notices(settlements, settings, self._clock.now())
+
+    def given_up(self, waiting: Sequence[Claimed], last: Mapping[int, Attempt], wish: Wish) -> Work:
+        """Return what follows when a person gives up messages that wait; `last`: the last attempts by ids."""
+        now, settings = self._clock.now(), self._store.read(lambda reader: reader.settings())
+        settlements = tuple(
+            give_up(each, wish, last.get(each.id), now=now, account=settings.accounts_by_id[each.account_id])
+            for each in waiting
+        )
+        return self._with_notices(settlements, settings, now)
+
     def _with_notices(self, settlements: tuple[Settlement, ...], settings: Settings, now: int) -> Work:
         wanted = report.wanted(settlements)
         if not wanted:
@@ -124,8 +146,8 @@ class Settler:
                 late = await asyncio.wrap_future(
                     self._store.enqueue(lambda tx: tx.settle(work.settlements, work.notices))  # noqa: B023
                 )
-            except StaleNotice as stale:
-                work = self.without_notices(work, stale.message_ids)
+            except (StaleNotice, Unheeded) as refused:
+                work = self.again(work, refused)
             else:
                 return replace(
                     work, settlements=tuple(each for each in work.settlements if each.message.id not in late)

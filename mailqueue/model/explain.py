@@ -8,6 +8,7 @@ from enum import StrEnum
 
 from mailqueue.model.engine import EngineInfo
 from mailqueue.model.lane import Priority
+from mailqueue.model.message import Message
 
 
 class GateKind(StrEnum):
@@ -85,12 +86,28 @@ class Status:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Preview:
+    """What a bulk change would do."""
+
+    messages: int
+    """How many messages in the queue are meant."""
+    sample: tuple[Message, ...]
+    """The first ten of them."""
+    would: str
+    """What would happen to them, in a sentence."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Steered:
-    """What a hold or a release came to."""
+    """What a bulk change of messages came to: a hold, a release, a failure by hand ..."""
 
     changed: int
-    """Put on hold, or released."""
+    """What was changed."""
     unchanged: int
     """Were so already, of those whose ids were given; 0 where filters were given, too."""
     retired: tuple[int, ...]
-    """Ids named that are in the history, where nothing can be held."""
+    """Ids named that are in the history, where nothing can be changed."""
+    in_delivery: int = 0
+    """It acts on these after the running attempt; a hold counts them as changed."""
+    preview: Preview | None = None
+    """With `dry_run`: what would happen; nothing has."""

@@ -7,11 +7,33 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from enum import StrEnum
 
 from mailqueue.model.attempt import Attempt, Facts, Outcome
 from mailqueue.model.events import EventKind, NoticeKind
 from mailqueue.model.lifecycle import State
 from mailqueue.model.message import Claimed, NewSubmission
+
+
+class WishKind(StrEnum):
+    """What a person may wish to become of a message; equal to the text stored."""
+
+    FAIL = "fail"
+    """It fails, and the sender is told."""
+    DROP = "drop"
+    """It goes, and nobody is told."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wish:
+    """What a person wishes to become of a message that has not been delivered."""
+
+    kind: WishKind
+    """What."""
+    actor: str
+    """Who."""
+    reason: str
+    """A line for people; '' is none."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,6 +70,8 @@ class NewEvent:
     """A line for people. None: there is none."""
     data: Mapping[str, object] | None = None
     """Further facts. None: there are none."""
+    actor: str = ""
+    """Who did it. '': the engine."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -70,6 +94,8 @@ class Settlement:
     """The notice that the sender is owed for it. None: none."""
     last: Attempt | None = None
     """Given up without an attempt: the last one before, of which the notice tells. None: there was none."""
+    wish: Wish | None = None
+    """By whose wish the message retires. None: nobody's."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -162,6 +162,8 @@ def _told(settlement: Settlement, kind: NoticeKind) -> _Told:
     status, comment = outcome.status, outcome.error
     if isinstance(move, Retire) and move.state is State.EXPIRED:
         status, comment = codes.EXPIRED, _gave_up(settlement)
+    if settlement.wish is not None:
+        status, comment = codes.POLICY, "given up by an administrator"
     seen = (
         _Seen.of_last(settlement.last)
         if facts is None

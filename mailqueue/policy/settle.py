@@ -8,6 +8,7 @@ RFC 3461 5.2 (who tells the sender what).
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import assert_never
 
 from mailqueue.clock import rfc3339
@@ -19,7 +20,7 @@ from mailqueue.model.events import EventKind, NoticeKind
 from mailqueue.model.lifecycle import State
 from mailqueue.model.message import Claimed
 from mailqueue.model.schedule import UNCERTAIN, Schedule
-from mailqueue.model.settlement import NewEvent, Retire, Retry, Settlement
+from mailqueue.model.settlement import NewEvent, Retire, Retry, Settlement, Wish, WishKind
 from mailqueue.policy.retry import fallback, next_attempt
 
 MAY_HAVE_ARRIVED = "no answer to the end of the content: it may have arrived, or not"
@@ -116,6 +117,53 @@ def expire(message: Claimed, last: Attempt | None, *, now: int, account: Account
         else f"its time was over; at last: {last.summary()}",
     )
     return _over(message, outcome, None, now, account, State.EXPIRED, last)
+
+
+def give_up(message: Claimed, wish: Wish, last: Attempt | None, *, now: int, account: Account) -> Settlement:
+    """Return what follows when a person gives up a message that waits, on hold or not.
+
+    Args:
+        message: as it waits.
+        wish: what is to become of it.
+        last: its last attempt. None: there was none.
+        now: microseconds UTC.
+        account: the message's.
+    """
+    found = heed(
+        _over(message, _by_hand(last), None, now, account, State.FAILED, last), wish, account=account
+    )
+    asked = NewEvent(
+        event=EventKind.ADMIN, actor=wish.actor, reason=wish.reason, data={"verb": wish.kind.value}
+    )
+    return replace(found, events=(asked, *found.events))
+
+
+def _by_hand(last: Attempt | None) -> Outcome:
+    return Outcome(
+        kind=OutcomeKind.FAILED,
+        category=Category.OTHER if last is None else last.category,
+        status=codes.POLICY,
+        error="given up by hand" if last is None else f"given up by hand; at last: {last.summary()}",
+    )
+
+
+def heed(settlement: Settlement, wish: Wish, *, account: Account) -> Settlement:
+    """Return what follows instead of a settlement that does not deliver, by a person's wish."""
+    message, at = settlement.message, settlement.at
+    outcome = settlement.outcome if settlement.facts is not None else _by_hand(settlement.last)
+    if wish.kind is WishKind.DROP:
+        state, event, notice = State.CANCELED, EventKind.CANCELED, None
+    else:
+        state, event, notice = State.FAILED, EventKind.FAILED, _owed(NoticeKind.FAILED, message, account)
+    data = {"attempts": message.attempts, **_told(outcome)}
+    return replace(
+        settlement,
+        outcome=outcome,
+        move=Retire(state=state, keep_content_until=at + account.keep_content),
+        events=(NewEvent(event=event, actor=wish.actor, reason=wish.reason, data=data),),
+        notice=notice,
+        wish=wish,
+    )
 
 
 def owes(kind: NoticeKind, message: Claimed, account: Account) -> bool:

@@ -21,6 +21,7 @@ from typing import Any, Protocol, TypeVar
 from mailqueue.model.account import Account, AccountMail, HourUse
 from mailqueue.model.attempt import Attempt
 from mailqueue.model.backup import Backup, Restored
+from mailqueue.model.change import Change
 from mailqueue.model.destination import Backlog, Destination
 from mailqueue.model.engine import EngineInfo, Identity
 from mailqueue.model.events import Event, Notice
@@ -31,7 +32,7 @@ from mailqueue.model.migration import Migration
 from mailqueue.model.rules import HoldRule, ReplyRule, Route, ShapingRule, Transport
 from mailqueue.model.schedule import Schedule
 from mailqueue.model.settings import Settings
-from mailqueue.model.settlement import NewNotice, Settlement
+from mailqueue.model.settlement import NewNotice, Settlement, Wish
 
 T = TypeVar("T")
 Copy = bool | str | PathLike[str]
@@ -84,6 +85,8 @@ class Progress:
     changed: int
     after: int | None
     """Hand it to the next step. None: this was the last."""
+    in_delivery: int = 0
+    """Messages on which it acts after the running attempt; not counted as changed."""
 
 
 class Transaction(Protocol):
@@ -155,7 +158,16 @@ class Transaction(Protocol):
 
         Returns the ids of the messages whose settlement was late. Where a notice tells of a late one that
         did not apply, NOTHING has been written and `StaleNotice` is raised with their ids: compose it anew
-        without.
+        without. So it is with `Unheeded`, where a person has given up messages that these do not deliver:
+        settle these as they wished. A retry waits until the time, and by the way, that were set meanwhile.
+        """
+        ...
+
+    def wish(self, ids: Sequence[int], wish: Wish, now: int) -> list[int]:
+        """Note what is to become of messages that are claimed, unless they are delivered; an event each.
+
+        Returns the ids of those that are. One whose claim returns without a settlement expires at once, and
+        is then settled as wished.
         """
         ...
 
@@ -250,6 +262,23 @@ class Transaction(Protocol):
         """Take all marks from messages and exempt them from the rules that exist now; arguments as `hold`.
 
         An event for each that had a mark. Their schedule goes on as it was.
+        """
+        ...
+
+    def change(
+        self,
+        which: Filter,
+        change: Change,
+        *,
+        actor: str,
+        reason: str,
+        now: int,
+        after: int,
+        limit: int,
+    ) -> Progress:
+        """Change when messages are due (not before now, and within their lifetime), their way, or their TLS.
+
+        An event for each; arguments as `hold`. On one that is claimed it acts after the running attempt.
         """
         ...
 
@@ -458,6 +487,10 @@ class Reader(Protocol):
         """
         ...
 
+    def waiting(self, ids: Sequence[int]) -> list[Claimed]:
+        """Return those of the messages that are queued, in the order given; as `expired` does."""
+        ...
+
     def message(self, message_id: int) -> Message:
         """Return a message, queued or retired, with its holds. Raises NotFound."""
         ...
@@ -622,6 +655,14 @@ class Store(Protocol):
     def close(self) -> None:
         """Commit what waits, for at most 10 s, end the threads, close the connections."""
         ...
+
+
+class Unheeded(Exception):
+    """Somebody has wished something else of messages that are settled, but not as delivered."""
+
+    def __init__(self, wishes: Mapping[int, Wish]) -> None:
+        self.wishes = wishes
+        super().__init__(f"a person has given up messages {sorted(wishes)}")
 
 
 class StaleNotice(Exception):

@@ -222,8 +222,14 @@ def put_back(batch: Batch, messages: Collection[Claimed], due_at: int | None) ->
     """Return claims that were never begun."""
     for each in messages:
         due = each.due_at if due_at is None else due_at
-        if batch.now().execute(query("put_back"), (due, each.id, each.claim)).rowcount == 1:
-            batch.due(each.lane, due)
+        for *lane, at in batch.now().execute(query("put_back"), (due, each.id, each.claim)).fetchall():
+            batch.due(Lane(*lane), at)  # as somebody may have wished meanwhile
+
+
+def let_go(batch: Batch, ids: Sequence[int]) -> None:
+    """See to it that messages are looked at when they are due, in the lanes where they wait now."""
+    for *lane, at in batch.now().execute(query("next_in_lanes"), (json.dumps(ids),)).fetchall():
+        batch.due(Lane(*lane), at)
 
 
 def true_due(cursor: sqlite3.Cursor, lanes: Iterable[Sequence[Any]]) -> None:

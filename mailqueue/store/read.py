@@ -95,13 +95,12 @@ class SqliteReader:
             if len(owed) >= limit:
                 break
             owed += [identity for (identity,) in self._all("owed_warnings", submission_id, now)]
-        return self._waiting(owed)
+        return self.waiting(owed)
 
     def expired(self, now: int, limit: int) -> list[Claimed]:
-        return self._waiting([identity for (identity,) in self._all("expired_messages", now, limit)])
+        return self.waiting([identity for (identity,) in self._all("expired_messages", now, limit)])
 
-    def _waiting(self, ids: list[int]) -> list[Claimed]:
-        """Return those of the messages that wait in the queue, in the order given."""
+    def waiting(self, ids: Sequence[int]) -> list[Claimed]:
         chosen = json.dumps(ids)
         maybe = set(json.loads(self._one("maybe_arrived", chosen)))
         found = self._all("waiting_messages", chosen)

@@ -32,7 +32,7 @@ from mailqueue.model.rules import (
     TransportKind,
 )
 from mailqueue.model.schedule import Schedule, parse_delays
-from mailqueue.model.settlement import NewEvent, Settlement
+from mailqueue.model.settlement import NewEvent, Settlement, Wish, WishKind
 
 Row = Sequence[Any]
 
@@ -304,6 +304,12 @@ def message(row: Row, holds: Iterable[Hold] = ()) -> Message:
     )
 
 
+def wish(row: Row) -> Wish:
+    """Return the wish of a row of `wishes`."""
+    _, kind, actor, reason = row
+    return Wish(kind=WishKind(kind), actor=actor, reason=reason)
+
+
 def hold(row: Row) -> Hold:
     """Return the mark of a row of `holds_of_message`; without its rule it counts as by hand, and names it."""
     rule_id, exists, since, actor, reason, until = row
@@ -372,7 +378,7 @@ def attempt(row: Row) -> Attempt:
 def event_row(new: NewEvent, message_id: int, at: int, notice_id: int) -> tuple[Any, ...]:
     """Return the row of `insert_event` for an event of an attempt; `notice_id` 0: no notice tells of it."""
     data = json.dumps(dict(new.data)) if new.data else ""
-    return (str(new.event), message_id, at, "", new.reason or "", notice_id, data)
+    return (str(new.event), message_id, at, new.actor, new.reason or "", notice_id, data)
 
 
 def event(row: Row) -> Event:

@@ -14,17 +14,19 @@ from mailqueue.model.attempt import OutcomeKind
 from mailqueue.model.events import EventKind
 from mailqueue.model.lifecycle import State
 from mailqueue.model.message import SYSTEM
-from mailqueue.model.settlement import NewNotice, Retire, Retry, Settlement
+from mailqueue.model.settlement import NewNotice, Retire, Retry, Settlement, Wish
 from mailqueue.store import rows
-from mailqueue.store.base import StaleNotice
+from mailqueue.store.base import StaleNotice, Unheeded
 from mailqueue.store.batch import ATTEMPT, EVENT, HOLD, Batch, write_rows
+from mailqueue.store.claim import let_go
 from mailqueue.store.queries import query
 from mailqueue.store.submit import count_marks, submit
 
 
 def settle(batch: Batch, settlements: Sequence[Settlement], notices: Sequence[NewNotice]) -> frozenset[int]:
     """Apply settlements and their notices; see `Transaction.settle`."""
-    late = _late(batch, settlements)
+    late, changed = _late(batch, settlements)
+    _refuse_unheeded(batch, settlements, changed)
     apply = list(settlements) if not late else _still_apply(batch, settlements, late)
     if late:
         _refuse_stale(notices, late - {each.message.id for each in apply})
@@ -35,6 +37,8 @@ def settle(batch: Batch, settlements: Sequence[Settlement], notices: Sequence[Ne
         for message_id in notice.message_ids
     }
     _move(batch, apply)
+    if changed:
+        let_go(batch, changed)
     for each in apply:
         for event in each.events:
             row = rows.event_row(event, each.message.id, each.at, told.get(each.message.id, 0))
@@ -45,10 +49,31 @@ def settle(batch: Batch, settlements: Sequence[Settlement], notices: Sequence[Ne
     return late
 
 
-def _late(batch: Batch, settlements: Sequence[Settlement]) -> frozenset[int]:
-    """Return the ids of the messages that are not as they were when this was decided."""
-    guards = json.dumps([(each.message.id, each.message.claim, _guarded(each)) for each in settlements])
-    return frozenset(json.loads(batch.now().execute(query("late_settlements"), (guards,)).fetchone()[0]))
+def _late(batch: Batch, settlements: Sequence[Settlement]) -> tuple[frozenset[int], list[int]]:
+    """Return the ids of the messages for which this comes too late, and of others that a person changed."""
+    guards = json.dumps(
+        [
+            (each.message.id, each.message.claim, _guarded(each), each.message.transport)
+            for each in settlements
+        ]
+    )
+    found = json.loads(batch.now().execute(query("late_settlements"), (guards,)).fetchone()[0])
+    late = frozenset(identity for identity, too_late in found if too_late)
+    return late, [identity for identity, too_late in found if not too_late]
+
+
+def _refuse_unheeded(batch: Batch, settlements: Sequence[Settlement], changed: Sequence[int]) -> None:
+    if not changed:
+        return
+    found = batch.now().execute(query("wishes"), (json.dumps(changed),)).fetchall()
+    wishes = {row[0]: rows.wish(row) for row in found}
+    unheeded = {
+        each.message.id: wishes[each.message.id]
+        for each in settlements
+        if each.message.id in wishes and each.wish is None and each.outcome.kind is not OutcomeKind.DELIVERED
+    }
+    if unheeded:
+        raise Unheeded(unheeded)
 
 
 def _guarded(settlement: Settlement) -> State:
@@ -130,6 +155,17 @@ def _let_go(batch: Batch, settlements: Sequence[Settlement]) -> None:
             message = each.message
             keep_until = each.move.keep_content_until
             batch.spent(message.submission_id, message.content_id, each.at, keep_until)
+
+
+# --- wishes -----------------------------------------------------------------------------------
+def wish(batch: Batch, ids: Sequence[int], wish: Wish, now: int) -> list[int]:
+    """Note what is to become of claimed messages; see `Transaction.wish`."""
+    values = (wish.kind.value, wish.actor, wish.reason, now, now, json.dumps(ids))
+    found = [identity for (identity,) in batch.flush().execute(query("wish"), values).fetchall()]
+    data = json.dumps({"verb": wish.kind.value, "after": "the running attempt"})
+    for identity in found:
+        batch.add(EVENT, (EventKind.ADMIN.value, identity, now, wish.actor, wish.reason, 0, data))
+    return found
 
 
 # --- notices ----------------------------------------------------------------------------------

@@ -9,18 +9,18 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, assert_never
 
-from mailqueue.clock import to_datetime
+from mailqueue.clock import SECOND, rfc3339, to_datetime
 from mailqueue.errors import NotFound
+from mailqueue.model.change import Change, RequireTls, Reroute, RescheduleAt, RescheduleBy
 from mailqueue.model.events import EventKind
 from mailqueue.model.filters import Filter
-from mailqueue.model.lane import Lane
 from mailqueue.model.rules import HoldRule
 from mailqueue.store import admin, filters, rows
 from mailqueue.store.base import Progress
 from mailqueue.store.batch import EVENT, HOLD, Batch
-from mailqueue.store.claim import true_due
+from mailqueue.store.claim import let_go, true_due
 from mailqueue.store.queries import query
 from mailqueue.store.submit import add_mark, count_marks
 
@@ -54,8 +54,57 @@ def release(
     batch.held -= len(held)
     for identity in held:
         batch.add(EVENT, (EventKind.RELEASED.value, identity, now, actor, reason, 0, ""))
-    _let_go(batch, held)
+    let_go(batch, held)
     return Progress(changed=len(held), after=rest)
+
+
+def change(
+    batch: Batch,
+    which: Filter,
+    change: Change,
+    *,
+    actor: str,
+    reason: str,
+    now: int,
+    after: int,
+    limit: int,
+) -> Progress:
+    """Change the next messages; see `Transaction.change`."""
+    cursor = batch.flush()
+    found, rest = _window(batch, which, after, limit, held=False)
+    ids = json.dumps(found)
+    left = cursor.execute(query("lanes_of_messages"), (ids,)).fetchall()
+    statement, values, told = _change(change, now)
+    changed = cursor.execute(query(statement), (*values, ids)).fetchall()
+    true_due(cursor, left)  # they may have left it, or wait longer there
+    let_go(batch, found)
+    for identity, _ in changed:
+        batch.add(EVENT, (EventKind.ADMIN.value, identity, now, actor, reason, 0, json.dumps(told)))
+    claimed = sum(in_delivery for _, in_delivery in changed)
+    return Progress(changed=len(changed) - claimed, after=rest, in_delivery=claimed)
+
+
+def _change(change: Change, now: int) -> tuple[str, tuple[object, ...], dict[str, object]]:
+    """Return the statement of a change, its values, and what the history tells of it."""
+    match change:
+        case RescheduleAt():
+            return (
+                "reschedule",
+                2 * (now, change.at, now, 0),
+                {"verb": "reschedule", "at": rfc3339(change.at)},
+            )
+        case RescheduleBy():
+            return (
+                "reschedule",
+                2 * (now, None, now, change.by),
+                {"verb": "reschedule", "by": change.by / SECOND},
+            )
+        case Reroute():
+            return "reroute", (change.via,), {"verb": "reroute", "via": change.via}
+        case RequireTls():
+            return "require_tls", (change.value,), {"verb": "require_tls", "value": change.value}
+        case _:
+            assert_never(change)
 
 
 def lift(batch: Batch, now: int, limit: int) -> int:
@@ -68,14 +117,8 @@ def lift(batch: Batch, now: int, limit: int) -> int:
     for identity in free:
         why = f"its hold has ended: {ended[identity]}" if ended[identity] else "its hold has ended"
         batch.add(EVENT, (EventKind.RELEASED.value, identity, now, "", why, 0, ""))
-    _let_go(batch, free)
+    let_go(batch, free)
     return len(ended)
-
-
-def _let_go(batch: Batch, ids: Sequence[int]) -> None:
-    """See to it that messages are looked at when they are due, now that nothing holds them."""
-    for *lane, at in batch.now().execute(query("next_in_lanes"), (json.dumps(ids),)).fetchall():
-        batch.due(Lane(*lane), at)
 
 
 def _window(

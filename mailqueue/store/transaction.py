@@ -7,6 +7,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from mailqueue.model.account import Account, AccountMail, HourUse
+from mailqueue.model.change import Change
 from mailqueue.model.destination import Destination
 from mailqueue.model.engine import Identity
 from mailqueue.model.filters import Filter
@@ -15,7 +16,7 @@ from mailqueue.model.message import Claimed, NewSubmission, Submission
 from mailqueue.model.rules import HoldRule, ReplyRule, Route, ShapingRule, Transport
 from mailqueue.model.schedule import Schedule
 from mailqueue.model.settings import Settings
-from mailqueue.model.settlement import NewNotice, Settlement
+from mailqueue.model.settlement import NewNotice, Settlement, Wish
 from mailqueue.store import admin, claim, engines, quota, settle, steer, submit, traffic, upkeep
 from mailqueue.store.base import ClaimRequest, Progress
 from mailqueue.store.batch import Batch
@@ -60,6 +61,9 @@ class SqliteTransaction:
 
     def settle(self, settlements: Sequence[Settlement], notices: Sequence[NewNotice]) -> frozenset[int]:
         return settle.settle(self.batch, settlements, notices)
+
+    def wish(self, ids: Sequence[int], wish: Wish, now: int) -> list[int]:
+        return settle.wish(self.batch, ids, wish, now)
 
     def warned(self, notice: NewNotice, reason: str) -> bool:
         return settle.warned(self.batch, notice, reason)
@@ -114,6 +118,21 @@ class SqliteTransaction:
         self, which: Filter, *, actor: str, reason: str, now: int, after: int, limit: int
     ) -> Progress:
         return steer.release(self.batch, which, actor=actor, reason=reason, now=now, after=after, limit=limit)
+
+    def change(
+        self,
+        which: Filter,
+        change: Change,
+        *,
+        actor: str,
+        reason: str,
+        now: int,
+        after: int,
+        limit: int,
+    ) -> Progress:
+        return steer.change(
+            self.batch, which, change, actor=actor, reason=reason, now=now, after=after, limit=limit
+        )
 
     def lift_holds(self, now: int, limit: int) -> int:
         return steer.lift(self.batch, now, limit)

@@ -36,6 +36,7 @@ SAID_OTHERWISE = {
     "events": "show",
     "notices": "notice show",
     "check_integrity": "check-integrity",
+    "require_tls": "require-tls",
 }
 NO_VERB = {"actor", "close"}
 NOT_OF_A_QUEUE = {"run", "dsn parse", "arf parse", "demo", "notice show"}

@@ -247,7 +247,12 @@ def test_show_tells_of_one_message_or_of_a_list(mailqueue: Command) -> None:
 
 def test_hold_and_release_tell_how_many_and_keep_who_and_why(mailqueue: Command) -> None:
     one, two = mailqueue.submit("ann@example.net", "bob@example.net")
-    assert mailqueue.json("hold", "s1", "--reason", "audit") == {"changed": 2, "unchanged": 0, "retired": []}
+    assert mailqueue.json("hold", "s1", "--reason", "audit") == {
+        "changed": 2,
+        "unchanged": 0,
+        "in_delivery": 0,
+        "retired": [],
+    }
     shown = mailqueue.json("show", one)
     assert shown["hold"] is True
     assert shown["state"] == "queued"
@@ -257,7 +262,12 @@ def test_hold_and_release_tell_how_many_and_keep_who_and_why(mailqueue: Command)
     assert "by hand" in mailqueue("show", one)
     assert "on hold" in mailqueue("list")
     assert "1 message released" in mailqueue("release", "-", input=str(one))
-    assert mailqueue.json("release", "--account", "default") == {"changed": 1, "unchanged": 0, "retired": []}
+    assert mailqueue.json("release", "--account", "default") == {
+        "changed": 1,
+        "unchanged": 0,
+        "in_delivery": 0,
+        "retired": [],
+    }
     assert not mailqueue.json("show", two)["hold"]
     assert mailqueue.json("hold", "--all")["changed"] == 2
 
@@ -348,7 +358,7 @@ def test_history_keeps_what_became_of_messages(mailqueue: Command, receiver: Rec
     assert set(page["items"][0]) == KEYS
     assert "550 5.1.1" in mailqueue("retired", "list")
     assert mailqueue.json("retired", "show", 2)["state"] == "failed"
-    assert mailqueue.json("hold", 2) == {"changed": 0, "unchanged": 0, "retired": [2]}
+    assert mailqueue.json("hold", 2) == {"changed": 0, "unchanged": 0, "in_delivery": 0, "retired": [2]}
     assert "in the history, where nothing waits: 2" in mailqueue("hold", 2)
 
 

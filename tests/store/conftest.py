@@ -10,8 +10,6 @@ import pytest
 from mailqueue.store import open_store
 from mailqueue.store.base import Store
 
-pytest.register_assert_rewrite("store.conformance", "support.stored")
-
 
 @pytest.fixture
 def path(tmp_path: Path) -> Path:

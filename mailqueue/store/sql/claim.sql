@@ -120,5 +120,7 @@ UPDATE mailqueue_message SET holds = holds + 1 WHERE id IN (SELECT value FROM js
 
 -- name: put_back
 UPDATE mailqueue_message
-SET state = 'queued', engine_id = NULL, claimed_at = NULL, next_attempt_at = ?, attempts = attempts - 1
+SET state = 'queued', engine_id = NULL, claimed_at = NULL, next_attempt_at = coalesce(later_at, ?),
+    attempts = attempts - 1, later_at = NULL
 WHERE id = ? AND claim = ? AND state = 'claimed'
+RETURNING priority, account_id, domain, transport, next_attempt_at

@@ -21,11 +21,13 @@ LEFT JOIN mailqueue_engine AS engine ON engine.id = message.engine_id
 WHERE message.state = 'claimed' AND message.engine_id = ?
 
 -- name: lanes_of_engine
-SELECT priority, account_id, domain, transport, min(next_attempt_at) FROM mailqueue_message
+SELECT priority, account_id, domain, transport, min(coalesce(later_at, next_attempt_at)) FROM mailqueue_message
 WHERE state = 'claimed' AND engine_id = ? GROUP BY priority, account_id, domain, transport
 
 -- name: return_claims
-UPDATE mailqueue_message SET state = 'queued', engine_id = NULL, claimed_at = NULL, last_error = ?
+UPDATE mailqueue_message
+SET state = 'queued', engine_id = NULL, claimed_at = NULL, last_error = ?,
+    next_attempt_at = coalesce(later_at, next_attempt_at), later_at = NULL
 WHERE state = 'claimed' AND engine_id = ?
 
 -- name: free_slots

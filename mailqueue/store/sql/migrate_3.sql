@@ -10,6 +10,10 @@ ALTER TABLE mailqueue_message ADD COLUMN priority INTEGER NOT NULL DEFAULT 1 CHE
 ALTER TABLE mailqueue_message ADD COLUMN transport TEXT NOT NULL DEFAULT '';
 ALTER TABLE mailqueue_message ADD COLUMN require_tls INTEGER CHECK (require_tls = 0 OR require_tls = 1);
 ALTER TABLE mailqueue_message ADD COLUMN expires_at INTEGER;
+ALTER TABLE mailqueue_message ADD COLUMN wish TEXT CHECK (wish = 'fail' OR wish = 'drop');
+ALTER TABLE mailqueue_message ADD COLUMN wish_actor TEXT;
+ALTER TABLE mailqueue_message ADD COLUMN wish_reason TEXT;
+ALTER TABLE mailqueue_message ADD COLUMN later_at INTEGER;
 CREATE INDEX mailqueue_message_expires ON mailqueue_message (expires_at) WHERE expires_at IS NOT NULL AND state = 'queued';
 
 -- Limits for destinations, and how far they are used.

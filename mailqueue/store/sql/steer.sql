@@ -26,7 +26,24 @@ WHERE id IN (SELECT value FROM json_each(?)) AND retired_at IS NULL
 
 -- name: next_in_lanes
 SELECT priority, account_id, domain, transport, min(next_attempt_at) FROM mailqueue_message
-WHERE id IN (SELECT value FROM json_each(?)) AND state = 'queued' GROUP BY priority, account_id, domain, transport
+WHERE id IN (SELECT value FROM json_each(?)) AND state = 'queued' AND holds = 0 GROUP BY priority, account_id, domain, transport
+
+-- When messages are due: at a moment, or so much later; for one in delivery, after that.
+-- name: reschedule
+UPDATE mailqueue_message
+SET next_attempt_at = CASE state WHEN 'claimed' THEN next_attempt_at
+        ELSE max(?, min(give_up_at, coalesce(?, max(next_attempt_at, ?) + ?))) END,
+    later_at = CASE state WHEN 'claimed' THEN
+        max(?, min(give_up_at, coalesce(?, max(coalesce(later_at, next_attempt_at), ?) + ?))) END
+WHERE id IN (SELECT value FROM json_each(?)) AND retired_at IS NULL RETURNING id, state = 'claimed'
+
+-- name: reroute
+UPDATE mailqueue_message SET transport = ?
+WHERE id IN (SELECT value FROM json_each(?)) AND retired_at IS NULL RETURNING id, state = 'claimed'
+
+-- name: require_tls
+UPDATE mailqueue_message SET require_tls = ?
+WHERE id IN (SELECT value FROM json_each(?)) AND retired_at IS NULL RETURNING id, state = 'claimed'
 
 -- name: remove_ended_marks
 DELETE FROM mailqueue_hold WHERE id IN (

@@ -12,26 +12,33 @@ from support.stored import (
     at,
     claim,
     clean,
+    deferred,
+    delivered,
     due,
     engine,
     events,
+    failed,
     hold,
     mark_all,
     message,
     recipient,
     release,
+    settle,
     submit,
 )
 
-from mailqueue.clock import DAY, HOUR, to_datetime
+from mailqueue.clock import DAY, HOUR, SECOND, to_datetime
 from mailqueue.errors import Conflict, NotFound
 from mailqueue.model.account import Notices, OnUncertain
 from mailqueue.model.attempt import Category
+from mailqueue.model.change import Change, RequireTls, Reroute, RescheduleAt, RescheduleBy
 from mailqueue.model.filters import Filter
+from mailqueue.model.lane import Block, Lane
 from mailqueue.model.rules import AuthMechanism, ReplyRule, Route, Tls, Transport, TransportKind
 from mailqueue.model.schedule import SHIPPED, Delays, Schedule
 from mailqueue.model.settings import Settings
-from mailqueue.store.base import Store
+from mailqueue.model.settlement import Wish, WishKind
+from mailqueue.store.base import Store, Unheeded
 
 
 def settings(store: Store) -> Settings:
@@ -374,3 +381,93 @@ def test_own_schedule_is_read_back_as_it_was_made_beside_the_shipped_ones(store:
     for name in ("demo", "standard"):
         with pytest.raises(Conflict, match=name):
             store.run(lambda transaction, n=name: transaction.add_schedule(replace(made, name=n), NOON))
+
+
+# --- changes, and wishes for what is claimed --------------------------------------------------
+def change(store: Store, wanted: Change, which: Filter = ALL, *, step: int = 100) -> tuple[int, int]:
+    """Return how many messages changed, and on how many it acts after the running attempt."""
+    changed, claimed, after = 0, 0, 0
+    while True:
+        done = store.run(
+            lambda transaction, after=after: transaction.change(
+                which, wanted, actor="cli:op", reason="a look", now=at(10), after=after, limit=step
+            )
+        )
+        changed, claimed = changed + done.changed, claimed + done.in_delivery
+        if done.after is None:
+            return changed, claimed
+        after = done.after
+
+
+def test_changes_go_in_steps_and_leave_an_event_each(store: Store) -> None:
+    submit(store, *(f"r{n}@example.net" for n in range(5)))
+    assert change(store, Reroute("other"), step=2) == (5, 0)
+    assert change(store, RequireTls(True), Filter(ids=(2,))) == (1, 0)
+    assert change(store, RescheduleAt(at(60)), Filter(ids=(2,))) == (1, 0)
+    found = message(store, 2)
+    assert (found.transport, found.require_tls, found.next_attempt_at) == ("other", True, to_datetime(at(60)))
+    told = store.read(lambda reader: reader.events(2))
+    assert [each.data["verb"] for each in told] == ["reroute", "require_tls", "reschedule"]
+    assert {(each.event.value, each.actor, each.reason) for each in told} == {("admin", "cli:op", "a look")}
+    assert clean(store)
+
+
+def test_rerouted_message_leaves_its_lane_for_another(store: Store) -> None:
+    submit(store)
+    store.run(lambda tx: tx.block([Block(Lane(1, 1, "example.net", ""), at(3600), "mx")]))
+    assert claim(store, engine(store), at(11)) == []
+    change(store, Reroute("other"))
+    assert clean(store)
+    [taken] = claim(store, engine(store), at(12))
+    assert taken.transport == "other"
+
+
+@pytest.mark.parametrize("back", ["settled", "put back", "engine dead"])
+def test_change_of_a_claimed_message_acts_when_it_waits_again(store: Store, back: str) -> None:
+    submit(store)
+    engine_id = engine(store)
+    [taken] = claim(store, engine_id)
+    for wanted in (RescheduleAt(at(7200)), RescheduleBy(-3600 * SECOND), Reroute("other")):
+        assert change(store, wanted) == (0, 1)
+    assert message(store).state == "claimed"
+    if back == "settled":
+        assert settle(store, deferred(taken, at(20), again=at(300))) == frozenset()
+    elif back == "put back":
+        store.run(lambda transaction: transaction.put_back([taken]))
+    else:
+        store.run(lambda transaction: transaction.bury_engine(engine_id, at(20)))
+    found = message(store)
+    assert (found.state, found.transport) == ("queued", "other")
+    assert found.next_attempt_at == to_datetime(at(3600))
+    assert clean(store)
+    assert claim(store, engine(store), at(3599)) == []
+    assert len(claim(store, engine(store), at(3600))) == 1
+
+
+def test_settlement_that_does_not_heed_a_wish_is_refused_whole_unless_it_delivers(store: Store) -> None:
+    submit(store, "a@example.net", "b@example.net", "c@example.net")
+    taken = claim(store, engine(store))
+    wish = Wish(kind=WishKind.DROP, actor="cli:op", reason="enough")
+    assert store.run(lambda transaction: transaction.wish([1, 2, 99], wish, at(5))) == [1, 2]
+    with pytest.raises(Unheeded) as refused:
+        settle(store, *(deferred(each, at(9), again=at(300)) for each in taken))
+    assert refused.value.wishes == {1: wish, 2: wish}
+    assert [message(store, n).state for n in (1, 2, 3)] == ["claimed"] * 3
+    heeded = replace(failed(taken[0], at(9)), wish=wish)
+    assert (
+        settle(store, heeded, delivered(taken[1], at(9)), deferred(taken[2], at(9), again=at(300)))
+        == frozenset()
+    )
+    assert [message(store, n).state for n in (1, 2, 3)] == ["failed", "delivered", "queued"]
+    assert clean(store)
+
+
+def test_message_with_a_wish_whose_claim_returns_is_not_tried_again(store: Store) -> None:
+    submit(store)
+    taken = claim(store, engine(store))
+    wish = Wish(kind=WishKind.FAIL, actor="cli:op", reason="")
+    store.run(lambda transaction: transaction.wish([1], wish, at(5)))
+    store.run(lambda transaction: transaction.put_back(taken))
+    assert claim(store, engine(store), at(9)) == []
+    [waits] = store.read(lambda reader: reader.expired(at(9), 10))
+    assert [each.id for each in store.read(lambda reader: reader.waiting([99, 1]))] == [waits.id] == [1]
