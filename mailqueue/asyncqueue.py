@@ -78,6 +78,7 @@ class AsyncHoldRules(_AsyncFace):
     add = _awaited(HoldRules.add)
     list = _awaited(HoldRules.list)
     show = _awaited(HoldRules.show)
+    held = _awaited(HoldRules.held)
     remove = _awaited(HoldRules.remove)
 
 

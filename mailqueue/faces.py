@@ -89,6 +89,10 @@ class HoldRules:
         """Return one rule. Raises NotFound."""
         return manage.hold_rule(self._queue.store, rule_id)
 
+    def held(self, rule_id: int) -> int:
+        """Return how many messages a rule holds, alone or with others. Raises NotFound."""
+        return manage.held_by_rule(self._queue.store, rule_id)
+
     def remove(self, rule_id: int, *, actor: str | None = None) -> HoldRule:
         """Remove a rule. What it holds stays on hold, by marks that name it, until released.
 

@@ -109,6 +109,7 @@ def test_every_verb_does_what_its_twin_does(path: Path, receiver: Receiver) -> N
         submission = await queue.submit(MAIL, actor="anna")
         message = submission.messages[0].id
         assert (await queue.show(message)).hold
+        assert await queue.hold_rules.held(rule.id) == 1
         assert await queue.submission(submission.id) == plain.submission(submission.id)
         assert (await queue.explain(message)).blocked_by == "hold"
         assert (await queue.hold(message)).changed == 1

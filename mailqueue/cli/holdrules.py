@@ -79,15 +79,17 @@ def add(
 @click.argument("rule_id", type=int, metavar="ID")
 @pass_face
 def show(face: Face, rule_id: int) -> None:
-    """Show a rule."""
+    """Show a rule, and how many messages it holds."""
     queue = face.queue()
     rule = queue.hold_rules.show(rule_id)
+    held = queue.hold_rules.held(rule_id)
     face.answer(
-        _shape(queue, rule),
+        {**_shape(queue, rule), "held": held},
         lambda: output.details(
             [
                 ("hold rule", rule.id),
                 ("matches", _criteria(queue, rule)),
+                ("holds", output.plural(held, "message")),
                 ("reason", rule.reason or None),
                 ("made", f"{output.when(rule.created_at, queue.clock.now())}, {rule.actor}"),
                 ("marking", "queued messages are still being marked" if rule.marking else None),

@@ -407,6 +407,12 @@ def hold_rule(store: Store, rule_id: int) -> HoldRule:
     raise NotFound(f"no hold rule {rule_id}")
 
 
+def held_by_rule(store: Store, rule_id: int) -> int:
+    """Return how many messages one rule holds. Raises NotFound."""
+    hold_rule(store, rule_id)
+    return store.read(lambda reader: reader.held_by_rule(rule_id))
+
+
 def remove_hold_rule(store: Store, rule_id: int, *, actor: str, now: int) -> HoldRule:
     """Remove a rule. Raises NotFound."""
     return store.run(lambda transaction: transaction.remove_hold_rule(rule_id, actor=actor, now=now))

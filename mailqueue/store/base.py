@@ -457,6 +457,10 @@ class Reader(Protocol):
         """Return how much mail there is of an account. Slow where much waits: looks at all of that."""
         ...
 
+    def held_by_rule(self, rule_id: int) -> int:
+        """Return how many messages a hold rule holds. Slow where those are many: counts their marks."""
+        ...
+
     def engines(self) -> list[EngineInfo]:
         """Return the engines that are noted as at work."""
         ...

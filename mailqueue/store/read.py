@@ -76,6 +76,9 @@ class SqliteReader:
         [(queued, retired, last)] = self._all("mail_of_account", account_id, account_id)
         return AccountMail(queued=queued, retired=retired, last_message_id=last)
 
+    def held_by_rule(self, rule_id: int) -> int:
+        return int(self._one("held_by_rule", rule_id))
+
     def engines(self) -> list[EngineInfo]:
         return [rows.engine(row) for row in self._all("all_engines")]
 

@@ -32,6 +32,7 @@ FACES = {
 SAID_OTHERWISE = {
     "submit_many": "submit-many",
     "count": "list",  # list --count
+    "held": "show",  # holdrules show
     "submission": "show",  # show s12
     "events": "show",
     "notices": "notice show",
@@ -60,7 +61,7 @@ def verbs() -> Iterator[tuple[str, object]]:
         for name, verb in vars(face).items():
             if name.startswith("_") or name in NO_VERB or not callable(verb):
                 continue
-            if name == "count" or face is Queue:
+            if name in ("count", "held") or face is Queue:
                 name = SAID_OTHERWISE.get(name, name)
             yield f"{group} {name}".strip(), verb
 

@@ -22,6 +22,10 @@ def test_hold_rule_holds_new_mail_and_mail_in_the_queue(mailqueue: Command) -> N
     assert [each["hold"] for each in mailqueue.json("list")["items"]] == [True, True]
     assert mailqueue.json("show", 1)["holds"][0]["rule_id"] == 1
     assert "by rule 1" in mailqueue("show", 1)
+    assert mailqueue.json("holdrules", "show", 1)["held"] == 2
+    assert "2 messages" in mailqueue("holdrules", "show", 1)
+    mailqueue("release", 1)
+    assert "1 message\n" in mailqueue("holdrules", "show", 1)
 
 
 def test_hold_rules_are_listed_shown_and_removed(mailqueue: Command) -> None:

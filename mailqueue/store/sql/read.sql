@@ -121,6 +121,9 @@ FROM mailqueue_hold AS mark
 LEFT JOIN mailqueue_hold_rule AS rule ON rule.id = mark.rule_id
 WHERE mark.message_id = ? ORDER BY mark.id
 
+-- name: held_by_rule
+SELECT count(*) FROM mailqueue_hold WHERE rule_id = ?
+
 -- How many messages of an account have not retired, and how many have; the highest id of any message.
 -- name: mail_of_account
 SELECT (SELECT count(*) FROM mailqueue_message WHERE retired_at IS NULL AND account_id = ?),

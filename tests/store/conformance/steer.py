@@ -131,6 +131,21 @@ def test_every_criterion_of_a_rule_must_match(
     assert clean(store)
 
 
+def test_rule_tells_how_many_messages_it_holds_until_they_are_released(store: Store) -> None:
+    submit(store, "b@example.net", "c@example.net", "d@example.com")
+    rules = [add_rule(store, recipient_domain="example.net"), add_rule(store), add_rule(store, sender="")]
+    for rule in rules:
+        mark_all(store, rule.id)
+
+    def held() -> list[int]:
+        return store.read(lambda reader: [reader.held_by_rule(rule.id) for rule in rules])
+
+    assert held() == [2, 3, 0]
+    release(store, Filter(ids=(1,)))
+    assert held() == [1, 2, 0]
+    assert clean(store)
+
+
 def test_rule_marks_a_claimed_message_too_which_acts_after_the_attempt(store: Store) -> None:
     submit(store)
     taken = claim(store, engine(store))
