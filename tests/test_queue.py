@@ -72,6 +72,7 @@ PINNED = {
         __init__(self, queue)
         add(self, *, account=None, sender_domain=None, sender=None, recipient_domain=None, recipient=None,
             reason='', actor=None)
+        held(self, rule_id)
         list(self)
         show(self, rule_id)
         remove(self, rule_id, *, actor=None)
