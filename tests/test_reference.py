@@ -452,6 +452,8 @@ PARTS = (
     "shaping_rules",
     "destinations",
     "schedules",
+    "sender_domains",
+    "sender_domains",
     "accounts",
     "retired",
 )
