@@ -14,6 +14,7 @@ from types import TracebackType
 from typing import Any, BinaryIO, Self, Unpack
 
 from mailqueue.clock import Clock, SystemClock
+from mailqueue.engine import explain as explaining
 from mailqueue.engine import manage, many, replies, verbs
 from mailqueue.engine.many import Progress
 from mailqueue.engine.options import When
@@ -47,6 +48,7 @@ from mailqueue.model.settings import Settings
 from mailqueue.model.settlement import Wish, WishKind
 from mailqueue.model.verdict import Verdict
 from mailqueue.model.wanted import Wanted, chosen
+from mailqueue.net.resolver import Resolver
 from mailqueue.store import open_store
 from mailqueue.store.base import Store
 
@@ -333,9 +335,18 @@ class Queue:
         """Return the content of a message as it goes out. Raises NotFound, which says when it was purged."""
         return manage.dump(self.store, message_id)
 
-    def explain(self, message_id: int) -> Explanation:
-        """Return why a message waits and what happens next. Raises NotFound."""
-        return manage.explain(self.store, message_id, self.clock.now())
+    def explain(self, message_id: int, *, dns: bool | Resolver = True) -> Explanation:
+        """Return why a message waits, what happens next, and which way it would go.
+
+        Args:
+            message_id: of the message.
+            dns: whether to ask DNS for the hosts and their addresses, for 5 s at most; what that comes to is
+                part of the answer. A `Resolver`, which nobody else uses, to ask by that one.
+
+        Raises:
+            NotFound: there is no such message.
+        """
+        return explaining.explain(self.store, message_id, dns=dns, now=self.clock.now())
 
     def status(self) -> Status:
         """Return how the queue stands."""

@@ -17,12 +17,13 @@ from mailqueue.model.destination import DestinationInfo
 from mailqueue.model.duration import format_duration
 from mailqueue.model.engine import EngineInfo
 from mailqueue.model.events import Event, Happened, Notice
-from mailqueue.model.explain import Explanation, Status, Steered
+from mailqueue.model.explain import Explanation, Gate, Status, Steered
 from mailqueue.model.message import Message, Submission
 from mailqueue.model.migration import Migration
 from mailqueue.model.rules import HoldRule, ReplyRule, Route, ShapingRule, Transport
 from mailqueue.model.schedule import Schedule, format_delays, times
 from mailqueue.model.verdict import Verdict
+from mailqueue.model.way import Way
 
 
 def message(found: Message) -> Json:
@@ -171,16 +172,6 @@ def notice(found: Notice) -> Json:
 
 def explanation(found: Explanation) -> Json:
     """Return why a message waits."""
-    gates = [
-        {
-            "gate": gate.gate.value,
-            "open": gate.open,
-            "text": gate.text,
-            "until": rfc3339(gate.until),
-            "frees": gate.frees,
-        }
-        for gate in found.gates
-    ]
     return {
         "id": found.message_id,
         "state": found.state,
@@ -188,9 +179,45 @@ def explanation(found: Explanation) -> Json:
         "blocked_by": found.blocked_by.value if found.blocked_by else None,
         "earliest_attempt_at": rfc3339(found.earliest_attempt_at),
         "transport": found.transport,
+        "way": None if found.way is None else way(found.way),
         "priority": str(found.priority),
         "expires_at": rfc3339(found.expires_at),
-        "gates": gates,
+        "gates": [gate(each) for each in found.gates],
+    }
+
+
+def gate(found: Gate) -> Json:
+    """Return one thing that a message may wait at."""
+    return {
+        "gate": found.gate.value,
+        "open": found.open,
+        "text": found.text,
+        "until": rfc3339(found.until),
+        "frees": found.frees,
+    }
+
+
+def way(found: Way) -> Json:
+    """Return how a message would go."""
+    return {
+        "transport": found.transport,
+        "kind": found.kind.value,
+        "chosen_by": found.chosen_by.value,
+        "route_id": found.route_id,
+        "destination": found.destination,
+        "hosts": [
+            {
+                "name": each.name,
+                "port": each.port,
+                "preference": each.preference,
+                "addresses": list(each.addresses),
+            }
+            for each in found.hosts
+        ],
+        "error": found.error,
+        "tls": None if found.tls is None else found.tls.value,
+        "require_tls": found.require_tls,
+        "reply": found.reply,
     }
 
 

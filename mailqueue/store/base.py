@@ -473,6 +473,10 @@ class Reader(Protocol):
         """Return what is known of a destination. None: nothing is."""
         ...
 
+    def pace(self, rule_id: int) -> int:
+        """Return until when the messages a minute of a rule are spoken for, microseconds UTC. 0: free."""
+        ...
+
     def backlog(self, destination: str, limit: int) -> Backlog:
         """Return what waits in the lanes that a destination blocks; messages are counted up to `limit`."""
         ...

@@ -24,7 +24,7 @@ from mailqueue.model.events import Event, Notice
 from mailqueue.model.filters import LAST_RETIRED_FIRST, OLDEST_FIRST, Filter, Order, Page
 from mailqueue.model.message import Claimed, Message
 from mailqueue.model.settings import Settings
-from mailqueue.store import integrity, lists, quota, rows
+from mailqueue.store import integrity, lists, quota, rows, traffic
 from mailqueue.store.base import Depth
 from mailqueue.store.batch import CHUNK
 from mailqueue.store.queries import query
@@ -87,6 +87,9 @@ class SqliteReader:
 
     def destination(self, name: str) -> Destination | None:
         return next((rows.destination(row) for row in self._all("one_destination", name)), None)
+
+    def pace(self, rule_id: int) -> int:
+        return traffic.pace(self._cursor, rule_id)
 
     def backlog(self, destination: str, limit: int) -> Backlog:
         [(lanes, messages)] = self._all("backlog", destination, destination, limit)

@@ -90,7 +90,7 @@ class SqliteTransaction:
         return traffic.put(self.batch, destination)
 
     def pace(self, rule_id: int) -> int:
-        return traffic.pace(self.batch, rule_id)
+        return traffic.pace(self.batch.now(), rule_id)
 
     def set_pace(self, rule_id: int, next_at: int) -> None:
         traffic.set_pace(self.batch, rule_id, next_at)

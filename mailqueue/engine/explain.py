@@ -1,0 +1,195 @@
+"""Why a message waits, which way it would take, and what would become of one that is not there yet.
+
+The rule: nothing is stored, and what is told comes from the functions that a claim and an attempt go by.
+DNS is asked outside of the database, for a few seconds at most; that it had no answer is part of what
+is told.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+from mailqueue.engine import liveness
+from mailqueue.engine.hops import Hop, found_hop, next_hops, told_hop, unknown_hop
+from mailqueue.mail import codes
+from mailqueue.model.attempt import Attempt
+from mailqueue.model.engine import EngineInfo
+from mailqueue.model.explain import Explanation
+from mailqueue.model.lifecycle import State
+from mailqueue.model.message import Message
+from mailqueue.model.rules import Route, Transport, TransportKind
+from mailqueue.model.settings import Settings
+from mailqueue.model.way import ChosenBy, NextHost, Way
+from mailqueue.net.hosts import NextHops, ResolveFailure
+from mailqueue.net.resolver import Resolver
+from mailqueue.policy.explain import explain as explained
+from mailqueue.policy.route import choose, domain_of, secured
+from mailqueue.policy.shape import rule_for
+from mailqueue.store.base import Reader, Store
+
+LOOK_FOR = 5.0
+"""Seconds that DNS is asked for at most, all look-ups together."""
+_EACH = 4.0  # one look-up of them
+
+Dns = bool | Resolver
+"""Whether DNS is asked, and by whom: True is the system's name servers."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Seen:
+    """What the database says of a message that is asked about."""
+
+    message: Message
+    last: Attempt | None
+    """None: no attempt is over."""
+    settings: Settings
+    engines: tuple[EngineInfo, ...]
+    """Those at work."""
+
+
+def explain(store: Store, message_id: int, *, dns: Dns, now: int) -> Explanation:
+    """Return why a message waits, and which way it would take. Raises NotFound."""
+    return why(store, store.read(lambda reader: _seen(reader, message_id, now)), dns=dns, now=now)
+
+
+def _seen(reader: Reader, message_id: int, now: int) -> Seen:
+    found, tried = reader.message(message_id), reader.attempts(message_id)
+    return Seen(
+        message=found,
+        last=tried[-1] if tried else None,
+        settings=reader.settings(),
+        engines=liveness.living(reader.engines(), now),
+    )
+
+
+def why(store: Store, seen: Seen, *, dns: Dns, now: int) -> Explanation:
+    """Return why a message waits, and which way it would take; `now` in microseconds UTC."""
+    message, settings = seen.message, seen.settings
+    chosen = _choose(seen)
+    transport, way, hop = None if chosen is None else chosen[0], None, None
+    if chosen is not None and not message.state.retired:
+        way, hop = _way(chosen, message, dns, now)
+    name = message.blocked_by or (None if hop is None else hop.name)
+    rule = None
+    if transport is not None and hop is not None:
+        rule = rule_for(settings.shaping_rules, transport.name, domain_of(message.recipient), hop.hosts)
+    destination, next_at = store.read(
+        lambda reader: (
+            None if name is None else reader.destination(name),
+            0 if rule is None else reader.pace(rule.id),
+        )
+    )
+    return explained(
+        message,
+        last=seen.last,
+        transport=transport,
+        way=way,
+        destination=destination,
+        rule=rule,
+        next_at=next_at,
+        engines=seen.engines,
+        now=now,
+    )
+
+
+# -- the way --------------------------------------------------------------------------------------
+def _choose(seen: Seen) -> tuple[Transport, Route | None] | None:
+    message, settings = seen.message, seen.settings
+    return choose(
+        settings,
+        message.sender,
+        message.recipient,
+        account_id=settings.accounts[message.account].id,
+        failed=message.attempts - (message.state is State.CLAIMED),
+        named=message.transport or "",
+    )
+
+
+def _way(
+    chosen: tuple[Transport, Route | None], message: Message, dns: Dns, now: int
+) -> tuple[Way, Hop | None]:
+    """Return how a message would go by a transport, and what it leads to, as far as it is known."""
+    transport, route = secured(chosen[0], message.require_tls), chosen[1]
+    domain = domain_of(message.recipient)
+    found = look_up(transport, domain, dns)
+    hop = _hop(transport, domain, found, now)
+    nowhere = transport.kind is TransportKind.FAIL
+    way = Way(
+        transport=transport.name,
+        kind=transport.kind,
+        chosen_by=_chosen_by(message, route),
+        route_id=None if route is None else route.id,
+        destination=None if hop is None else hop.name,
+        hosts=_hosts(transport, found),
+        error=f"{found.enhanced} {found.text}" if isinstance(found, ResolveFailure) else None,
+        tls=None if nowhere else transport.tls,
+        require_tls=message.require_tls,
+        reply=transport.reply if nowhere else None,
+    )
+    return way, hop
+
+
+def _chosen_by(message: Message, route: Route | None) -> ChosenBy:
+    if route is not None:
+        return ChosenBy.ROUTE
+    return ChosenBy.DEFAULT if message.transport is None else ChosenBy.MESSAGE
+
+
+def _hop(transport: Transport, domain: str, found: NextHops | ResolveFailure | None, now: int) -> Hop | None:
+    told = told_hop(transport, domain)
+    match found:
+        case NextHops() if told is None:
+            return found_hop(transport, found, now)
+        case ResolveFailure(permanent=False) if told is None:
+            return unknown_hop(transport, domain)
+        case _:
+            return told
+
+
+def _hosts(transport: Transport, found: NextHops | ResolveFailure | None) -> tuple[NextHost, ...]:
+    if isinstance(found, NextHops):
+        return tuple(
+            NextHost(
+                name=host.name,
+                port=transport.port,
+                preference=None if found.implicit else host.preference,
+                addresses=host.addresses,
+            )
+            for host in found.hosts
+        )
+    if transport.host is None:
+        return ()
+    return (NextHost(name=transport.host, port=transport.port, preference=None, addresses=()),)
+
+
+# -- DNS ------------------------------------------------------------------------------------------
+def look_up(transport: Transport, domain: str, dns: Dns) -> NextHops | ResolveFailure | None:
+    """Return where mail for a domain goes by a transport. None: nowhere, or DNS is not to be asked."""
+    if dns is False or transport.kind is TransportKind.FAIL:
+        return None
+    with ThreadPoolExecutor(1, "mailqueue-lookup") as apart:  # this thread may have a loop that runs
+        resolver = Resolver(timeout=_EACH) if dns is True else dns
+        return apart.submit(_in_loop, resolver, transport, domain).result()
+
+
+def _in_loop(resolver: Resolver, transport: Transport, domain: str) -> NextHops | ResolveFailure:
+    loop = asyncio.new_event_loop()
+    try:
+        return loop.run_until_complete(_asked(resolver, transport, domain))
+    finally:
+        loop.close()  # without a wait for what the system's resolver may still do
+
+
+async def _asked(resolver: Resolver, transport: Transport, domain: str) -> NextHops | ResolveFailure:
+    try:
+        async with asyncio.timeout(LOOK_FOR):
+            return await next_hops(resolver, transport, domain)
+    except TimeoutError:
+        why = f"no answer within {LOOK_FOR:g} s"
+    except Exception as error:  # it must not hide all else that is told
+        why = f"a fault of mailqueue's own: {error!r}"
+    finally:
+        await resolver.close()
+    return ResolveFailure(domain=domain, permanent=False, enhanced=codes.DIRECTORY_FAILURE, text=why)
