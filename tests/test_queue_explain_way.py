@@ -10,7 +10,7 @@ import pytest
 from support.dns_server import DnsServer, Zone
 from support.net import Net
 from support.receiver import Receiver
-from support.stage import MAIL, Stage
+from support.stage import MAIL, AtWork, Stage, wait_until
 from support.trouble import in_trouble
 
 from mailqueue import AsyncQueue, Queue
@@ -229,6 +229,36 @@ def test_what_has_chosen_the_transport_is_told(direct: Stage, receiver: Receiver
     assert (way(direct, other).chosen_by, way(direct, other).route_id) == ("route", later.id)
     direct.deliver(timedelta(minutes=20))
     assert [each.route_id for each in direct.queue.attempts(other)] == [None, later.id]
+
+
+def test_engine_that_was_given_a_relay_takes_all_mail_there(stage: Stage, receiver: Receiver) -> None:
+    stage.queue.transports.add("other", kind="fail", reply="550 5.7.1 not from here")
+    [message] = stage.submit("ann@example.com", transport="other", not_before=timedelta(hours=1))
+    with AtWork(stage, relay=f"127.0.0.1:{receiver.port}") as work:
+        found = stage.queue.explain(message)
+        assert found.way is not None
+        assert (found.way.chosen_by, found.way.transport) == ("engine", "relay")
+        assert [(each.name, each.port) for each in found.way.hosts] == [("127.0.0.1", receiver.port)]
+        assert found.way.destination == f"relay 127.0.0.1:{receiver.port}"
+        told = gate(found, "transport").text
+        assert told == "transport relay (relay), which the engine takes for all mail"
+        assert gate(found, "engine").text.endswith(f": all mail to 127.0.0.1:{receiver.port})")
+        [engine] = stage.queue.status().engines
+        assert engine.relay == f"127.0.0.1:{receiver.port}"
+        work.after(timedelta(hours=1))
+        wait_until(lambda: stage.state(message) == "delivered")
+    assert stage.attempt(message).transport == "relay"
+
+
+def test_where_engines_differ_the_settings_are_told(stage: Stage, receiver: Receiver) -> None:
+    """Whichever comes first takes it; the gate of the engines says that one has a relay."""
+    stage.relay(receiver.port)
+    [message] = stage.submit("ann@example.com", not_before=timedelta(hours=1))
+    with AtWork(stage, relay="[::1]:2525"), AtWork(stage):
+        found = stage.queue.explain(message)
+    assert found.way is not None
+    assert found.way.chosen_by == "default"
+    assert ": all mail to [::1]:2525, " in gate(found, "engine").text
 
 
 def test_message_without_a_transport_and_one_that_is_retired_have_no_way(

@@ -241,6 +241,7 @@ def engine(found: EngineInfo) -> Json:
         "pid": found.identity.pid,
         "started_at": rfc3339(found.started_at),
         "heartbeat_at": rfc3339(found.heartbeat_at),
+        "relay": found.relay,
     }
 
 

@@ -8,11 +8,13 @@ is told.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 from mailqueue.engine import liveness
 from mailqueue.engine.hops import Hop, found_hop, next_hops, told_hop, unknown_hop
+from mailqueue.engine.transports import relay_transport
 from mailqueue.mail import codes
 from mailqueue.model.attempt import Attempt
 from mailqueue.model.engine import EngineInfo
@@ -101,10 +103,18 @@ def _choose(seen: Seen) -> tuple[Transport, Route | None] | None:
         settings,
         message.sender,
         message.recipient,
+        _override(seen.engines),
         account_id=settings.accounts[message.account].id,
         failed=message.attempts - (message.state is State.CLAIMED),
         named=message.transport or "",
     )
+
+
+def _override(engines: Iterable[EngineInfo]) -> Transport | None:
+    """Return the transport that takes all mail of all engines at work. None: there is none."""
+    relays = {each.relay for each in engines}
+    relay = relays.pop() if len(relays) == 1 else None
+    return None if relay is None else relay_transport(relay)
 
 
 def _way(
@@ -119,7 +129,7 @@ def _way(
     way = Way(
         transport=transport.name,
         kind=transport.kind,
-        chosen_by=_chosen_by(message, route),
+        chosen_by=_chosen_by(message, transport, route),
         route_id=None if route is None else route.id,
         destination=None if hop is None else hop.name,
         hosts=_hosts(transport, found),
@@ -131,7 +141,9 @@ def _way(
     return way, hop
 
 
-def _chosen_by(message: Message, route: Route | None) -> ChosenBy:
+def _chosen_by(message: Message, transport: Transport, route: Route | None) -> ChosenBy:
+    if transport.id == 0:
+        return ChosenBy.ENGINE
     if route is not None:
         return ChosenBy.ROUTE
     return ChosenBy.DEFAULT if message.transport is None else ChosenBy.MESSAGE

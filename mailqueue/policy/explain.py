@@ -17,7 +17,7 @@ from mailqueue.model.explain import Explanation, Gate, GateKind
 from mailqueue.model.lifecycle import State
 from mailqueue.model.message import Message
 from mailqueue.model.rules import ShapingRule, Transport, TransportKind
-from mailqueue.model.way import Way
+from mailqueue.model.way import ChosenBy, Way
 from mailqueue.policy import breaker
 from mailqueue.policy.shape import take
 
@@ -53,7 +53,7 @@ def explain(
         return _retired(message, transport)
     gates = (
         _hold(message),
-        _transport(message, transport),
+        _transport(message, transport, way),
         _time(message, last, now),
         _destination(message, destination, now),
         _rate(message, destination, rule, next_at, now),
@@ -124,7 +124,7 @@ def _hold(message: Message) -> Gate:
     )
 
 
-def _transport(message: Message, transport: Transport | None) -> Gate:
+def _transport(message: Message, transport: Transport | None, way: Way | None) -> Gate:
     if transport is None:
         return Gate(
             gate=GateKind.TRANSPORT,
@@ -133,7 +133,9 @@ def _transport(message: Message, transport: Transport | None) -> Gate:
             frees=NO_TRANSPORT,
         )
     text = f"transport {transport.name} ({transport.kind})"
-    if message.transport is not None:
+    if way is not None and way.chosen_by is ChosenBy.ENGINE:
+        text += ", which the engine takes for all mail"
+    elif message.transport is not None:
         text += ", which the message names"
     if message.require_tls and transport.kind is TransportKind.DIRECT:
         text += ", where what has to stay under TLS is refused"
@@ -237,6 +239,9 @@ def _lease(message: Message, engines: Sequence[EngineInfo]) -> Gate:
 
 def _engine(engines: Sequence[EngineInfo]) -> Gate:
     if engines:
-        pids = ", ".join(str(engine.identity.pid) for engine in engines)
-        return Gate(gate=GateKind.ENGINE, open=True, text=f"engine running (pid {pids})")
+        each = ", ".join(
+            str(engine.identity.pid) + (f": all mail to {engine.relay}" if engine.relay else "")
+            for engine in engines
+        )
+        return Gate(gate=GateKind.ENGINE, open=True, text=f"engine running (pid {each})")
     return Gate(gate=GateKind.ENGINE, open=False, text="no engine is running", frees="mailqueue run")

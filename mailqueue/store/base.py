@@ -228,8 +228,8 @@ class Transaction(Protocol):
         ...
 
     # -- engines -------------------------------------------------------------------------------
-    def register_engine(self, identity: Identity, now: int) -> int:
-        """Note an engine at work. Returns its id, never used before."""
+    def register_engine(self, identity: Identity, now: int, relay: str | None = None) -> int:
+        """Note an engine at work, and where it sends all its mail. Returns its id, never used before."""
         ...
 
     def heartbeat(self, engine_id: int, now: int) -> bool:

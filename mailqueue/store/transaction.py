@@ -102,8 +102,8 @@ class SqliteTransaction:
     def free_slot(self, rule_id: int, engine_id: int) -> None:
         traffic.free_slot(self.batch, rule_id, engine_id)
 
-    def register_engine(self, identity: Identity, now: int) -> int:
-        return engines.register(self.batch, identity, now)
+    def register_engine(self, identity: Identity, now: int, relay: str | None = None) -> int:
+        return engines.register(self.batch, identity, now, relay)
 
     def heartbeat(self, engine_id: int, now: int) -> bool:
         return engines.heartbeat(self.batch, engine_id, now)
