@@ -10,7 +10,7 @@ from collections.abc import Container, Sequence
 
 from mailqueue.cli.output import Json, rfc3339
 from mailqueue.clock import to_micros
-from mailqueue.model.account import Account
+from mailqueue.model.account import Account, QuotaUse
 from mailqueue.model.attempt import Attempt
 from mailqueue.model.backup import Backup, Restored
 from mailqueue.model.destination import DestinationInfo
@@ -20,6 +20,7 @@ from mailqueue.model.events import Event, Happened, Notice
 from mailqueue.model.explain import Explanation, Gate, Status, Steered
 from mailqueue.model.message import Message, Submission
 from mailqueue.model.migration import Migration
+from mailqueue.model.plan import Plan
 from mailqueue.model.rules import HoldRule, ReplyRule, Route, ShapingRule, Transport
 from mailqueue.model.schedule import Schedule, format_delays, times
 from mailqueue.model.verdict import Verdict
@@ -221,6 +222,27 @@ def way(found: Way) -> Json:
     }
 
 
+def plan(found: Plan) -> Json:
+    """Return what would become of a message."""
+    return {
+        "account": found.account,
+        "sender": found.sender,
+        "recipient": found.recipient,
+        "priority": str(found.priority),
+        "state": None if found.state is None else found.state.value,
+        "over_quota": found.over_quota,
+        "usage": [quota_use(each) for each in found.usage],
+        "summary": found.summary,
+        "blocked_by": found.blocked_by.value if found.blocked_by else None,
+        "earliest_attempt_at": rfc3339(found.earliest_attempt_at),
+        "way": None if found.way is None else way(found.way),
+        "schedule": found.schedule,
+        "times": [format_duration(to_micros(each)) for each in found.times],
+        "give_up_at": rfc3339(found.give_up_at),
+        "gates": [gate(each) for each in found.gates],
+    }
+
+
 def status(found: Status) -> Json:
     """Return how the queue stands."""
     return {
@@ -417,14 +439,16 @@ def account(found: Account) -> Json:
         "messages_per_day": found.messages_per_day,
         "new_recipients_per_day": found.new_recipients_per_day,
         "over_quota": found.over_quota.value,
-        "usage": [
-            {
-                "quota": each.quota.value,
-                "limit": each.limit,
-                "used": each.used,
-                "waiting": each.waiting,
-                "opens_at": rfc3339(each.opens_at),
-            }
-            for each in found.usage
-        ],
+        "usage": [quota_use(each) for each in found.usage],
+    }
+
+
+def quota_use(found: QuotaUse) -> Json:
+    """Return how far a quota is used."""
+    return {
+        "quota": found.quota.value,
+        "limit": found.limit,
+        "used": found.used,
+        "waiting": found.waiting,
+        "opens_at": rfc3339(found.opens_at),
     }

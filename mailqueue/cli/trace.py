@@ -85,12 +85,12 @@ def timeline(face: Face, typed: Id) -> None:
 
 @click.command(cls=Verb)
 @click.argument("typed", type=id_, metavar="ID")
-@click.option("--no-dns", is_flag=True, help="Do not ask DNS for the hosts.")
+@click.option("--dns/--no-dns", default=True, help="Ask DNS for the hosts, as is done unless told not to.")
 @pass_face
-def explain(face: Face, typed: Id, no_dns: bool) -> None:
+def explain(face: Face, typed: Id, dns: bool) -> None:
     """Explain why a message waits, what happens next, and which way it goes."""
     queue = face.queue()
-    found = queue.explain(ids.one_message(queue, typed), dns=not no_dns)
+    found = queue.explain(ids.one_message(queue, typed), dns=dns)
     face.answer(shape.explanation(found), lambda: _print_explanation(found, queue.clock.now()))
 
 

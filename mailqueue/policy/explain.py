@@ -120,7 +120,7 @@ def _hold(message: Message) -> Gate:
         open=False,
         text="on hold " + ", ".join(names),
         until=max(ends) if len(ends) == len(message.holds) else None,
-        frees=f"mailqueue release {message.id}",
+        frees=f"mailqueue release {message.id or 'ID'}",  # 0: it is not in the queue yet
     )
 
 

@@ -470,6 +470,10 @@ class Reader(Protocol):
         """Return what an account with a quota has sent from the hour `since` on, in any order."""
         ...
 
+    def known_recipients(self, account_id: int, recipients: Sequence[str]) -> dict[str, int]:
+        """Return which of these recipients the account is known to write to, and since when."""
+        ...
+
     def mail_of_account(self, account_id: int) -> AccountMail:
         """Return how much mail there is of an account. Slow where much waits: looks at all of that."""
         ...
@@ -492,6 +496,10 @@ class Reader(Protocol):
 
     def pace(self, rule_id: int) -> int:
         """Return until when the messages a minute of a rule are spoken for, microseconds UTC. 0: free."""
+        ...
+
+    def block(self, lane: Lane) -> Block | None:
+        """Return until when a lane is not looked at, which may be past. None: nothing was in its way."""
         ...
 
     def backlog(self, destination: str, limit: int) -> Backlog:

@@ -22,6 +22,7 @@ from mailqueue.model.destination import Backlog, Destination
 from mailqueue.model.engine import EngineInfo
 from mailqueue.model.events import Event, Notice
 from mailqueue.model.filters import LAST_RETIRED_FIRST, OLDEST_FIRST, Filter, Order, Page
+from mailqueue.model.lane import Block, Lane
 from mailqueue.model.message import Claimed, Message
 from mailqueue.model.settings import Settings
 from mailqueue.store import integrity, lists, quota, rows, traffic
@@ -72,6 +73,9 @@ class SqliteReader:
     def usage(self, account_id: int, since: int) -> list[HourUse]:
         return quota.usage(self._cursor, account_id, since)
 
+    def known_recipients(self, account_id: int, recipients: Sequence[str]) -> dict[str, int]:
+        return quota.known_recipients(self._cursor, account_id, recipients)
+
     def mail_of_account(self, account_id: int) -> AccountMail:
         [(queued, retired, last)] = self._all("mail_of_account", account_id, account_id)
         return AccountMail(queued=queued, retired=retired, last_message_id=last)
@@ -90,6 +94,10 @@ class SqliteReader:
 
     def pace(self, rule_id: int) -> int:
         return traffic.pace(self._cursor, rule_id)
+
+    def block(self, lane: Lane) -> Block | None:
+        found = self._all("block_of_lane", *lane)
+        return None if not found else Block(lane, *found[0])
 
     def backlog(self, destination: str, limit: int) -> Backlog:
         [(lanes, messages)] = self._all("backlog", destination, destination, limit)

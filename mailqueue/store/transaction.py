@@ -45,7 +45,7 @@ class SqliteTransaction:
         return quota.usage(self.batch.now(), account_id, since)
 
     def known_recipients(self, account_id: int, recipients: Sequence[str]) -> dict[str, int]:
-        return quota.known_recipients(self.batch, account_id, recipients)
+        return quota.known_recipients(self.batch.now(), account_id, recipients)
 
     def count_use(self, account_id: int, uses: Sequence[HourUse], first: Mapping[str, int]) -> None:
         quota.count_use(self.batch, account_id, uses, first)
