@@ -10,7 +10,8 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import datetime
 
 from mailqueue.engine import liveness
 from mailqueue.engine.hops import Hop, found_hop, next_hops, told_hop, unknown_hop
@@ -20,8 +21,8 @@ from mailqueue.model.attempt import Attempt
 from mailqueue.model.engine import EngineInfo
 from mailqueue.model.explain import Explanation
 from mailqueue.model.lifecycle import State
-from mailqueue.model.message import Message
-from mailqueue.model.rules import Route, Transport, TransportKind
+from mailqueue.model.message import Hold, Message
+from mailqueue.model.rules import HoldRule, Route, Transport, TransportKind
 from mailqueue.model.settings import Settings
 from mailqueue.model.way import ChosenBy, NextHost, Way
 from mailqueue.net.hosts import NextHops, ResolveFailure
@@ -57,13 +58,36 @@ def explain(store: Store, message_id: int, *, dns: Dns, now: int) -> Explanation
 
 
 def _seen(reader: Reader, message_id: int, now: int) -> Seen:
-    found, tried = reader.message(message_id), reader.attempts(message_id)
+    found, tried, settings = reader.message(message_id), reader.attempts(message_id), reader.settings()
     return Seen(
-        message=found,
+        message=_marked(reader, found, settings) if found.state is State.QUEUED else found,
         last=tried[-1] if tried else None,
-        settings=reader.settings(),
+        settings=settings,
         engines=liveness.living(reader.engines(), now),
     )
+
+
+def _marked(reader: Reader, found: Message, settings: Settings) -> Message:
+    """Return a message with the marks, too, of rules that match it and have not come to it yet.
+
+    A claim gives it these.
+    """
+    account_id, has = settings.accounts[found.account].id, {each.rule_id for each in found.holds}
+    rules = [
+        rule
+        for rule in settings.hold_rules
+        if rule.marking
+        and rule.id not in has
+        and rule.matches(account_id=account_id, sender=found.sender, recipient=found.recipient)
+    ]
+    exempt = reader.exempt_through(found.id) if rules else 0
+    marks = tuple(mark(rule, rule.created_at) for rule in rules if rule.id > exempt)
+    return replace(found, hold=found.hold or bool(marks), holds=found.holds + marks) if marks else found
+
+
+def mark(rule: HoldRule, since: datetime) -> Hold:
+    """Return the mark of a rule."""
+    return Hold(rule_id=rule.id, since=since, actor=rule.actor, reason=rule.reason)
 
 
 def why(store: Store, seen: Seen, *, dns: Dns, now: int) -> Explanation:

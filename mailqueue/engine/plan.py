@@ -13,7 +13,7 @@ from datetime import timedelta
 from mailqueue.clock import to_datetime
 from mailqueue.engine import liveness, quota
 from mailqueue.engine.envelope import Return, read_recipients, read_sender
-from mailqueue.engine.explain import Dns, Seen, why
+from mailqueue.engine.explain import Dns, Seen, mark, why
 from mailqueue.engine.options import read_options
 from mailqueue.engine.submit import Draft, find_account, find_schedule, find_transport, new_messages
 from mailqueue.errors import InvalidSubmission, QuotaExceeded
@@ -204,7 +204,7 @@ def _holds(settings: Settings, new: NewMessage, now: int) -> Iterator[Hold]:
     since = to_datetime(now)
     for rule in settings.hold_rules:
         if rule.id in new.holds:
-            yield Hold(rule_id=rule.id, since=since, actor=rule.actor, reason=rule.reason)
+            yield mark(rule, since)
     if new.wait is not None:
         until = to_datetime(new.wait.until)
         yield Hold(rule_id=None, since=since, actor=SYSTEM, reason=new.wait.reason, until=until)

@@ -587,6 +587,10 @@ class Reader(Protocol):
         """
         ...
 
+    def exempt_through(self, message_id: int) -> int:
+        """Return up to which hold rule none holds a message, as it was released. 0: none. Raises NotFound."""
+        ...
+
     def content_of(self, message_id: int) -> int:
         """Return the content id of a message. Raises NotFound."""
         ...

@@ -172,6 +172,10 @@ class SqliteReader:
         if not self._all("message_exists", message_id):
             raise self._no_message(message_id)
 
+    def exempt_through(self, message_id: int) -> int:
+        self._check(message_id)
+        return int(self._one("exempt_through", message_id))
+
     # -- history of a message ------------------------------------------------------------------
     def attempts(self, message_id: int) -> list[Attempt]:
         self._check(message_id)
