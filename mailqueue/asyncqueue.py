@@ -386,6 +386,7 @@ class AsyncQueue(_AsyncFace):
     notices = _awaited(Queue.notices)
     dump = _awaited(Queue.dump)
     explain = _awaited(Queue.explain)
+    plan = _awaited(Queue.plan)
     status = _awaited(Queue.status)
     hold = _awaited(Queue.hold)
     fail = _awaited(Queue.fail)

@@ -14,7 +14,9 @@ from types import TracebackType
 from typing import Any, BinaryIO, Self, Unpack
 
 from mailqueue.clock import Clock, SystemClock
+from mailqueue.engine import explain as explaining
 from mailqueue.engine import manage, many, replies, verbs
+from mailqueue.engine import plan as planning
 from mailqueue.engine.many import Progress
 from mailqueue.engine.options import When
 from mailqueue.engine.replies import classify_alone
@@ -43,11 +45,13 @@ from mailqueue.model.filters import Filter, Order, Page
 from mailqueue.model.lane import Priority
 from mailqueue.model.message import Message, Submission
 from mailqueue.model.migration import Migration
+from mailqueue.model.plan import Plan
 from mailqueue.model.recipient import Recipient
 from mailqueue.model.settings import Settings
 from mailqueue.model.settlement import Wish, WishKind
 from mailqueue.model.verdict import Verdict
 from mailqueue.model.wanted import Wanted, chosen
+from mailqueue.net.resolver import Resolver
 from mailqueue.store import open_store
 from mailqueue.store.base import Store
 
@@ -342,9 +346,59 @@ class Queue:
         """Return the content of a message as it goes out. Raises NotFound, which says when it was purged."""
         return manage.dump(self.store, message_id)
 
-    def explain(self, message_id: int) -> Explanation:
-        """Return why a message waits and what happens next. Raises NotFound."""
-        return manage.explain(self.store, message_id, self.clock.now())
+    def explain(self, message_id: int, *, dns: bool | Resolver = True) -> Explanation:
+        """Return why a message waits, what happens next, and which way it would go.
+
+        Args:
+            message_id: of the message.
+            dns: whether to ask DNS for the hosts and their addresses, for 5 s at most; what that comes to is
+                part of the answer. A `Resolver`, which nobody else uses, to ask by that one.
+
+        Raises:
+            NotFound: there is no such message.
+        """
+        return explaining.explain(self.store, message_id, dns=dns, now=self.clock.now())
+
+    def plan(
+        self,
+        *,
+        sender: str,
+        recipient: str,
+        account: str = DEFAULT_ACCOUNT,
+        schedule: str | None = None,
+        priority: Priority | str = "normal",
+        transport: str | None = None,
+        require_tls: bool | None = None,
+        dns: bool | Resolver = True,
+    ) -> Plan:
+        """Return what would become of a message, were it submitted now. Nothing is stored.
+
+        Args:
+            sender: envelope sender; '' is the null return path.
+            recipient: envelope recipient.
+            account: who sends.
+            schedule: name of a retry schedule; None: the account's, else `standard`.
+            priority: `interactive`, `normal` or `bulk`.
+            transport: name of the transport to take, whatever the routes say; None: as they say.
+            require_tls: as for `submit`.
+            dns: as for `explain`.
+
+        Raises:
+            InvalidSubmission: it could not be queued; `.faults` lists every reason.
+            NotFound: no such account, schedule or transport.
+        """
+        return planning.plan(
+            self.store,
+            sender=sender,
+            recipient=recipient,
+            account=account,
+            schedule=schedule,
+            priority=priority,
+            transport=transport,
+            require_tls=require_tls,
+            dns=dns,
+            now=self.clock.now(),
+        )
 
     def status(self) -> Status:
         """Return how the queue stands."""

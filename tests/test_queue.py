@@ -60,7 +60,9 @@ PINNED = {
         timeline(self, message_id)
         notices(self, message_id)
         dump(self, message_id)
-        explain(self, message_id)
+        explain(self, message_id, *, dns=True)
+        plan(self, *, sender, recipient, account='default', schedule=None, priority='normal', transport=None,
+            require_tls=None, dns=True)
         status(self)
         hold(self, ids=None, *, all=False, reason='', dry_run=False, actor=None, **which)
         release(self, ids=None, *, all=False, reason='', dry_run=False, actor=None, **which)

@@ -152,7 +152,8 @@ _OVER = {
 }
 
 
-def _used(found: QuotaUse, now: int) -> str:
+def used(found: QuotaUse, now: int) -> str:
+    """Return for people how far a quota is used; `now` in microseconds UTC."""
     waiting = f", {found.waiting:,} on hold until there is room" if found.waiting else ""
     room = "" if found.opens_at is None else f", room for more {output.when(found.opens_at, now)}"
     return f"{found.used:,} of {found.limit:,} used{waiting}{room}"
@@ -169,7 +170,7 @@ def _print(found: Account, now: int) -> None:
             ("on-uncertain", f"{found.on_uncertain.value} what may have arrived"),
             ("strict", found.strict),
             ("fromid", found.fromid),
-            *((f"{each.quota.words} a day", _used(each, now)) for each in found.usage),
+            *((f"{each.quota.words} a day", used(each, now)) for each in found.usage),
             ("over-quota", _OVER[found.over_quota] if found.quotas else None),
         ]
     )

@@ -13,6 +13,7 @@ from mailqueue.cli import (
     holdrules,
     look,
     many,
+    plan,
     replies,
     reports,
     routes,
@@ -40,6 +41,7 @@ def cli() -> None:
 for _verb in (
     submit.submit,
     many.submit_many,
+    plan.plan,
     run.run,
     look.list_,
     look.status,

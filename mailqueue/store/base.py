@@ -228,8 +228,8 @@ class Transaction(Protocol):
         ...
 
     # -- engines -------------------------------------------------------------------------------
-    def register_engine(self, identity: Identity, now: int) -> int:
-        """Note an engine at work. Returns its id, never used before."""
+    def register_engine(self, identity: Identity, now: int, relay: str | None = None) -> int:
+        """Note an engine at work, and where it sends all its mail. Returns its id, never used before."""
         ...
 
     def heartbeat(self, engine_id: int, now: int) -> bool:
@@ -478,6 +478,10 @@ class Reader(Protocol):
         """Return what an account with a quota has sent from the hour `since` on, in any order."""
         ...
 
+    def known_recipients(self, account_id: int, recipients: Sequence[str]) -> dict[str, int]:
+        """Return which of these recipients the account is known to write to, and since when."""
+        ...
+
     def mail_of_account(self, account_id: int) -> AccountMail:
         """Return how much mail there is of an account. Slow where much waits: looks at all of that."""
         ...
@@ -496,6 +500,14 @@ class Reader(Protocol):
 
     def destination(self, name: str) -> Destination | None:
         """Return what is known of a destination. None: nothing is."""
+        ...
+
+    def pace(self, rule_id: int) -> int:
+        """Return until when the messages a minute of a rule are spoken for, microseconds UTC. 0: free."""
+        ...
+
+    def block(self, lane: Lane) -> Block | None:
+        """Return until when a lane is not looked at, which may be past. None: nothing was in its way."""
         ...
 
     def backlog(self, destination: str, limit: int) -> Backlog:
@@ -581,6 +593,10 @@ class Reader(Protocol):
         Raises:
             NotFound: the content has been purged, or there is none.
         """
+        ...
+
+    def exempt_through(self, message_id: int) -> int:
+        """Return up to which hold rule none holds a message, as it was released. 0: none. Raises NotFound."""
         ...
 
     def content_of(self, message_id: int) -> int:

@@ -22,9 +22,10 @@ from mailqueue.model.destination import Backlog, Destination
 from mailqueue.model.engine import EngineInfo
 from mailqueue.model.events import Event, Notice
 from mailqueue.model.filters import LAST_RETIRED_FIRST, OLDEST_FIRST, Filter, Order, Page
+from mailqueue.model.lane import Block, Lane
 from mailqueue.model.message import Claimed, Message
 from mailqueue.model.settings import Settings
-from mailqueue.store import integrity, lists, quota, rows
+from mailqueue.store import integrity, lists, quota, rows, traffic
 from mailqueue.store.base import Depth
 from mailqueue.store.batch import CHUNK
 from mailqueue.store.queries import query
@@ -72,6 +73,9 @@ class SqliteReader:
     def usage(self, account_id: int, since: int) -> list[HourUse]:
         return quota.usage(self._cursor, account_id, since)
 
+    def known_recipients(self, account_id: int, recipients: Sequence[str]) -> dict[str, int]:
+        return quota.known_recipients(self._cursor, account_id, recipients)
+
     def mail_of_account(self, account_id: int) -> AccountMail:
         [(queued, retired, last)] = self._all("mail_of_account", account_id, account_id)
         return AccountMail(queued=queued, retired=retired, last_message_id=last)
@@ -87,6 +91,13 @@ class SqliteReader:
 
     def destination(self, name: str) -> Destination | None:
         return next((rows.destination(row) for row in self._all("one_destination", name)), None)
+
+    def pace(self, rule_id: int) -> int:
+        return traffic.pace(self._cursor, rule_id)
+
+    def block(self, lane: Lane) -> Block | None:
+        found = self._all("block_of_lane", *lane)
+        return None if not found else Block(lane, *found[0])
 
     def backlog(self, destination: str, limit: int) -> Backlog:
         [(lanes, messages)] = self._all("backlog", destination, destination, limit)
@@ -160,6 +171,10 @@ class SqliteReader:
     def _check(self, message_id: int) -> None:
         if not self._all("message_exists", message_id):
             raise self._no_message(message_id)
+
+    def exempt_through(self, message_id: int) -> int:
+        self._check(message_id)
+        return int(self._one("exempt_through", message_id))
 
     # -- history of a message ------------------------------------------------------------------
     def attempts(self, message_id: int) -> list[Attempt]:

@@ -456,7 +456,7 @@ def destination(row: Row) -> Destination:
 
 def engine(row: Row) -> EngineInfo:
     """Return the engine of a row of `all_engines`."""
-    identity, host, pid, process_start, boot_id, pid_namespace, started, heartbeat = row
+    identity, host, pid, process_start, boot_id, pid_namespace, started, heartbeat, relay = row
     return EngineInfo(
         id=identity,
         identity=Identity(
@@ -464,4 +464,5 @@ def engine(row: Row) -> EngineInfo:
         ),
         started_at=to_datetime(started),
         heartbeat_at=to_datetime(heartbeat),
+        relay=relay,
     )

@@ -45,7 +45,7 @@ class SqliteTransaction:
         return quota.usage(self.batch.now(), account_id, since)
 
     def known_recipients(self, account_id: int, recipients: Sequence[str]) -> dict[str, int]:
-        return quota.known_recipients(self.batch, account_id, recipients)
+        return quota.known_recipients(self.batch.now(), account_id, recipients)
 
     def count_use(self, account_id: int, uses: Sequence[HourUse], first: Mapping[str, int]) -> None:
         quota.count_use(self.batch, account_id, uses, first)
@@ -91,7 +91,7 @@ class SqliteTransaction:
         return traffic.put(self.batch, destination)
 
     def pace(self, rule_id: int) -> int:
-        return traffic.pace(self.batch, rule_id)
+        return traffic.pace(self.batch.now(), rule_id)
 
     def set_pace(self, rule_id: int, next_at: int) -> None:
         traffic.set_pace(self.batch, rule_id, next_at)
@@ -102,8 +102,8 @@ class SqliteTransaction:
     def free_slot(self, rule_id: int, engine_id: int) -> None:
         traffic.free_slot(self.batch, rule_id, engine_id)
 
-    def register_engine(self, identity: Identity, now: int) -> int:
-        return engines.register(self.batch, identity, now)
+    def register_engine(self, identity: Identity, now: int, relay: str | None = None) -> int:
+        return engines.register(self.batch, identity, now, relay)
 
     def heartbeat(self, engine_id: int, now: int) -> bool:
         return engines.heartbeat(self.batch, engine_id, now)

@@ -111,6 +111,9 @@ SELECT id FROM mailqueue_message WHERE submission_id >= ? ORDER BY submission_id
 -- name: message_exists
 SELECT retired_at FROM mailqueue_message WHERE id = ?
 
+-- name: exempt_through
+SELECT exempt_through FROM mailqueue_message WHERE id = ?
+
 -- name: last_message_id
 SELECT coalesce((SELECT seq FROM sqlite_sequence WHERE name = 'mailqueue_message'), 0)
 
