@@ -1,4 +1,4 @@
--- The whole schema of mailqueue, version 3, readable from top to bottom.
+-- The whole schema of mailqueue, version 4, readable from top to bottom.
 --
 -- Every table is called mailqueue_..., so that all of them can live in an application's own database
 -- and join its transactions. Nothing here relies on triggers or on cascades of foreign keys.
@@ -35,8 +35,17 @@ CREATE TABLE mailqueue_account (
     created_at   INTEGER NOT NULL,
     messages_per_day       INTEGER CHECK (messages_per_day > 0), -- in any 24 hours; NULL: no quota
     new_recipients_per_day INTEGER CHECK (new_recipients_per_day > 0), -- of those it has not written to before; NULL: no quota
-    over_quota   TEXT    NOT NULL DEFAULT 'reject' CHECK (over_quota IN ('reject', 'hold', 'drop')) -- what becomes of mail over a quota
+    over_quota   TEXT    NOT NULL DEFAULT 'reject' CHECK (over_quota IN ('reject', 'hold', 'drop')), -- what becomes of mail over a quota
+    fromid       INTEGER NOT NULL DEFAULT 0 CHECK (fromid IN (0, 1)), -- 1: a return address of its own for each message
+    suppression  INTEGER NOT NULL DEFAULT 1 CHECK (suppression IN (0, 1)), -- 0: its mail goes to addresses on its suppression list, too, and none is put there
+    suppress_for INTEGER             -- how long what engines put there stays; NULL: until somebody takes it away
 );
+
+-- What is wished for the mail from a domain.
+CREATE TABLE mailqueue_sender_domain (
+    name      TEXT PRIMARY KEY NOT NULL, -- in A-labels
+    separator TEXT NOT NULL            -- what stands between the local part and the rest that makes a return address unique
+) WITHOUT ROWID;
 
 -- What accounts with a quota have sent, by hours: any 25 hours in a row hold no more than the quota.
 CREATE TABLE mailqueue_usage (
@@ -115,7 +124,13 @@ CREATE TABLE mailqueue_hold_rule (
     actor            TEXT    NOT NULL, -- who made it
     created_at       INTEGER NOT NULL,
     last_message_id  INTEGER NOT NULL, -- the highest message id when it was made: those up to here are marked in steps
-    marked_through   INTEGER NOT NULL DEFAULT 0 -- queued messages up to this id have been looked at
+    marked_through   INTEGER NOT NULL DEFAULT 0, -- queued messages up to this id have been looked at
+    until_at         INTEGER,        -- it ends then; NULL: when somebody removes it
+    then_do          TEXT    NOT NULL DEFAULT 'release' CHECK (then_do IN ('release', 'fail', 'keep')), -- what becomes then of what only it holds
+    ended_at         INTEGER,        -- it holds nothing new since, and goes once its marks have gone; NULL: it is at work
+    ended_by         TEXT,           -- who ended it; NULL: its time did
+    per_minute       INTEGER CHECK (per_minute > 0), -- so many of its messages are let go in a minute, once it has ended; NULL: at once
+    let_go           INTEGER NOT NULL DEFAULT 0 -- so many have been, since it ended
 );
 
 -- What replies mean, as the operator says: these rules are asked by position, then id, before the shipped ones.
@@ -237,9 +252,11 @@ CREATE TABLE mailqueue_submission (
     ret          TEXT CHECK (ret IN ('FULL', 'HDRS')), -- RET of MAIL FROM (RFC 3461 4.3); NULL: not said
     not_before   INTEGER,          -- no attempt before this (future release, RFC 4865); NULL: at once
     warn_after   INTEGER,          -- a delay notice after this length of time; 0: none; NULL: as the schedule says
-    max_attempts INTEGER           -- given up after so many attempts; NULL: by time alone
+    max_attempts INTEGER,          -- given up after so many attempts; NULL: by time alone
+    extra        TEXT              -- what travels along for whoever asks about it, a JSON object of texts; NULL: nothing
 );
 CREATE INDEX mailqueue_submission_message_id ON mailqueue_submission (message_id);
+CREATE INDEX mailqueue_submission_envid ON mailqueue_submission (envid) WHERE envid IS NOT NULL;
 -- By the sender's domain (what follows the last @), then the whole sender.
 CREATE INDEX mailqueue_submission_sender
     ON mailqueue_submission (substr(sender, length(rtrim(sender, replace(sender, '@', ''))) + 1), sender);
@@ -287,6 +304,8 @@ CREATE TABLE mailqueue_message (
     wish_actor      TEXT,           -- who said so
     wish_reason     TEXT,           -- and why
     later_at        INTEGER,        -- rescheduled during an attempt: due then after it; NULL: as its schedule says
+    fromid          TEXT,           -- what makes its return address unique; NULL: it has the sender's
+    feedback        TEXT CHECK (feedback = 'bounced' OR feedback = 'complained'), -- what came back after it had retired; NULL: nothing
     CHECK ((state = 'queued' OR state = 'claimed') = (retired_at IS NULL)),
     CHECK ((state = 'claimed') = (engine_id IS NOT NULL)),
     CHECK ((state = 'claimed') = (claimed_at IS NOT NULL)),
@@ -307,6 +326,24 @@ CREATE INDEX mailqueue_message_retired ON mailqueue_message (retired_at) WHERE r
 CREATE INDEX mailqueue_message_account ON mailqueue_message (account_id, retired_at);
 CREATE INDEX mailqueue_message_undelivered ON mailqueue_message (state, retired_at)
     WHERE retired_at IS NOT NULL AND state <> 'delivered';
+CREATE UNIQUE INDEX mailqueue_message_fromid ON mailqueue_message (fromid) WHERE fromid IS NOT NULL;
+
+-- How many messages wait for the receivers of a domain, by the hour in which they were submitted.
+CREATE TABLE mailqueue_waiting (
+    domain   TEXT    NOT NULL,     -- of the recipient
+    hour_at  INTEGER NOT NULL,     -- when the hour begins
+    messages INTEGER NOT NULL,     -- that have not retired; those on hold and in delivery count
+    PRIMARY KEY (domain, hour_at)
+) WITHOUT ROWID;
+
+-- What happened in an hour, counted.
+CREATE TABLE mailqueue_tally (
+    hour_at INTEGER NOT NULL,      -- when the hour begins
+    what    TEXT    NOT NULL,      -- 'submitted', an event, or 'trouble': an attempt that did not deliver
+    detail  TEXT    NOT NULL,      -- of trouble: category, reply code and enhanced code, with spaces between; else ''
+    times   INTEGER NOT NULL,
+    PRIMARY KEY (hour_at, what, detail)
+) WITHOUT ROWID;
 
 -- The history by its own name.
 CREATE VIEW mailqueue_retired AS SELECT * FROM mailqueue_message WHERE retired_at IS NOT NULL;
@@ -378,7 +415,102 @@ CREATE TABLE mailqueue_notice (
 );
 CREATE INDEX mailqueue_notice_submission ON mailqueue_notice (submission_id);
 
+-- Whom an account writes to no more: mail to these retires at once.
+CREATE TABLE mailqueue_suppression (
+    id          INTEGER PRIMARY KEY AUTOINCREMENT,
+    account_id  INTEGER NOT NULL REFERENCES mailqueue_account (id),
+    base        TEXT    NOT NULL,  -- what is looked up: the address without case and what its domain does not tell apart
+    address     TEXT    NOT NULL,  -- as it was written to, or given
+    cause       TEXT    NOT NULL CHECK (cause IN ('code', 'failures', 'complaint', 'manual', 'import')), -- why it is here
+    reason      TEXT    NOT NULL,  -- a line for people
+    message_id  INTEGER,           -- the message that showed it; NULL: none did. It may have been purged
+    incoming_id INTEGER,           -- the report that did; NULL: none did
+    evidence    TEXT,              -- what was judged, a JSON object, to be judged again; NULL: nobody judged
+    actor       TEXT,              -- who put it here; NULL: an engine
+    created_at  INTEGER NOT NULL,
+    expires_at  INTEGER            -- it counts no more then; NULL: it stays
+);
+CREATE UNIQUE INDEX mailqueue_suppression_base ON mailqueue_suppression (account_id, base);
+CREATE INDEX mailqueue_suppression_expires ON mailqueue_suppression (expires_at) WHERE expires_at IS NOT NULL;
+
+-- Messages that failed for an address since the last that was delivered to it: so many over so long suppress it.
+CREATE TABLE mailqueue_strike (
+    account_id INTEGER NOT NULL,   -- of mailqueue_account
+    base       TEXT    NOT NULL,   -- as in mailqueue_suppression
+    message_id INTEGER NOT NULL,   -- which failed; it may have been purged
+    at         INTEGER NOT NULL,
+    PRIMARY KEY (account_id, base, message_id)
+) WITHOUT ROWID;
+CREATE INDEX mailqueue_strike_at ON mailqueue_strike (at);
+
+-- What came in about mail that went out: reports of failure, complaints, and what is neither.
+CREATE TABLE mailqueue_incoming (
+    id            INTEGER PRIMARY KEY AUTOINCREMENT,
+    at            INTEGER NOT NULL,
+    recipient     TEXT,            -- the address it came to; NULL: not said
+    kind          TEXT    NOT NULL, -- mailqueue.mail.incoming.Kind
+    matched_by    TEXT CHECK (matched_by IN ('fromid', 'envid', 'message-id')), -- how it was matched; NULL: it was not
+    submission_id INTEGER,         -- what it is about; NULL: it was not matched
+    account_id    INTEGER,         -- whose that is; NULL: it was not matched
+    summary       TEXT    NOT NULL, -- a line for people
+    digest        BLOB    NOT NULL, -- SHA-256 of all of it: what comes twice is taken once
+    size          INTEGER NOT NULL, -- octets of all of it
+    content       BLOB    NOT NULL, -- its beginning, at most 64 KiB
+    correlation   TEXT    NOT NULL, -- what its lines in the log are found by
+    actor         TEXT    NOT NULL -- who handed it in
+);
+CREATE UNIQUE INDEX mailqueue_incoming_digest ON mailqueue_incoming (digest, recipient);
+CREATE INDEX mailqueue_incoming_submission ON mailqueue_incoming (submission_id) WHERE submission_id IS NOT NULL;
+CREATE INDEX mailqueue_incoming_at ON mailqueue_incoming (at);
+
+-- Where an account's events are posted.
+CREATE TABLE mailqueue_endpoint (
+    account_id    INTEGER PRIMARY KEY NOT NULL, -- of mailqueue_account
+    url           TEXT    NOT NULL,
+    events        TEXT    NOT NULL, -- which, with commas between
+    authorization TEXT,            -- the field of that name; NULL: none
+    secrets       TEXT    NOT NULL, -- what they are signed with, the newest first, with spaces between
+    allow_private INTEGER NOT NULL DEFAULT 0 CHECK (allow_private IN (0, 1)), -- also loopback and private addresses
+    disabled_at   INTEGER,         -- it said that it is gone (410), then: nothing is posted since; NULL: it is at work
+    created_at    INTEGER NOT NULL
+);
+
+-- Events on their way to an endpoint and, once retired, the history of those: written with the event that it tells of.
+CREATE TABLE mailqueue_webhook (
+    id              INTEGER PRIMARY KEY AUTOINCREMENT,
+    account_id      INTEGER NOT NULL, -- of mailqueue_account
+    event_id        INTEGER,       -- of mailqueue_event; NULL: a test
+    event           TEXT    NOT NULL, -- its name
+    message_id      INTEGER,       -- NULL: about no single message
+    payload         TEXT    NOT NULL, -- what is posted, JSON
+    created_at      INTEGER NOT NULL,
+    state           TEXT    NOT NULL DEFAULT 'queued' CHECK (state IN ('queued', 'claimed', 'delivered', 'failed', 'canceled')),
+    attempts        INTEGER NOT NULL DEFAULT 0, -- begun
+    next_attempt_at INTEGER,       -- due then; while claimed: the fallback, should the engine die; NULL: retired
+    engine_id       INTEGER,       -- whose claim it is; NULL unless claimed
+    claim           INTEGER NOT NULL DEFAULT 0, -- rises with each claim
+    last_error      TEXT,          -- what the last attempt came to; NULL: none failed
+    retired_at      INTEGER        -- NULL: on its way
+);
+CREATE INDEX mailqueue_webhook_due ON mailqueue_webhook (next_attempt_at) WHERE state = 'queued';
+CREATE INDEX mailqueue_webhook_claimed ON mailqueue_webhook (engine_id) WHERE state = 'claimed';
+CREATE INDEX mailqueue_webhook_message ON mailqueue_webhook (message_id);
+CREATE INDEX mailqueue_webhook_retired ON mailqueue_webhook (retired_at) WHERE retired_at IS NOT NULL;
+
+-- One try to post an event.
+CREATE TABLE mailqueue_webhook_attempt (
+    id         INTEGER PRIMARY KEY AUTOINCREMENT,
+    webhook_id INTEGER NOT NULL REFERENCES mailqueue_webhook (id),
+    number     INTEGER NOT NULL,   -- of this webhook, from 1
+    started_at INTEGER NOT NULL,
+    duration   INTEGER NOT NULL,   -- length of time
+    status     INTEGER,            -- HTTP status; NULL: there was no answer
+    answer     TEXT,               -- the first 512 octets of what was answered; NULL: nothing was
+    error      TEXT                -- our words for what went wrong; NULL: nothing
+);
+CREATE INDEX mailqueue_webhook_attempt_webhook ON mailqueue_webhook_attempt (webhook_id);
+
 -- The rows that are there from the start.
-INSERT INTO mailqueue_meta (key, value) VALUES ('schema', 3), ('wake', 0), ('settings', 1), ('changes', 0), ('active', 0), ('held', 0);
-INSERT INTO mailqueue_meta (key, value) VALUES ('log:3', CAST(strftime('%s', 'now') AS INTEGER) * 1000000);
+INSERT INTO mailqueue_meta (key, value) VALUES ('schema', 4), ('wake', 0), ('settings', 1), ('changes', 0), ('active', 0), ('held', 0);
+INSERT INTO mailqueue_meta (key, value) VALUES ('log:4', CAST(strftime('%s', 'now') AS INTEGER) * 1000000);
 INSERT INTO mailqueue_account (name, created_at) VALUES ('default', CAST(strftime('%s', 'now') AS INTEGER) * 1000000);

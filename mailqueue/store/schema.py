@@ -15,7 +15,7 @@ from pathlib import Path
 from mailqueue.errors import SchemaNewer, SchemaOutdated
 from mailqueue.store.queries import query
 
-VERSION = 3
+VERSION = 4
 """The version of the schema that this code reads and writes."""
 
 
