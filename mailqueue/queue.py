@@ -30,6 +30,7 @@ from mailqueue.faces import (
     Schedules,
     ShapingRules,
     Transports,
+    Webhooks,
 )
 from mailqueue.mail.smtp.facts import Phase
 from mailqueue.model.account import DEFAULT_ACCOUNT
@@ -100,6 +101,7 @@ class Queue:
         self.schedules = Schedules(self)
         self.accounts = Accounts(self)
         self.retired = Retired(self)
+        self.webhooks = Webhooks(self)
 
     def actor(self, name: str | None = None) -> str:
         """Return who makes a change, as the history writes it: `python`, `python:anna`, `cli:root` ..."""

@@ -11,10 +11,12 @@ loads it at first use.
 from __future__ import annotations
 
 import asyncio
+import importlib
 import socket
 import ssl
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cache
 from importlib.metadata import version
 from typing import TYPE_CHECKING
 from urllib.parse import urljoin, urlsplit
@@ -70,6 +72,11 @@ class Answer:
     error: str | None = None
     """What went wrong, a line. None: nothing did, but the status may say no."""
 
+    def summary(self) -> str:
+        """Return in a line what it came to: the status and what went wrong, or what the answer says."""
+        said = self.error or " ".join(self.text.split())[:200]
+        return " ".join(str(each) for each in (self.status, said) if each)
+
 
 def url_fault(url: str) -> str | None:
     """Return why webhooks cannot be posted to `url`. None: they can."""
@@ -115,6 +122,7 @@ class Poster:
 
     async def post(self, post: Post, at: datetime) -> Answer:
         """Post once, and follow redirects that keep the method; `at` is when that is, for the signature."""
+        await asyncio.to_thread(_load)  # the first time, it takes a while
         import aiohttp
 
         try:
@@ -178,11 +186,19 @@ class Poster:
         )
 
 
+@cache
+def _load() -> str:
+    """Load what takes long to load; return our name in User-Agent."""
+    importlib.import_module("aiohttp")
+    verified(None)
+    return f"mailqueue/{version('mailqueue')}"
+
+
 def _headers(post: Post, at: datetime) -> dict[str, str]:
     headers = signature.headers(post.identity, at, post.body, post.secrets)
     headers["Content-Type"] = "application/json"
     headers["Accept-Encoding"] = "identity"
-    headers["User-Agent"] = f"mailqueue/{version('mailqueue')}"
+    headers["User-Agent"] = _load()
     if post.authorization is not None:
         headers["Authorization"] = post.authorization
     return headers
