@@ -140,6 +140,7 @@ FACES = (
     "schedules",
     "shaping_rules",
     "transports",
+    "webhooks",
 )
 
 

@@ -23,6 +23,7 @@ from mailqueue.cli import (
     trace,
     transports,
     upkeep,
+    webhooks,
 )
 from mailqueue.cli.base import Root
 
@@ -63,6 +64,7 @@ for _verb in (
     replies.replies,
     replies.classify,
     accounts.account,
+    webhooks.webhook,
     history.retired,
     history.notice,
     reports.dsn_,
