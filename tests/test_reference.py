@@ -55,6 +55,7 @@ from mailqueue.model.schedule import (
 from mailqueue.model.settlement import Settlement, WishKind
 from mailqueue.model.verdict import RuleKind
 from mailqueue.model.wanted import Wanted
+from mailqueue.model.webhook import WebhookState
 from mailqueue.policy.classify import classify
 from mailqueue.store import lists
 from mailqueue.store.filters import SLACK
@@ -195,6 +196,7 @@ WORDS = {
     Tls: ("Transports", 1),
     AuthMechanism: ("Transports", 2),
     Sort: ("Orders", 0),
+    WebhookState: ("Webhooks", 0),
 }
 
 
@@ -454,6 +456,7 @@ PARTS = (
     "schedules",
     "accounts",
     "retired",
+    "webhooks",
 )
 
 

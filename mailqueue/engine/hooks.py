@@ -106,13 +106,13 @@ class Hooks:
             try:
                 await self._turn()
             except StoreError as error:
-                await self._wait_out("webhooks have to wait, the database is in the way: %s", error)
+                logger.error("webhooks have to wait, the database is in the way: %s", error)
+                await self._look_soon()
             except Exception:
                 logger.exception("a fault of ours: webhooks have to wait")
-                await self._wait_out("trying again")
+                await self._look_soon()
 
-    async def _wait_out(self, text: str, *facts: object) -> None:
-        logger.error(text, *facts)
+    async def _look_soon(self) -> None:
         await asyncio.sleep(_RETRY_STORE)
         self._kick.set()
 
@@ -239,7 +239,9 @@ class Hooks:
             jitter=random.uniform(-1, 1),
         )
         summary = "" if verdict.state is WebhookState.DELIVERED else answer.summary()
-        if verdict.state is WebhookState.FAILED:
+        if verdict.gone:
+            logger.warning("no webhooks go to %s any more: it said that it is gone (410)", endpoint.url)
+        elif verdict.state is WebhookState.FAILED:
             logger.warning("webhook %d is given up: %s", webhook.id, summary)
         settlement = WebhookSettlement(
             webhook=webhook,
@@ -286,7 +288,6 @@ def _disable(transaction: Transaction, gone: Sequence[_Posted], now: int) -> Non
         if transaction.disable_endpoint(account_id, now):
             account = transaction.settings().accounts_by_id[account_id].name
             told = f"webhooks of account {account} end: {endpoint.url} said that it is gone (410)"
-            logger.warning("%s", told)
             transaction.note_change(told, {"account": account, "url": endpoint.url}, actor="", now=now)
 
 
