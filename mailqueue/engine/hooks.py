@@ -84,7 +84,7 @@ class Hooks:
         self._ending = False
         self._task: asyncio.Task[None] | None = None
         self.due: int | None = None
-        """When there is something to claim (microseconds UTC). None: nothing, or no room for it."""
+        """When there will be something to claim (microseconds UTC). None: never, now, or no room for it."""
 
     def start(self) -> None:
         """Post until `finish` is called."""
@@ -170,12 +170,15 @@ class Hooks:
         return self._store.look(lambda reader: reader.next_webhook_at(tuple(hosts)))
 
     def _arm(self, due: int | None) -> None:
-        self.due = due
-        if due is not None:
-            self._armed()
+        """Have the engine woken at `due`, or look again if it is past: one claim may not take all."""
+        self.due = None
         if due is not None and due <= self._clock.now():
-            self._kick.set()  # it has just come, or there is more than one claim takes
-        elif not (self._posts or self._finished or self._kick.is_set()):
+            self._kick.set()
+            return
+        if due is not None:
+            self.due = due
+            self._armed()
+        if not (self._posts or self._finished or self._kick.is_set()):
             self._at_rest.set()
 
     async def _write(self, hosts: Mapping[int, str]) -> tuple[Sequence[ClaimedWebhook], Settings]:

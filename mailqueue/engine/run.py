@@ -203,6 +203,7 @@ class Run:
                 self._wake()
                 continue
             if self._once and not claimed and self._idle:
+                self._hooks.look()  # what has just been settled may be posted
                 await self._hooks.rest()
                 if not self._kick.is_set():
                     return

@@ -122,7 +122,8 @@ class Poster:
 
     async def post(self, post: Post, at: datetime) -> Answer:
         """Post once, and follow redirects that keep the method; `at` is when that is, for the signature."""
-        await asyncio.to_thread(_load)  # the first time, it takes a while
+        if not _load.cache_info().currsize:
+            await asyncio.to_thread(_load)  # it takes a while
         import aiohttp
 
         try:
