@@ -150,6 +150,8 @@ class Hooks:
                 self._begin(webhook, settings.endpoints[webhook.account_id])
             hosts = self._with_room(settings)
             due = self._next(hosts)
+            if due is not None and not claimed:
+                due = max(due, self._clock.now() + SECOND)  # it could not be had
         self._arm(due)
 
     def _with_room(self, settings: Settings) -> dict[int, str]:

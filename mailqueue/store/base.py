@@ -274,7 +274,10 @@ class Transaction(Protocol):
         ...
 
     def claim_webhooks(self, wanted: WebhookClaim) -> list[ClaimedWebhook]:
-        """Claim webhooks that are due, each the first of those about its message that have not retired."""
+        """Claim webhooks that are due, each the first of those about its message that have not retired.
+
+        None are claimed for an engine that has been buried, or for an endpoint that is not at work.
+        """
         ...
 
     def settle_webhooks(self, settlements: Sequence[WebhookSettlement]) -> None:

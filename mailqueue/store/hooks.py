@@ -32,6 +32,8 @@ def disable_endpoint(batch: Batch, account_id: int, now: int) -> bool:
 def claim(batch: Batch, wanted: WebhookClaim) -> list[ClaimedWebhook]:
     """Claim webhooks that are due; see `Transaction.claim_webhooks`."""
     cursor = batch.flush()
+    if not cursor.execute(query("engine_is_noted"), (wanted.engine_id,)).fetchone()[0]:
+        return []  # it has been buried, and nobody would return what it claims now
     waiting = set(_ids(cursor.execute(query("accounts_with_webhooks")))) & _at_work(batch)
     room, claimed = dict(wanted.room), list[ClaimedWebhook]()
     for account_id in sorted(waiting, key=lambda each: (each <= wanted.after_account, each)):

@@ -61,6 +61,9 @@ SET after_id = (
         AND older.retired_at IS NULL)
 WHERE id > ?
 
+-- name: engine_is_noted
+SELECT EXISTS (SELECT 1 FROM mailqueue_engine WHERE id = ?)
+
 -- name: due_webhooks
 SELECT id, account_id, payload, created_at, attempts, claim FROM mailqueue_webhook
 WHERE account_id = ? AND state = 'queued' AND after_id IS NULL AND next_attempt_at <= ?

@@ -49,14 +49,14 @@ def take(
     store: Store,
     now: int = at(2),
     *,
-    engine_id: int = 7,
+    engine_id: int | None = None,
     limit: int = 100,
     room: Mapping[str, int] | None = None,
     hosts: Mapping[int, str] = HOSTS,
     after: int = 0,
 ) -> list[ClaimedWebhook]:
     wanted = WebhookClaim(
-        engine_id=engine_id,
+        engine_id=engine(store) if engine_id is None else engine_id,
         now=now,
         limit=limit,
         hosts=hosts,
@@ -195,6 +195,15 @@ def test_what_comes_late_acts_only_if_it_was_delivered(store: Store) -> None:
     assert show(store, 1).state is WebhookState.DELIVERED
     numbers = [each.number for each in store.read(lambda reader: reader.webhook_attempts(1))]
     assert numbers == [1, 1, 1, 2]  # buried, failed late, delivered late, and the second one
+
+
+def test_engine_that_was_buried_claims_nothing(store: Store) -> None:
+    set_endpoint(store, endpoint(EventKind.DELIVERED))
+    happened(store)
+    own = engine(store)
+    store.run(lambda tx: tx.bury_engine(own, at(2)))
+    assert take(store, engine_id=own) == []
+    assert len(take(store)) == 1
 
 
 def test_webhook_of_a_dead_engine_is_due_at_once(store: Store) -> None:
