@@ -253,6 +253,18 @@ def test_dead_receiver_has_a_few_posts_and_mail_goes_on(stage: Stage, hooks: Hoo
     assert "the engine ended" in attempt.error
 
 
+def test_two_engines_post_each_webhook_once_and_in_order(stage: Stage, hooks: HookReceiver):
+    listens(stage, hooks.url)
+    with AtWork(stage), AtWork(stage):
+        messages = [held_and_delivered(stage, f"b{number}@example.com") for number in range(10)]
+        hooks.got(2 * len(messages))
+        wait_until(lambda: stage.queue.webhooks.list().items == ())
+    assert len({each.headers["webhook-id"] for each in hooks.posts}) == len(hooks.posts) == 20
+    for message in messages:
+        about = [each for each in hooks.posts if each.json["data"]["id"] == message]
+        assert types(about) == ["held", "delivered"]
+
+
 def test_engine_at_work_posts_again_when_it_is_time(stage: Stage, hooks: HookReceiver):
     listens(stage, hooks.url, events="delivered")
     hooks.answers(Says(500))
