@@ -34,14 +34,6 @@ _GONE = "its endpoint said that it is gone (410), or was removed"
 
 
 @dataclass(frozen=True, slots=True)
-class _UnderWay:
-    """A post that has begun."""
-
-    webhook: ClaimedWebhook
-    endpoint: Endpoint
-
-
-@dataclass(frozen=True, slots=True)
 class _Posted:
     """What came of a post, and to which URL it went."""
 
@@ -76,7 +68,7 @@ class Hooks:
         self._armed = armed
         self._loop = asyncio.get_running_loop()
         self._poster = Poster(resolver)
-        self._posts: dict[asyncio.Task[None], _UnderWay] = {}
+        self._posts: dict[asyncio.Task[None], str] = {}  # with the host that each goes to
         self._finished: list[_Posted] = []
         self._last_account = 0
         self._kick = asyncio.Event()
@@ -164,7 +156,7 @@ class Hooks:
         return {account_id: host for account_id, host in hosts.items() if busy[host] < PER_HOST}
 
     def _busy(self) -> Counter[str]:
-        return Counter(_host(each.endpoint.url) for each in self._posts.values())
+        return Counter(self._posts.values())
 
     def _next(self, hosts: Mapping[int, str]) -> int | None:
         if not hosts:
@@ -211,7 +203,7 @@ class Hooks:
     # -- one post ----------------------------------------------------------------------------------
     def _begin(self, webhook: ClaimedWebhook, endpoint: Endpoint) -> None:
         task = self._loop.create_task(self._post(webhook, endpoint))
-        self._posts[task] = _UnderWay(webhook, endpoint)
+        self._posts[task] = _host(endpoint.url)
         task.add_done_callback(self._ended)
 
     def _ended(self, task: asyncio.Task[None]) -> None:
