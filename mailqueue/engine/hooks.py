@@ -177,7 +177,8 @@ class Hooks:
 
     async def _write(self, hosts: Mapping[int, str]) -> tuple[Sequence[ClaimedWebhook], Settings]:
         """Settle what is finished, and claim for these accounts; return the settings of that moment, too."""
-        finished, now, busy = tuple(self._finished), self._clock.now(), self._busy()
+        finished, self._finished = self._finished, []
+        now, busy = self._clock.now(), self._busy()
         wanted = WebhookClaim(
             engine_id=self._engine_id(),
             now=now,
@@ -194,8 +195,11 @@ class Hooks:
             claimed = transaction.claim_webhooks(wanted) if hosts else ()
             return claimed, transaction.settings()
 
-        claimed, settings = await asyncio.wrap_future(self._store.enqueue(job))
-        del self._finished[: len(finished)]
+        try:
+            claimed, settings = await asyncio.wrap_future(self._store.enqueue(job))
+        except Exception:
+            self._finished = finished + self._finished
+            raise
         if claimed:
             self._last_account = claimed[-1].account_id
         return claimed, settings
