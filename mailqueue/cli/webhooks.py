@@ -12,7 +12,7 @@ import click
 from mailqueue.cli import output, shape, values
 from mailqueue.cli.base import REFUSED, Face, Verbs, pass_face
 from mailqueue.model.account import DEFAULT_ACCOUNT
-from mailqueue.model.webhook import HOOK_EVENTS, Endpoint, Webhook, WebhookState
+from mailqueue.model.webhook import HOOK_EVENTS, Endpoint, Webhook, WebhookAttempt, WebhookState
 
 if TYPE_CHECKING:
     from mailqueue.model.filters import Page
@@ -258,7 +258,7 @@ def _show(face: Face, queue: Queue, found: Webhook) -> None:
     face.answer({**shape.webhook(found), "tried": [shape.webhook_attempt(each) for each in tried]}, people)
 
 
-def _came_to(each: Any) -> str:  # noqa: ANN401
+def _came_to(each: WebhookAttempt) -> str:
     said = " ".join(str(part) for part in (each.status, each.error or each.answer) if part is not None)
     return f"{said} ({output.took(each.duration)})"
 

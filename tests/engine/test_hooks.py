@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import sqlite3
 import threading
+import time
 from collections.abc import Iterator
+from contextlib import closing
 from datetime import timedelta
 from pathlib import Path
 
@@ -11,8 +14,9 @@ import pytest
 from standardwebhooks import Webhook as Signer
 from support.hooks import OLD_SECRET, SECRET, HookReceiver, Posted, Says
 from support.receiver import Receiver
-from support.stage import AtWork, Stage, free_port, wait_until
+from support.stage import MAIL, AtWork, Stage, free_port, wait_until
 
+from mailqueue import Engine, Queue
 from mailqueue.clock import to_datetime
 from mailqueue.engine import hooks as posting
 from mailqueue.errors import Conflict, NotFound
@@ -275,6 +279,27 @@ def test_engine_at_work_posts_again_when_it_is_time(stage: Stage, hooks: HookRec
         work.after(HOUR)
         hooks.got(2)
         wait_until(lambda: only(stage).state is WebhookState.DELIVERED)
+
+
+def test_what_was_answered_is_written_once_the_database_lets_go(tmp_path: Path, hooks: HookReceiver):
+    answer = threading.Event()
+    hooks.answers(Says(after=answer))
+    with Receiver() as receiver, Queue(tmp_path / "queue.db", busy_timeout=0.1) as queue:
+        queue.webhooks.set(url=hooks.url, secret=SECRET, allow_private=True, events="delivered")
+        engine = Engine(queue, relay=f"127.0.0.1:{receiver.port}")
+        engine.start()
+        queue.submit(MAIL, recipients=["ann@example.com"])
+        hooks.got(1)
+        with closing(sqlite3.connect(tmp_path / "queue.db", isolation_level=None)) as other:
+            other.execute("BEGIN IMMEDIATE")
+            answer.set()
+            time.sleep(0.5)
+            other.execute("ROLLBACK")
+        wait_until(lambda: queue.webhooks.list().items == ())
+        engine.stop()
+        [found] = queue.webhooks.retired.list().items
+        assert [each.status for each in queue.webhooks.attempts(found.id)] == [204]
+    assert len(hooks.posts) == 1
 
 
 def test_webhook_that_is_scheduled_goes_then(stage: Stage, hooks: HookReceiver):
