@@ -33,6 +33,7 @@ from mailqueue.faces import (
     SenderDomains,
     ShapingRules,
     Transports,
+    Webhooks,
 )
 from mailqueue.mail.smtp.facts import Phase
 from mailqueue.model.account import DEFAULT_ACCOUNT
@@ -106,6 +107,7 @@ class Queue:
         self.accounts = Accounts(self)
         self.sender_domains = SenderDomains(self)
         self.retired = Retired(self)
+        self.webhooks = Webhooks(self)
 
     def actor(self, name: str | None = None) -> str:
         """Return who makes a change, as the history writes it: `python`, `python:anna`, `cli:root` ..."""

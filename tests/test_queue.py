@@ -158,6 +158,7 @@ FACES = (
     "sender_domains",
     "shaping_rules",
     "transports",
+    "webhooks",
 )
 
 

@@ -56,6 +56,7 @@ from mailqueue.model.settlement import Settlement, WishKind
 from mailqueue.model.verdict import RuleKind
 from mailqueue.model.wanted import Wanted
 from mailqueue.model.way import ChosenBy
+from mailqueue.model.webhook import WebhookState
 from mailqueue.policy.classify import classify
 from mailqueue.store import lists
 from mailqueue.store.filters import SLACK
@@ -197,6 +198,7 @@ WORDS = {
     AuthMechanism: ("Transports", 2),
     ChosenBy: ("Transports", 3),
     Sort: ("Orders", 0),
+    WebhookState: ("Webhooks", 0),
 }
 
 
@@ -455,9 +457,9 @@ PARTS = (
     "destinations",
     "schedules",
     "sender_domains",
-    "sender_domains",
     "accounts",
     "retired",
+    "webhooks",
 )
 
 

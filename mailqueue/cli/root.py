@@ -25,6 +25,7 @@ from mailqueue.cli import (
     trace,
     transports,
     upkeep,
+    webhooks,
 )
 from mailqueue.cli.base import Root
 
@@ -67,6 +68,7 @@ for _verb in (
     replies.classify,
     accounts.account,
     domains.domain,
+    webhooks.webhook,
     history.retired,
     history.notice,
     reports.dsn_,
