@@ -363,7 +363,7 @@ def _new_messages(
 
     Their lifetime begins when they may be tried (decision 20).
     """
-    options, rules = new.options, settings.hold_rules
+    options, rules = new.options, [rule for rule in settings.hold_rules if rule.at_work(new.now)]
     fallback = retry.fallback(schedule, 1)
     due = new.now if options.not_before is None else options.not_before
     give_up_at = due + schedule.lifetime
