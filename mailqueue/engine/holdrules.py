@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from datetime import datetime
 from functools import partial
 from typing import TypeVar
@@ -26,7 +25,7 @@ from mailqueue.mail import address, domain
 from mailqueue.model.rules import HoldRule, Then
 from mailqueue.model.settlement import Wish, WishKind
 from mailqueue.policy.shape import portion
-from mailqueue.store.base import Lifted, StaleNotice, Store, Transaction
+from mailqueue.store.base import Lifted, Store, Transaction
 
 T = TypeVar("T")
 
@@ -181,8 +180,11 @@ def _step(transaction: Transaction, *, rule_id: int, now: int) -> Lifted | None:
             now=now,
         )
     limit = FAILURES if rule.then is Then.FAIL else manage.STEP
-    most, pause = (limit, 0) if rule.per_minute is None else portion(rule.per_minute)
-    return transaction.lift_rule(rule_id, most=most, next_at=now + pause, now=now, limit=limit)
+    most, next_at = limit, None
+    if rule.per_minute is not None:
+        most, pause = portion(rule.per_minute)
+        next_at = now + pause
+    return transaction.lift_rule(rule_id, most=most, next_at=next_at, now=now, limit=limit)
 
 
 async def see_to_ends(store: Store, settler: Settler, clock: Clock, tell: Callable[[Work], None]) -> None:
@@ -205,9 +207,8 @@ async def _fail(store: Store, settler: Settler, lifted: Lifted, tell: Callable[[
     """Let messages fail; where others have been at them, the next step finds out what is left."""
     wish = Wish(kind=WishKind.FAIL, actor="", reason=lifted.rule.why_ended)
     work = settler.given_up(*store.read(lambda reader: waiting(reader, lifted.failing)), wish)
-    with suppress(StaleNotice):
-        if await _written(store, lambda tx: tx.fail_held(lifted.rule.id, work.settlements, work.notices)):
-            tell(work)
+    if await _written(store, lambda tx: tx.fail_held(lifted.rule.id, work.settlements, work.notices)):
+        tell(work)
 
 
 async def _written(store: Store, job: Callable[[Transaction], T]) -> T:

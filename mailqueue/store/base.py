@@ -361,7 +361,7 @@ class Transaction(Protocol):
         """
         ...
 
-    def lift_rule(self, rule_id: int, *, most: int, next_at: int, now: int, limit: int) -> Lifted:
+    def lift_rule(self, rule_id: int, *, most: int, next_at: int | None, now: int, limit: int) -> Lifted:
         """Take away the first `limit` marks at most of a rule that has ended.
 
         What others hold as well loses this mark. What it alone holds is released, with an event each, and is
@@ -371,8 +371,9 @@ class Transaction(Protocol):
         Args:
             rule_id: of the rule.
             most: messages that are released, at most.
-            next_at: when it goes on, where any were released, microseconds UTC.
-            now: microseconds UTC; when it goes on, where none were.
+            next_at: when it goes on, where any were released, microseconds UTC. None: as soon as it may, as
+                where none were.
+            now: microseconds UTC.
             limit: marks looked at, at most.
 
         Raises:

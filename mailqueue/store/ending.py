@@ -7,10 +7,9 @@ last of them, in the same transaction.
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 
-from mailqueue.clock import from_datetime
 from mailqueue.model.events import EventKind
 from mailqueue.model.lifecycle import State
 from mailqueue.model.rules import HoldRule, Then
@@ -57,50 +56,53 @@ def end_rule(
     return ended
 
 
-def lift_rule(batch: Batch, rule_id: int, *, most: int, next_at: int, now: int, limit: int) -> Lifted:
+def lift_rule(batch: Batch, rule_id: int, *, most: int, next_at: int | None, now: int, limit: int) -> Lifted:
     """Take away the first marks of a rule that has ended; see `Transaction.lift_rule`."""
     rule = hold_rule(batch, rule_id)
     looked: list[_Mark] = batch.flush().execute(query("marks_of_rule"), (rule_id, limit)).fetchall()
-    going, staying = _fail(looked) if rule.then is Then.FAIL else _release(looked, most)
+    failing = tuple(_failing(looked)) if rule.then is Then.FAIL else ()
+    going = [mark for mark in looked if mark[1] not in failing] if failing else _first(looked, most)
     alone = [message for _, message, holds, _ in going if holds == 1]
     _take(batch, going, alone)
     if rule.then is Then.FAIL:
-        if alone:
-            wish(batch, alone, Wish(kind=WishKind.FAIL, actor="", reason=rule.why_ended), now)
+        wish(batch, alone, Wish(kind=WishKind.FAIL, actor="", reason=rule.why_ended), now)
     else:
-        data = json.dumps({"rule": rule_id})
-        for message in alone:
-            batch.add(
-                EVENT,
-                (EventKind.RELEASED.value, message, now, rule.ended_by or "", rule.why_ended, 0, data),
-            )
-        let_go(batch, alone)
-    at = next_at if alone else now
-    batch.now().execute(query("count_let_go"), (len(going), at, rule_id))
+        _released(batch, rule, alone, now)
+    batch.now().execute(query("count_let_go"), (len(going), next_at if alone else None, rule_id))
     rule = hold_rule(batch, rule_id)
     if len(looked) < limit and len(going) == len(looked):
         _go(batch, rule, now)
-    return Lifted(rule=rule, failing=tuple(staying) if rule.then is Then.FAIL else ())
+    return Lifted(rule=rule, failing=failing)
 
 
-def _fail(looked: Sequence[_Mark]) -> tuple[list[_Mark], list[int]]:
-    """Return the marks that go at once, and the messages that keep theirs until they fail."""
-    failing = [message for _, message, holds, state in looked if holds == 1 and state == State.QUEUED]
-    return [mark for mark in looked if mark[2] > 1 or mark[3] != State.QUEUED], failing
+def _failing(looked: Iterable[_Mark]) -> Iterator[int]:
+    """Yield the messages that wait, and that nothing else holds."""
+    for _, message, holds, state in looked:
+        if holds == 1 and state == State.QUEUED:
+            yield message
 
 
-def _release(looked: Sequence[_Mark], most: int) -> tuple[list[_Mark], list[int]]:
-    """Return the marks that go: in order, until as many messages are released as may be."""
+def _first(looked: Iterable[_Mark], most: int) -> list[_Mark]:
+    """Return the marks in order, until so many messages have no other."""
     going, left = [], most
     for mark in looked:
         left -= mark[2] == 1
         if left < 0:
             break
         going.append(mark)
-    return going, []
+    return going
+
+
+def _released(batch: Batch, rule: HoldRule, ids: Sequence[int], now: int) -> None:
+    """Have messages that nothing holds any more looked at when they are due, with an event each."""
+    told = (rule.ended_by or "", rule.why_ended, 0, json.dumps({"rule": rule.id}))
+    for message in ids:
+        batch.add(EVENT, (EventKind.RELEASED.value, message, now, *told))
+    let_go(batch, ids)
 
 
 def _take(batch: Batch, going: Sequence[_Mark], alone: Sequence[int]) -> None:
+    """Take marks away; `alone` are the messages that had no other."""
     cursor = batch.now()
     cursor.execute(query("delete_marks"), (json.dumps([mark[0] for mark in going]),))
     cursor.execute(query("recount_marks"), (json.dumps([mark[1] for mark in going]),)).fetchall()
@@ -108,6 +110,7 @@ def _take(batch: Batch, going: Sequence[_Mark], alone: Sequence[int]) -> None:
 
 
 def _go(batch: Batch, rule: HoldRule, now: int) -> None:
+    """Remove a rule that has no mark any more."""
     batch.now().execute(query("delete_hold_rule"), (rule.id,))
     told = f"hold rule {rule.id} holds nothing any more"
     note_change(batch, told, {"rule": rule.id, "let_go": rule.let_go}, actor=rule.ended_by or "", now=now)
@@ -124,7 +127,5 @@ def fail_held(
         return False
     late = settle(batch, settlements, notices)
     assert not late, "a message changed that a rule held"
-    rule = hold_rule(batch, rule_id)
-    assert rule.next_at is not None
-    batch.now().execute(query("count_let_go"), (len(settlements), from_datetime(rule.next_at), rule_id))
+    batch.now().execute(query("count_let_go"), (len(settlements), None, rule_id))
     return True

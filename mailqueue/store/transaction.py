@@ -172,7 +172,7 @@ class SqliteTransaction:
             now=now,
         )
 
-    def lift_rule(self, rule_id: int, *, most: int, next_at: int, now: int, limit: int) -> Lifted:
+    def lift_rule(self, rule_id: int, *, most: int, next_at: int | None, now: int, limit: int) -> Lifted:
         return ending.lift_rule(self.batch, rule_id, most=most, next_at=next_at, now=now, limit=limit)
 
     def fail_held(

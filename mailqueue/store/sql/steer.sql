@@ -109,8 +109,9 @@ CROSS JOIN mailqueue_message AS message ON message.id = chosen.value AND message
 CROSS JOIN mailqueue_hold AS mark ON mark.message_id = message.id AND mark.rule_id = rule.id
 WHERE rule.id = ? AND rule.ended_at IS NOT NULL AND rule.then_do = 'fail'
 
+-- So many marks more have gone; it goes on at a certain time, or as soon as it may.
 -- name: count_let_go
-UPDATE mailqueue_hold_rule SET let_go = let_go + ?, next_at = ? WHERE id = ?
+UPDATE mailqueue_hold_rule SET let_go = let_go + ?, next_at = coalesce(?, next_at) WHERE id = ?
 
 -- name: delete_hold_rule
 DELETE FROM mailqueue_hold_rule WHERE id = ?
