@@ -21,12 +21,11 @@ from support.stage import MAIL, AtWork, Stage, wait_until
 from support.stored import claim, deferred, delivered, engine
 
 from mailqueue import Queue
-from mailqueue.clock import MINUTE, SECOND, to_datetime
+from mailqueue.clock import SECOND, to_datetime
 from mailqueue.engine import holdrules
 from mailqueue.engine.settle import Settler, Work
 from mailqueue.errors import NotFound, SettingError
 from mailqueue.model.rules import HoldRule, Then
-from mailqueue.policy.shape import portion
 from mailqueue.store.base import Unheeded
 
 HOUR = timedelta(hours=1)
@@ -168,14 +167,6 @@ def ring_until(engine: AtWork, condition: Callable[[], bool]) -> None:
         return condition()
 
     wait_until(rung)
-
-
-@pytest.mark.parametrize("per_minute", [1, 7, 30, 59, 60, 61, 100, 119, 1000, 60_000])
-def test_a_portion_is_never_more_than_the_pace_in_any_minute(per_minute: int) -> None:
-    at_once, pause = portion(per_minute)
-    portions = -(-MINUTE // pause)  # that can begin in a minute
-    assert per_minute - at_once < portions * at_once <= per_minute
-    assert at_once <= 1000
 
 
 def test_paced_release_keeps_its_pace_where_nothing_can_go_so_that_no_alarm_is_set(stage: Stage) -> None:
