@@ -44,7 +44,9 @@ MAX_SIZE = 50 * 2**20
 MAX_KEY = 255
 """Characters that an idempotency key may have."""
 
-_IN_TRANSACTION = 2**20  # larger content is written in steps before, so that it holds nobody up
+IN_TRANSACTION = 2**20
+"""Octets of content: what is larger is written in steps before, so that it holds nobody up."""
+
 _STEP = 256 * 2**10
 
 
@@ -69,6 +71,8 @@ class Draft:
     repairs: tuple[str, ...]
     actor: str
     now: int
+    notice_for: int | None = None
+    """The submission this is a delivery notice for, which no quota counts. None: ordinary mail."""
 
     @property
     def size(self) -> int:
@@ -78,7 +82,7 @@ class Draft:
     @property
     def large(self) -> bool:
         """Its content is written in steps of its own, before the submission."""
-        return self.size > _IN_TRANSACTION
+        return self.size > IN_TRANSACTION
 
 
 def draft(
@@ -292,7 +296,11 @@ def _begin_content(transaction: Transaction, new: Draft, size: int) -> int:
     """Begin content, unless a quota is known to have no room for what it is for. Raises QuotaExceeded."""
     account = find_account(transaction.settings(), new.account)
     key = new.idempotency
-    if account.quotas and (key is None or transaction.replay(account.id, key.key) is None):
+    if (
+        account.quotas
+        and new.notice_for is None
+        and (key is None or transaction.replay(account.id, key.key) is None)
+    ):
         quota.look(transaction, account, [str(each.address) for each in new.recipients], new.now)
     return transaction.begin_content(size, new.now)
 
@@ -310,6 +318,8 @@ def insert(transaction: Transaction, new: Draft, written: int | None = None) -> 
     name = new.schedule or account.schedule or STANDARD
     schedule = settings.schedule(name)
     messages = _new_messages(settings, account.id, new, schedule)
+    if new.notice_for is None:
+        messages = quota.let_in(transaction, account, messages, new.now)
     return transaction.submit(
         NewSubmission(
             account_id=account.id,
@@ -319,10 +329,11 @@ def insert(transaction: Transaction, new: Draft, written: int | None = None) -> 
             eight_bit=new.eight_bit,
             utf8_header=new.utf8_header,
             content=new.header + new.body if written is None else written,
-            messages=quota.let_in(transaction, account, messages, new.now),
+            messages=messages,
             actor=new.actor,
             submitted_at=new.now,
             idempotency=new.idempotency,
+            notice_for=new.notice_for,
             ret=new.wishes.ret,
             envid=new.wishes.envid,
             repairs=new.repairs,

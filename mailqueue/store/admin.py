@@ -229,3 +229,22 @@ def remove_shaping_rule(batch: Batch, rule_id: int) -> ShapingRule:
 def note_change(batch: Batch, reason: str, data: Mapping[str, object], *, actor: str, now: int) -> None:
     """Write an event of a change that is about no single message."""
     batch.add(EVENT, (EventKind.ADMIN.value, 0, now, actor, reason, 0, json.dumps(data)))
+
+
+def note_so_far(
+    batch: Batch,
+    event_id: int | None,
+    reason: str,
+    data: Mapping[str, object],
+    *,
+    actor: str,
+    now: int,
+) -> int:
+    """Write an event of a change in steps, or what it has come to by now. Returns its id."""
+    if event_id is not None:
+        batch.now().execute(query("change_so_far"), (json.dumps(data), event_id))
+        return event_id
+    values = (EventKind.ADMIN.value, 0, now, actor, reason, 0, json.dumps(data))
+    made = batch.flush().execute(query("insert_event"), values).lastrowid
+    assert made is not None
+    return made

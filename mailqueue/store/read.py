@@ -22,7 +22,7 @@ from mailqueue.model.destination import Backlog, Destination
 from mailqueue.model.engine import EngineInfo
 from mailqueue.model.events import Event, Notice
 from mailqueue.model.filters import LAST_RETIRED_FIRST, OLDEST_FIRST, Filter, Order, Page
-from mailqueue.model.message import Claimed, Message
+from mailqueue.model.message import Claimed, Message, Original
 from mailqueue.model.settings import Settings
 from mailqueue.store import integrity, lists, quota, rows
 from mailqueue.store.base import Depth
@@ -152,6 +152,12 @@ class SqliteReader:
 
     def _messages(self, where: str, *values: object) -> list[Any]:
         return self._cursor.execute(f"{query('read_messages')} {where}", values).fetchall()
+
+    def submissions_of(self, ids: Sequence[int]) -> list[tuple[int, int]]:
+        return self._all("submissions_of", json.dumps(ids))
+
+    def originals(self, ids: Sequence[int]) -> list[Original]:
+        return [rows.original(row) for row in self._all("originals", json.dumps(ids))]
 
     def _no_message(self, message_id: int) -> NotFound:
         known = self._one("last_message_id")
