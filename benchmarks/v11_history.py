@@ -213,6 +213,7 @@ def purges(queue: Queue) -> dict[str, list[float]]:
             went = queue.store.run(lambda transaction, verb=verb: getattr(transaction, verb)(now, PURGE_STEP))  # type: ignore[misc]
             if went:
                 taken[name].append((time.perf_counter() - start) * 1000)
+            queue.store.checkpoint()
             time.sleep(0.01)
     return taken
 

@@ -80,6 +80,7 @@ def resend(
     for part in _parts(groups):
         for again in _loads(store, part, count, clock.now()):
             if count.sent:
+                store.checkpoint()
                 time.sleep(PAUSE)
             _send(store, again, count, actor, reason, clock.now())
         done += len(part)
@@ -259,6 +260,7 @@ def purge(
         while left:
             ids, before = left[:PURGE_STEP], total.looked
             if before:
+                store.checkpoint()
                 time.sleep(PAUSE)
             total, event_id = store.run(lambda transaction, ids=ids: step(transaction, ids))  # type: ignore[misc]
             left = left[total.looked - before :]

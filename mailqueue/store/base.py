@@ -705,6 +705,13 @@ class Store(Protocol):
         """
         ...
 
+    def checkpoint(self) -> None:
+        """Bring what was committed to its place in the file, so that no commit has to; nobody waits for it.
+
+        Whoever commits much in steps calls it after each: else a commit does now and then, and takes long.
+        """
+        ...
+
     def data_version(self) -> int:
         """Return a number that moves whenever anyone has committed to the file. Takes microseconds."""
         ...
