@@ -162,7 +162,7 @@ def preview(found: Preview) -> None:
     """Print what would happen."""
     output.line(f"{output.plural(found.messages, 'message')} would be {found.would}")
     for each in found.sample:
-        output.line(f"  {each.id}  {each.state.value}  {each.sender or '<>'} -> {each.recipient}")
+        output.wrapped(f"  {each.id}  {each.state.value}  {each.sender or '<>'} -> {each.recipient}", 6)
     more = found.messages - len(found.sample)
     if more > 0:
         output.line(f"  and {more:,} more")
