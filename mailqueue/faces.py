@@ -596,7 +596,10 @@ class Retired:
         return manage.retired_page(self._queue.store, meant, limit=limit, after=after, sort=sort)
 
     def count(self, *, ids: int | Iterable[int] | None = None, **which: Unpack[Wanted]) -> int:
-        """Return how many retired messages are meant; each is looked at, some thousand at a time.
+        """Return how many retired messages are meant.
+
+        An index tells of all, of one account, of one state but `delivered`, and of a stretch of `retired` in
+        these; for other filters each message is looked at, some thousand at a time.
 
         Args:
             ids: only these.

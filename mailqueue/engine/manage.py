@@ -136,11 +136,14 @@ def _check(store: Store, which: Filter, *, retired: bool) -> None:
 
 
 def count(store: Store, which: Filter, *, retired: bool) -> int:
-    """Return how many messages are meant, counted page by page."""
+    """Return how many messages are meant: what an index tells, else counted page by page."""
     _check(store, which, retired=retired)
     if which.empty and not retired:
         depth = store.read(lambda reader: reader.depth())
         return depth.queued + depth.claimed
+    known = store.read(lambda reader: reader.count(which, retired=retired))
+    if known is not None:
+        return known
     return sum(len(page) for page in id_pages(store, which, retired=retired))
 
 

@@ -272,7 +272,8 @@ def note_so_far(
     if event_id is not None:
         batch.now().execute(query("change_so_far"), (json.dumps(data), event_id))
         return event_id
-    values = (EventKind.ADMIN.value, 0, now, actor, reason, 0, json.dumps(data))
-    made = batch.flush().execute(query("insert_event"), values).lastrowid
+    batch.flush()
+    note_change(batch, reason, data, actor=actor, now=now)
+    made = batch.flush().lastrowid  # it was the only row
     assert made is not None
     return made

@@ -140,6 +140,9 @@ class SqliteReader:
         order = LAST_RETIRED_FIRST if retired else OLDEST_FIRST
         return self._ids(which, order, retired=retired, limit=lists.LOOK, after=after)
 
+    def count(self, which: Filter, *, retired: bool) -> int | None:
+        return lists.count(self._cursor, which, retired=retired)
+
     def _ids(self, which: Filter, order: Order, *, retired: bool, limit: int, after: str | None) -> Page[int]:
         return lists.page(
             self._cursor, which, order, retired=retired, limit=limit, after=after, contents=self._pieces
