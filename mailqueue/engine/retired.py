@@ -10,7 +10,7 @@ import time
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from itertools import groupby
+from itertools import groupby, islice
 
 from mailqueue.clock import Clock, to_datetime
 from mailqueue.engine import manage
@@ -31,7 +31,7 @@ STEP = 100
 """Messages that are sent anew in one transaction; more where they are of one submission."""
 
 SHOWN = 1000
-"""Messages that the answer names."""
+"""Messages that the answer names at most, of each kind."""
 
 PAUSE = 0.02
 """Seconds between two steps, in which others write."""
@@ -52,13 +52,12 @@ class _Count:
 
     def went(self, new: dict[int, int]) -> None:
         self.sent += len(new)
-        if len(self.messages) < SHOWN:
-            self.messages.update(new)
+        self.messages.update(islice(new.items(), SHOWN - len(self.messages)))
 
     def has_gone(self, group: _Group, at: int) -> None:
         self.gone += len(group)
-        if len(self.gone_at) < SHOWN:
-            self.gone_at.update(dict.fromkeys((each.id for each in group), to_datetime(at)))
+        shown = islice(group, SHOWN - len(self.gone_at))
+        self.gone_at.update((each.id, to_datetime(at)) for each in shown)
 
 
 @dataclass(slots=True)
@@ -186,9 +185,8 @@ def _send(store: Store, again: list[_Again], count: _Count, actor: str, reason: 
             count.over_quota += len(each.originals)
         else:
             ready.append(each)
-    for each, new in zip(
-        ready, store.run(lambda transaction: _write(transaction, ready, actor, reason, now)), strict=True
-    ):
+    made = store.run(lambda transaction: _write(transaction, ready, actor, reason, now))
+    for each, new in zip(ready, made, strict=True):
         if new is None:
             count.over_quota += len(each.originals)
         else:

@@ -296,11 +296,7 @@ def _begin_content(transaction: Transaction, new: Draft, size: int) -> int:
     """Begin content, unless a quota is known to have no room for what it is for. Raises QuotaExceeded."""
     account = find_account(transaction.settings(), new.account)
     key = new.idempotency
-    if (
-        account.quotas
-        and new.notice_for is None
-        and (key is None or transaction.replay(account.id, key.key) is None)
-    ):
+    if account.quotas and (key is None or transaction.replay(account.id, key.key) is None):
         quota.look(transaction, account, [str(each.address) for each in new.recipients], new.now)
     return transaction.begin_content(size, new.now)
 
