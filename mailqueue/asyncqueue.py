@@ -28,10 +28,13 @@ from mailqueue.faces import (
     HoldRules,
     ReplyRules,
     Retired,
+    RetiredWebhooks,
     Routes,
     Schedules,
+    SenderDomains,
     ShapingRules,
     Transports,
+    Webhooks,
 )
 from mailqueue.model.account import DEFAULT_ACCOUNT
 from mailqueue.model.lane import Priority
@@ -142,6 +145,14 @@ class AsyncAccounts(_AsyncFace):
     remove = _awaited(Accounts.remove)
 
 
+class AsyncSenderDomains(_AsyncFace):
+    """`SenderDomains`, awaited."""
+
+    list = _awaited(SenderDomains.list)
+    set = _awaited(SenderDomains.set)
+    remove = _awaited(SenderDomains.remove)
+
+
 class AsyncRetired(_AsyncFace):
     """`Retired`, awaited."""
 
@@ -150,6 +161,32 @@ class AsyncRetired(_AsyncFace):
     resend = _awaited(Retired.resend)
     purge = _awaited(Retired.purge)
     show = _awaited(Retired.show)
+
+
+class AsyncRetiredWebhooks(_AsyncFace):
+    """`RetiredWebhooks`, awaited."""
+
+    list = _awaited(RetiredWebhooks.list)
+    show = _awaited(RetiredWebhooks.show)
+
+
+class AsyncWebhooks(_AsyncFace):
+    """`Webhooks`, awaited."""
+
+    def __init__(self, face: Webhooks, pool: Callable[[], ThreadPoolExecutor]) -> None:
+        super().__init__(face, pool)
+        self.retired = AsyncRetiredWebhooks(face.retired, pool)
+
+    set = _awaited(Webhooks.set)
+    unset = _awaited(Webhooks.unset)
+    endpoints = _awaited(Webhooks.endpoints)
+    test = _awaited(Webhooks.test)
+    list = _awaited(Webhooks.list)
+    show = _awaited(Webhooks.show)
+    attempts = _awaited(Webhooks.attempts)
+    schedule = _awaited(Webhooks.schedule)
+    cancel = _awaited(Webhooks.cancel)
+    replay = _awaited(Webhooks.replay)
 
 
 class _Gate:
@@ -267,7 +304,9 @@ class AsyncQueue(_AsyncFace):
         self.destinations = AsyncDestinations(self.sync.destinations, self._readers)
         self.schedules = AsyncSchedules(self.sync.schedules, self._readers)
         self.accounts = AsyncAccounts(self.sync.accounts, self._readers)
+        self.sender_domains = AsyncSenderDomains(self.sync.sender_domains, self._readers)
         self.retired = AsyncRetired(self.sync.retired, self._readers)
+        self.webhooks = AsyncWebhooks(self.sync.webhooks, self._readers)
         _queues.add(self)
 
     @property
@@ -311,6 +350,7 @@ class AsyncQueue(_AsyncFace):
         priority: Priority | str = "normal",
         transport: str | None = None,
         require_tls: bool | None = None,
+        extra: Mapping[str, str] | None = None,
         actor: str | None = None,
     ) -> Submission:
         """Put a message in the queue, as `Queue.submit`; with `connection=` in this very thread."""
@@ -333,6 +373,7 @@ class AsyncQueue(_AsyncFace):
             priority=priority,
             transport=transport,
             require_tls=require_tls,
+            extra=extra,
         )
         if connection is not None:
             return store_joined(self.sync.store, connection, make)
@@ -376,6 +417,7 @@ class AsyncQueue(_AsyncFace):
     notices = _awaited(Queue.notices)
     dump = _awaited(Queue.dump)
     explain = _awaited(Queue.explain)
+    plan = _awaited(Queue.plan)
     status = _awaited(Queue.status)
     hold = _awaited(Queue.hold)
     fail = _awaited(Queue.fail)

@@ -28,7 +28,16 @@ from mailqueue.errors import (
     SettingError,
     StoreError,
 )
-from mailqueue.faces import Accounts, HoldRules, ReplyRules, Retired, Routes, Schedules, Transports
+from mailqueue.faces import (
+    Accounts,
+    HoldRules,
+    ReplyRules,
+    Retired,
+    Routes,
+    Schedules,
+    SenderDomains,
+    Transports,
+)
 from mailqueue.model.lane import Priority
 
 # --- names that stay -----------------------------------------------------------------------------
@@ -40,7 +49,7 @@ PINNED = {
         submit(self, message, *, sender=None, recipients=None, account='default', connection=None,
             idempotency_key=None, schedule=None, strict=None, notify=None, ret=None, envid=None,
             not_before=None, expires_at=None, warn_after=None, max_attempts=None, priority='normal',
-            transport=None, require_tls=None, actor=None)
+            transport=None, require_tls=None, extra=None, actor=None)
         submit_many(self, messages, *, progress=None, connection=None, actor=None)
         list(self, *, limit=50, after=None, sort=None, ids=None, **which)
         count(self, *, ids=None, **which)
@@ -51,7 +60,9 @@ PINNED = {
         timeline(self, message_id)
         notices(self, message_id)
         dump(self, message_id)
-        explain(self, message_id)
+        explain(self, message_id, *, dns=True)
+        plan(self, *, sender, recipient, account='default', schedule=None, priority='normal', transport=None,
+            require_tls=None, dns=True)
         status(self)
         hold(self, ids=None, *, all=False, reason='', dry_run=False, actor=None, **which)
         release(self, ids=None, *, all=False, reason='', dry_run=False, actor=None, **which)
@@ -112,13 +123,21 @@ PINNED = {
         show(self, name)
         set(self, name, *, notices=None, schedule=None, retention=None, keep_content=None,
             on_uncertain=None, strict=None, messages_per_day=None, new_recipients_per_day=None,
-            over_quota=None)
+            over_quota=None, fromid=None)
+        remove(self, name)
+    """,
+    SenderDomains: """
+        __init__(self, queue)
+        list(self)
+        set(self, name, *, separator)
         remove(self, name)
     """,
     Retired: """
         __init__(self, queue)
         list(self, *, limit=50, after=None, sort=None, ids=None, **which)
         count(self, *, ids=None, **which)
+        resend(self, ids=None, *, all=False, reason='', dry_run=False, progress=None, actor=None, **which)
+        purge(self, ids=None, *, all=False, reason='', dry_run=False, progress=None, actor=None, **which)
         show(self, message_id)
     """,
     Engine: """
@@ -138,8 +157,10 @@ FACES = (
     "retired",
     "routes",
     "schedules",
+    "sender_domains",
     "shaping_rules",
     "transports",
+    "webhooks",
 )
 
 

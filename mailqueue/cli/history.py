@@ -152,8 +152,8 @@ def _tell_resent(done: Resent) -> None:
         output.line(f"{done.gone:,} not: the content has been purged")
         for each, at in _some(done.gone_at.items(), done.gone):
             output.line(f"  {each} at {at:%Y-%m-%d %H:%M} UTC")
-    if done.over_quota:
-        output.line(f"{done.over_quota:,} not: over the quota of the account")
+    if done.refused:
+        output.wrapped(f"{done.refused:,} refused: {done.refusal}", 4)
     _tell_queued(done.queued, "in the queue, and sent anyway")
 
 

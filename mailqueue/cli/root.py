@@ -8,10 +8,12 @@ from mailqueue.cli import (
     accounts,
     demo,
     destinations,
+    domains,
     history,
     holdrules,
     look,
     many,
+    plan,
     replies,
     reports,
     routes,
@@ -23,6 +25,7 @@ from mailqueue.cli import (
     trace,
     transports,
     upkeep,
+    webhooks,
 )
 from mailqueue.cli.base import Root
 
@@ -39,6 +42,7 @@ def cli() -> None:
 for _verb in (
     submit.submit,
     many.submit_many,
+    plan.plan,
     run.run,
     look.list_,
     look.status,
@@ -63,6 +67,8 @@ for _verb in (
     replies.replies,
     replies.classify,
     accounts.account,
+    domains.domain,
+    webhooks.webhook,
     history.retired,
     history.notice,
     reports.dsn_,

@@ -19,7 +19,7 @@ from mailqueue.engine.many import Progress
 from mailqueue.engine.options import Options
 from mailqueue.engine.submit import IN_TRANSACTION, Draft, insert, write_ahead
 from mailqueue.engine.sweep import PURGE_STEP
-from mailqueue.errors import NotFound, QuotaExceeded
+from mailqueue.errors import MailqueueError, NotFound, QuotaExceeded, StoreError
 from mailqueue.mail import address
 from mailqueue.model.explain import Preview, Purged, Resent
 from mailqueue.model.filters import Filter
@@ -46,13 +46,18 @@ class _Count:
 
     sent: int = 0
     gone: int = 0
-    over_quota: int = 0
+    refused: int = 0
+    refusal: str | None = None
     messages: dict[int, int] = field(default_factory=dict)
     gone_at: dict[int, datetime] = field(default_factory=dict)
 
     def went(self, new: dict[int, int]) -> None:
         self.sent += len(new)
         self.messages.update(islice(new.items(), SHOWN - len(self.messages)))
+
+    def was_refused(self, group: _Group, error: MailqueueError) -> None:
+        self.refused += len(group)
+        self.refusal = self.refusal or str(error)
 
     def has_gone(self, group: _Group, at: int) -> None:
         self.gone += len(group)
@@ -105,7 +110,8 @@ def _resent(count: _Count, queued: tuple[int, ...], preview: Preview | None = No
         messages=count.messages,
         gone=count.gone,
         gone_at=count.gone_at,
-        over_quota=count.over_quota,
+        refused=count.refused,
+        refusal=count.refusal,
         queued=queued,
         preview=preview,
     )
@@ -181,29 +187,31 @@ def _send(store: Store, again: list[_Again], count: _Count, actor: str, reason: 
     for each in again:
         try:
             each.written = write_ahead(store, _draft(store.settings(), each, actor, now))
-        except QuotaExceeded:
-            count.over_quota += len(each.originals)
+        except QuotaExceeded as error:
+            count.was_refused(each.originals, error)
         else:
             ready.append(each)
     made = store.run(lambda transaction: _write(transaction, ready, actor, reason, now))
     for each, new in zip(ready, made, strict=True):
-        if new is None:
-            count.over_quota += len(each.originals)
+        if isinstance(new, MailqueueError):
+            count.was_refused(each.originals, new)
         else:
             count.went(new)
 
 
 def _write(
     transaction: Transaction, again: list[_Again], actor: str, reason: str, now: int
-) -> list[dict[int, int] | None]:
-    """Return the new messages by the ids of the old ones; None where the account is over its quota."""
-    made: list[dict[int, int] | None] = []
+) -> list[dict[int, int] | MailqueueError]:
+    """Return the new messages by the ids of the old ones, or why they are refused."""
+    made: list[dict[int, int] | MailqueueError] = []
     for each in again:
         new = _draft(transaction.settings(), each, actor, now)
         try:
             messages = insert(transaction, new, each.written).messages
-        except QuotaExceeded:
-            made.append(None)
+        except StoreError:
+            raise
+        except MailqueueError as error:
+            made.append(error)
             continue
         pairs = {old.id: one.id for old, one in zip(each.originals, messages, strict=True)}
         transaction.resent(pairs, actor=actor, reason=reason, now=now)
@@ -233,6 +241,7 @@ def _draft(settings: Settings, again: _Again, actor: str, now: int) -> Draft:
         utf8_header=first.utf8_header,
         schedule=None,
         idempotency=None,
+        extra=first.extra,
         repairs=(),
         actor=actor,
         now=now,

@@ -10,6 +10,7 @@ from enum import StrEnum
 from mailqueue.model.engine import EngineInfo
 from mailqueue.model.lane import Priority
 from mailqueue.model.message import Message
+from mailqueue.model.way import Way
 
 
 class GateKind(StrEnum):
@@ -22,7 +23,9 @@ class GateKind(StrEnum):
     BACKOFF = "backoff"
     """An attempt failed, the next one is in the future."""
     DESTINATION = "destination"
-    """The host that it goes to takes nothing for a while."""
+    """The host that it goes to is in trouble, and takes nothing for a while."""
+    RATE = "rate"
+    """A shaping rule lets no more go now, or its destination has all it takes at once."""
     LEASE = "lease"
     """An engine is at it right now."""
     ENGINE = "engine"
@@ -60,6 +63,8 @@ class Explanation:
     """None: nothing but a change by hand brings an attempt, it expires before, or it is retired."""
     transport: str | None
     """The transport it would take. None: there is none."""
+    way: Way | None
+    """How it would go. None: there is no transport, or it is retired."""
     priority: Priority
     """What goes first."""
     expires_at: datetime | None
@@ -126,8 +131,10 @@ class Resent:
     """Nothing was sent for these: their content has been purged."""
     gone_at: Mapping[int, datetime]
     """When that was, by their ids; of the first 1,000."""
-    over_quota: int
-    """Nothing was sent for these: their account has sent what it may, and rejects what is over that."""
+    refused: int
+    """Nothing was sent for these: as new mail they are refused, such as over a quota of their account."""
+    refusal: str | None
+    """Why the first of these was. None: none was."""
     queued: tuple[int, ...]
     """Ids named that are in the queue, and sent anyway."""
     preview: Preview | None = None

@@ -20,7 +20,7 @@ def test_retired_messages_are_sent_anew_by_ids_from_standard_input(done: Command
     found = done.json("retired", "resend", "-", "4", "--reason", "again", input="1 3\n")
     assert (found["sent"], found["queued"]) == (2, [4])
     assert found["messages"] == [{"id": 1, "sent_as": 5}, {"id": 3, "sent_as": 6}]
-    assert (found["gone"], found["purged"], found["over_quota"]) == (0, [], 0)
+    assert (found["gone"], found["purged"], found["refused"], found["refusal"]) == (0, [], 0, None)
     told = done("retired", "resend", "--to", "bob@example.com")
     assert told == "1 message sent anew\n  2 as 7\n"
     assert "sent anew as message 5: again" in done("timeline", 1)

@@ -57,7 +57,7 @@ def test_failed_message_is_sent_anew_and_delivered(refused: Stage, receiver: Rec
     receiver.refuse = None
     done = refused.queue.retired.resend(old, reason="they are back", actor="anna")
     new = done.messages[old]
-    assert (done.sent, done.gone, done.over_quota, done.queued) == (1, 0, 0, ())
+    assert (done.sent, done.gone, done.refused, done.queued) == (1, 0, 0, ())
     refused.deliver()
     assert (refused.state(old), refused.state(new)) == ("failed", "delivered")
     assert [(each.sender, each.recipients) for each in receiver.messages] == [
@@ -102,13 +102,24 @@ def test_wishes_priority_and_protection_are_the_old_ones_and_the_schedule_is_the
         require_tls=False,
         schedule="slow",
         max_attempts=3,
+        extra={"order": "17"},
     )
     refused.queue.accounts.set("default", schedule="fast")
     new = refused.show(refused.queue.retired.resend(old).messages[old])
     assert (new.notify, new.orcpt) == ("success,failure", "rfc822;ann@example.net")
     assert (new.envid, new.ret, str(new.priority)) == ("order-17", "HDRS", "bulk")
     assert (new.transport, new.require_tls) == ("relay", False)
-    assert (new.schedule, new.max_attempts) == ("fast", None)
+    assert (new.schedule, new.max_attempts, new.extra) == ("fast", None, {"order": "17"})
+
+
+def test_message_that_is_sent_anew_has_a_return_address_of_its_own_or_is_refused(refused: Stage) -> None:
+    [old] = failed(refused, "ann@example.com", sender="shop@example.org")
+    [full] = failed(refused, "ann@example.com", sender=f"{'x' * 60}@example.org")
+    refused.queue.accounts.set("default", fromid=True)
+    done = refused.queue.retired.resend([old, full])
+    assert refused.show(old).fromid is None
+    assert refused.show(done.messages[old]).fromid
+    assert (done.sent, done.refused) == (1, 1)
 
 
 def test_messages_that_were_rerouted_one_by_one_keep_their_ways(refused: Stage) -> None:
@@ -156,7 +167,9 @@ def test_what_is_sent_anew_counts_for_the_quota_and_is_refused_over_it(refused: 
     olds = [failed(refused, f"{each}@example.com")[0] for each in "abc"]
     refused.queue.accounts.set("default", messages_per_day=2, over_quota="reject")
     done = refused.queue.retired.resend(all=True)
-    assert (done.sent, done.over_quota, list(done.messages)) == (2, 1, olds[:2])
+    assert (done.sent, done.refused, list(done.messages)) == (2, 1, olds[:2])
+    assert done.refusal is not None
+    assert "over its quota" in done.refusal
     [use] = refused.queue.accounts.show("default").usage
     assert use.used == 2
     refused.queue.accounts.set("default", over_quota="hold")
