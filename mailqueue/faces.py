@@ -662,10 +662,10 @@ class Retired:
     ) -> Resent:
         """Submit retired messages anew, to the same recipients.
 
-        Content, sender, wishes, priority and extra are the same. Recipients of one submission that are meant together share a new one. They are mail like any other:
-        the schedule is the account's, quotas count them, hold rules hold them. `transport` and `require_tls`
-        stay as they were; a transport that is no more is left to the routes. Nothing is sent for a message
-        whose content has been purged.
+        Content, sender, wishes, priority and extra are the same. Recipients of one submission that are meant
+        together share a new one. They are mail like any other: the schedule is the account's, quotas count
+        them, hold rules hold them. `transport` and `require_tls` stay as they were; a transport that is no
+        more is left to the routes. Nothing is sent for a message whose content has been purged.
 
         Args:
             ids: message ids; None: see the others.
