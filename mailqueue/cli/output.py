@@ -31,6 +31,10 @@ _NEVER_CUT = 100_000
 _GIVE_WAY = {
     "LAST ERROR": 0,
     "REASON": 0,
+    "ERROR": 0,
+    "ANSWER": 0,
+    "EVENTS": 0,
+    "URL": 0,
     "DELAYS": 0,
     "MATCHES": 0,
     "USER": 0,
