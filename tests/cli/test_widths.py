@@ -17,6 +17,7 @@ SENDER = f"news.and.offers.of.the.week@{COMPANY}"
 RECIPIENT = f"someone.with.a.very.long.local.part@{OTHER}"
 REASON = "the legal department has asked us to look at each of these before it goes out"
 REPLY = "550 5.7.1 not from here, and never will be: the policy of the company forbids it"
+HOOK = f"https://hooks.{COMPANY}/events/of/mail"
 HOP = f"smtp-outbound-relay.mail.department.of.{COMPANY}"
 
 
@@ -32,6 +33,7 @@ def wide(tmp_path_factory: pytest.TempPathFactory) -> Command:
         ("schedule", "add", "slow-and-patient", "5m, 15m, 30m, 1h, 2h, 3h, 4h, 5h, 6h*", "--lifetime", "30d"),
         ("account", "add", "department-of-newsletters"),
         ("account", "set", "department-of-newsletters", "--schedule", "slow-and-patient"),
+        ("webhook", "set", "--account", "department-of-newsletters", "--url", HOOK, "--new-secret"),
         ("holdrules", "add", "--sender", SENDER, "--recipient", RECIPIENT, "--reason", REASON),
         ("shaping", "add", "--domain", f".{OTHER}", "--per-minute", 100, "--reason", REASON),
         ("replies", "add", "no such (mail)?box|user .* is (not here|gone)", "--category", "mailbox_unknown"),
@@ -74,6 +76,7 @@ LISTS = {
     "destinations list": [REPLY, "relay-of-", "NEXT TRY"],
     "shaping list": [" 1 ", REASON, f".{OTHER}"],
     "shaping show 1": [REASON],
+    "webhook endpoints": ["department-of-newsletters", HOOK],
     "transport list": ["KIND", "TLS", "DEFAULT", "relay-o", ".com:2525"],
     "route list": [" 1 ", " 2 ", "3+", COMPANY],
     "schedule show slow-and-patient": ["4h, 5h, 6h*"],
