@@ -9,15 +9,17 @@ from collections.abc import Iterable, Sequence
 from datetime import timedelta
 from typing import TYPE_CHECKING, Unpack
 
-from mailqueue.engine import endpoints, holdrules, manage, shaping, webhooks
+from mailqueue.engine import endpoints, holdrules, manage, retired, shaping, webhooks
 from mailqueue.engine import replies as answers
 from mailqueue.engine import settings as steering
+from mailqueue.engine.many import Progress
 from mailqueue.engine.options import When
 from mailqueue.model.account import DEFAULT_ACCOUNT, Account, Notices, OnUncertain, OverQuota
 from mailqueue.model.attempt import Category
 from mailqueue.model.destination import DestinationInfo
 from mailqueue.model.events import EventKind
-from mailqueue.model.filters import Order, Page
+from mailqueue.model.explain import Purged, Resent
+from mailqueue.model.filters import Filter, Order, Page
 from mailqueue.model.message import Message
 from mailqueue.model.rules import (
     AuthMechanism,
@@ -666,7 +668,10 @@ class Retired:
         return manage.retired_page(self._queue.store, meant, limit=limit, after=after, sort=sort)
 
     def count(self, *, ids: int | Iterable[int] | None = None, **which: Unpack[Wanted]) -> int:
-        """Return how many retired messages are meant; each is looked at, some thousand at a time.
+        """Return how many retired messages are meant.
+
+        An index tells of all, of one account, of one state but `delivered`, and of a stretch of `retired` in
+        these; for other filters each message is looked at, some thousand at a time.
 
         Args:
             ids: only these.
@@ -679,6 +684,96 @@ class Retired:
         return manage.count(
             self._queue.store, chosen(which, ids=ids, now=self._queue.clock.now()), retired=True
         )
+
+    def resend(
+        self,
+        ids: int | Iterable[int] | None = None,
+        *,
+        all: bool = False,
+        reason: str = "",
+        dry_run: bool = False,
+        progress: Progress | None = None,
+        actor: str | None = None,
+        **which: Unpack[Wanted],
+    ) -> Resent:
+        """Submit retired messages anew, to the same recipients.
+
+        Content, sender, wishes, priority and extra are the same. Recipients of one submission that are meant
+        together share a new one. They are mail like any other: the schedule is the account's, quotas count
+        them, hold rules hold them. `transport` and `require_tls` stay as they were; a transport that is no
+        more is left to the routes. Nothing is sent for a message whose content has been purged.
+
+        Args:
+            ids: message ids; None: see the others.
+            all: everything in the history.
+            reason: for the history, of the old message and of the new one, which name each other.
+            dry_run: change nothing, and say in `preview` what would happen.
+            progress: called with how many messages have been looked at, and how many there are.
+            actor: who does it.
+            which: what these filters mean, by their names in `Wanted`.
+
+        Raises:
+            SettingError: neither ids nor a filter nor `all=True`; or a value cannot be.
+            NotFound: an id is unknown, or no such account; nothing was changed.
+        """
+        meant = self._meant(ids, which, all=all)
+        queue = self._queue
+        if dry_run:
+            return retired.preview_resend(queue.store, meant)
+        return retired.resend(
+            queue.store,
+            meant,
+            actor=queue.actor(actor),
+            reason=reason,
+            clock=queue.clock,
+            progress=progress,
+        )
+
+    def purge(
+        self,
+        ids: int | Iterable[int] | None = None,
+        *,
+        all: bool = False,
+        reason: str = "",
+        dry_run: bool = False,
+        progress: Progress | None = None,
+        actor: str | None = None,
+        **which: Unpack[Wanted],
+    ) -> Purged:
+        """Remove messages from the history now, with attempts and events; the content with the last of them.
+
+        An event `admin` says who did it, why, and how many went.
+
+        Args:
+            ids: message ids; None: see the others.
+            all: everything in the history.
+            reason: for that event.
+            dry_run: change nothing, and say in `preview` what would happen.
+            progress: called with how many messages have been looked at, and None: nobody knows of how many.
+            actor: who does it.
+            which: what these filters mean, by their names in `Wanted`.
+
+        Raises:
+            SettingError: neither ids nor a filter nor `all=True`; or a value cannot be.
+            NotFound: an id is unknown, or no such account; nothing was changed.
+        """
+        meant = self._meant(ids, which, all=all)
+        queue = self._queue
+        if dry_run:
+            return retired.preview_purge(queue.store, meant)
+        return retired.purge(
+            queue.store,
+            meant,
+            actor=queue.actor(actor),
+            reason=reason,
+            now=queue.clock.now(),
+            progress=progress,
+        )
+
+    def _meant(self, ids: int | Iterable[int] | None, which: Wanted, *, all: bool) -> Filter:
+        meant = chosen(which, ids=ids, now=self._queue.clock.now())
+        manage.check_meant(self._queue.store, meant, all=all, retired=True)
+        return meant
 
     def show(self, message_id: int) -> Message:
         """Return a retired message. Raises NotFound, also where it is still queued."""
