@@ -26,6 +26,7 @@ from mailqueue.faces import (
     Accounts,
     Destinations,
     HoldRules,
+    IncomingMail,
     ReplyRules,
     Retired,
     Routes,
@@ -150,6 +151,13 @@ class AsyncRetired(_AsyncFace):
     show = _awaited(Retired.show)
 
 
+class AsyncIncomingMail(_AsyncFace):
+    """`IncomingMail`, awaited."""
+
+    list = _awaited(IncomingMail.list)
+    show = _awaited(IncomingMail.show)
+
+
 class _Gate:
     """Where the submissions of one event loop go to the writer together.
 
@@ -266,6 +274,7 @@ class AsyncQueue(_AsyncFace):
         self.schedules = AsyncSchedules(self.sync.schedules, self._readers)
         self.accounts = AsyncAccounts(self.sync.accounts, self._readers)
         self.retired = AsyncRetired(self.sync.retired, self._readers)
+        self.incoming_mail = AsyncIncomingMail(self.sync.incoming_mail, self._readers)
         _queues.add(self)
 
     @property
@@ -382,6 +391,7 @@ class AsyncQueue(_AsyncFace):
     reroute = _awaited(Queue.reroute)
     require_tls = _awaited(Queue.require_tls)
     release = _awaited(Queue.release)
+    incoming = _awaited(Queue.incoming)
     classify = _awaited(Queue.classify)
     check_integrity = _awaited(Queue.check_integrity)
     migrate = _awaited(Queue.migrate)

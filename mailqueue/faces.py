@@ -9,13 +9,14 @@ from collections.abc import Iterable, Sequence
 from datetime import timedelta
 from typing import TYPE_CHECKING, Unpack
 
-from mailqueue.engine import manage, shaping
+from mailqueue.engine import incoming, manage, shaping
 from mailqueue.engine import replies as answers
 from mailqueue.engine import settings as steering
 from mailqueue.model.account import Account, Notices, OnUncertain, OverQuota
 from mailqueue.model.attempt import Category
 from mailqueue.model.destination import DestinationInfo
 from mailqueue.model.filters import Order, Page
+from mailqueue.model.incoming import Incoming
 from mailqueue.model.message import Message
 from mailqueue.model.rules import (
     AuthMechanism,
@@ -611,3 +612,39 @@ class Retired:
     def show(self, message_id: int) -> Message:
         """Return a retired message. Raises NotFound, also where it is still queued."""
         return manage.retired_message(self._queue.store, message_id)
+
+
+class IncomingMail:
+    """What came in about mail that went out: `queue.incoming_mail`. `queue.incoming` takes it in."""
+
+    def __init__(self, queue: Queue) -> None:
+        self._queue = queue
+
+    def list(
+        self,
+        *,
+        limit: int = 50,
+        after: str | None = None,
+        account: str | None = None,
+        matched: bool | None = None,
+    ) -> Page[Incoming]:
+        """Return a page of what came in, the last first.
+
+        A page may have fewer items than asked for, or none, and a `next` all the same: then it would have
+        taken long to look further.
+
+        Args:
+            limit: items at most, 1 to 1000.
+            after: `next` of the page before.
+            account: only about mail of this account.
+            matched: True: only what is about mail that is known here; False: only what is not.
+
+        Raises:
+            SettingError: a value cannot be.
+            NotFound: no such account.
+        """
+        return incoming.page(self._queue.store, limit=limit, after=after, account=account, matched=matched)
+
+    def show(self, incoming_id: int) -> Incoming:
+        """Return what came in, with what followed and its beginning. Raises NotFound."""
+        return incoming.show(self._queue.store, incoming_id)

@@ -176,6 +176,7 @@ def _print_message(queue: Queue, found: Message) -> None:
             ("transport", found.transport),
             ("TLS", _TLS[found.require_tls]),
             ("state", state(found)),
+            ("feedback", found.feedback),
             *_held(found, now),
             ("submitted", output.when(found.submitted_at, now)),
             ("attempts", found.attempts),

@@ -25,6 +25,15 @@ class EventKind(StrEnum):
     ADMIN = "admin"
 
 
+class Feedback(StrEnum):
+    """What came back about a message after it had retired; equal to the text stored."""
+
+    BOUNCED = "bounced"
+    """It had been handed over, and was not delivered after all."""
+    COMPLAINED = "complained"
+    """Its recipient does not want such mail."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Event:
     """One thing that happened, as the history has it."""
@@ -54,7 +63,7 @@ class Happened:
     at: datetime
     """When; of an attempt, when it began."""
     what: str
-    """`submitted`, `attempted`, or an `EventKind`."""
+    """`submitted`, `attempted`, `incoming`, or an `EventKind`."""
     actor: str | None
     """Who did it. None: an engine."""
     text: str | None

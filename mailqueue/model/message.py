@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from mailqueue.model.attempt import Category
+from mailqueue.model.events import Feedback
 from mailqueue.model.lane import Lane, Priority
 from mailqueue.model.lifecycle import State
 
@@ -314,3 +315,5 @@ class Message:
     """That destination: a transport and its next hop. None: none."""
     category: Category | None = None
     """What kind of answer the last attempt had. None: none is over yet."""
+    feedback: Feedback | None = None
+    """What came back after it had retired. None: nothing."""

@@ -22,9 +22,10 @@ from mailqueue.model.destination import Backlog, Destination
 from mailqueue.model.engine import EngineInfo
 from mailqueue.model.events import Event, Notice
 from mailqueue.model.filters import LAST_RETIRED_FIRST, OLDEST_FIRST, Filter, Order, Page
+from mailqueue.model.incoming import Incoming
 from mailqueue.model.message import Claimed, Message
 from mailqueue.model.settings import Settings
-from mailqueue.store import integrity, lists, quota, rows
+from mailqueue.store import incoming, integrity, lists, quota, rows
 from mailqueue.store.base import Depth
 from mailqueue.store.batch import CHUNK
 from mailqueue.store.queries import query
@@ -177,6 +178,21 @@ class SqliteReader:
     def notices(self, message_id: int) -> list[Notice]:
         self._check(message_id)
         return [rows.notice(row) for row in self._all("notices_of_message", message_id)]
+
+    # -- what came in --------------------------------------------------------------------------
+    def separators(self, domains: Sequence[str]) -> dict[str, str]:
+        return incoming.separators(self._cursor, domains)
+
+    def incoming(self, incoming_id: int) -> Incoming:
+        return incoming.read(self._cursor, incoming_id)
+
+    def incoming_page(
+        self, *, limit: int, after: str | None, account: str | None, matched: bool | None
+    ) -> Page[Incoming]:
+        return incoming.page(self._cursor, limit=limit, after=after, account=account, matched=matched)
+
+    def incoming_about(self, message_id: int) -> list[Incoming]:
+        return incoming.about(self._cursor, message_id)
 
     # -- content -------------------------------------------------------------------------------
     def content_of(self, message_id: int) -> int:

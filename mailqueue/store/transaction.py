@@ -11,13 +11,14 @@ from mailqueue.model.change import Change
 from mailqueue.model.destination import Destination
 from mailqueue.model.engine import Identity
 from mailqueue.model.filters import Filter
+from mailqueue.model.incoming import Incoming, Match, MatchedBy, NewIncoming, Sent
 from mailqueue.model.lane import Block
 from mailqueue.model.message import Claimed, NewSubmission, Submission
 from mailqueue.model.rules import HoldRule, ReplyRule, Route, ShapingRule, Transport
 from mailqueue.model.schedule import Schedule
 from mailqueue.model.settings import Settings
 from mailqueue.model.settlement import NewNotice, Settlement, Wish
-from mailqueue.store import admin, claim, engines, quota, settle, steer, submit, traffic, upkeep
+from mailqueue.store import admin, claim, engines, incoming, quota, settle, steer, submit, traffic, upkeep
 from mailqueue.store.base import ClaimRequest, Progress
 from mailqueue.store.batch import Batch
 
@@ -109,6 +110,16 @@ class SqliteTransaction:
 
     def bury_engine(self, engine_id: int, now: int) -> int:
         return engines.bury(self.batch, engine_id)
+
+    # -- what comes in -------------------------------------------------------------------------
+    def known_incoming(self, digest: bytes, recipient: str | None) -> Incoming | None:
+        return incoming.known(self.batch, digest, recipient)
+
+    def sent(self, by: MatchedBy, names: Sequence[str], recipients: Sequence[str]) -> list[Sent]:
+        return incoming.sent(self.batch, by, names, recipients)
+
+    def take_incoming(self, new: NewIncoming, match: Match | None) -> Incoming:
+        return incoming.take(self.batch, new, match)
 
     # -- steer ---------------------------------------------------------------------------------
     def hold(self, which: Filter, *, actor: str, reason: str, now: int, after: int, limit: int) -> Progress:
@@ -212,3 +223,6 @@ class SqliteTransaction:
 
     def purge_destinations(self, older_than: int, limit: int) -> int:
         return traffic.purge(self.batch, older_than, limit)
+
+    def purge_incoming(self, older_than: int, limit: int) -> int:
+        return incoming.purge(self.batch, older_than, limit)
