@@ -37,9 +37,10 @@ from mailqueue.mail.reply import Reply
 from mailqueue.mail.smtp.facts import TIMEOUTS, Phase
 from mailqueue.model.account import Account, Notices, OnUncertain, OverQuota, Quota
 from mailqueue.model.attempt import Category, OutcomeKind, Scope
-from mailqueue.model.events import EventKind, NoticeKind
+from mailqueue.model.events import EventKind, Feedback, NoticeKind
 from mailqueue.model.explain import GateKind
 from mailqueue.model.filters import Sort
+from mailqueue.model.incoming import MatchedBy
 from mailqueue.model.lifecycle import State
 from mailqueue.model.rules import AuthMechanism, HoldRule, Route, ShapingRule, Tls, Transport, TransportKind
 from mailqueue.model.schedule import (
@@ -186,6 +187,8 @@ WORDS = {
     RuleKind: ("Rules about replies", 0),
     GateKind: ("Gates", 0),
     NoticeKind: ("Notices", 0),
+    Feedback: ("What comes back", 0),
+    MatchedBy: ("What comes back", 1),
     WishKind: ("Wishes", 0),
     Notices: ("Notices", 1),
     OnUncertain: ("Mail that may have arrived", 0),
@@ -454,6 +457,7 @@ PARTS = (
     "schedules",
     "accounts",
     "retired",
+    "incoming_mail",
 )
 
 

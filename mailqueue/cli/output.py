@@ -30,6 +30,7 @@ Json = Mapping[str, object]
 _NEVER_CUT = 100_000
 _FLEXIBLE = {
     "LAST ERROR": 16,
+    "SAYS": 12,
     "REASON": 12,
     "DELAYS": 20,
     "MATCHES": 20,

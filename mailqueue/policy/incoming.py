@@ -31,7 +31,7 @@ MOST_RECIPIENTS = 100
 
 _LONGEST = 400
 _NO_COMPLAINT = frozenset({arf.FeedbackType.NOT_SPAM, arf.FeedbackType.AUTH_FAILURE})
-_KNOWN_FAILED = frozenset({State.FAILED, State.EXPIRED, State.SUPPRESSED})
+_KNOWN_FAILED = frozenset({State.FAILED, State.EXPIRED})
 _EVENTS = {
     dsn.Action.FAILED: EventKind.FAILED,
     dsn.Action.DELAYED: EventKind.DELAYED,

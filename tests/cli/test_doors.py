@@ -28,6 +28,7 @@ FACES = {
     "schedule": (faces.Schedules, "schedules"),
     "account": (faces.Accounts, "accounts"),
     "retired": (faces.Retired, "retired"),
+    "incoming": (faces.IncomingMail, "incoming_mail"),
 }
 SAID_OTHERWISE = {
     "submit_many": "submit-many",
@@ -38,9 +39,10 @@ SAID_OTHERWISE = {
     "notices": "notice show",
     "check_integrity": "check-integrity",
     "require_tls": "require-tls",
+    "incoming": "incoming take",
 }
 NO_VERB = {"actor", "close"}
-NOT_OF_A_QUEUE = {"run", "dsn parse", "arf parse", "demo", "notice show"}
+NOT_OF_A_QUEUE = {"run", "dsn parse", "arf parse", "demo", "notice show", "incoming listen"}
 COMMON = {"--db", "--json", "--help", "-h", "--version"}
 
 
