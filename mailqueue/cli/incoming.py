@@ -38,6 +38,9 @@ logger = logging.getLogger("mailqueue.incoming")
 DATAERR, TEMPFAIL = 65, 75
 """Exit statuses of `incoming` beside 0 (sysexits.h): there was no message; it has to come again."""
 
+NULL_SENDER = "MAILER-DAEMON"
+"""What pipe(8) says in place of the null sender, unless told `null_sender=`."""
+
 MAX_SIZE = 50 * 2**20
 """Octets that a message may have for the listener, unless --max-size says otherwise."""
 
@@ -105,6 +108,7 @@ def take(face: Face, file: BinaryIO, recipient: str | None, sender: str | None) 
         say("there is no message")
         raise click.exceptions.Exit(DATAERR)
     queue = face.queue(create=False)
+    sender = "" if sender == NULL_SENDER else sender
     found = queue.incoming(data, recipient=recipient, sender=sender)
     face.answer(shape.incoming(found), lambda: _print(found, queue.clock.now()))
 

@@ -93,6 +93,15 @@ def test_whatever_is_wrong_with_the_call_the_message_has_to_come_again(args: lis
     assert not any(Path().iterdir())
 
 
+def test_null_sender_may_be_called_as_postfix_does(sent: Command) -> None:
+    """From the null sender it is an automatic answer; from anybody else, ordinary mail."""
+    for number, (sender, kind) in enumerate(
+        [("", "auto-reply"), ("MAILER-DAEMON", "auto-reply"), ("a@example.net", "ordinary")]
+    ):
+        raw = f"From: a@example.net\nSubject: {number}\n\nThanks.\n"
+        assert sent.json("incoming", "--sender", sender, input=raw)["kind"] == kind
+
+
 def test_no_message_at_all_is_an_error_of_its_own(sent: Command) -> None:
     assert "there is no message" in sent.fails(65, "incoming")
     assert sent.json("incoming", "list")["items"] == []
