@@ -270,8 +270,9 @@ def test_what_is_beyond_the_limit_is_not_looked_at(queue: Queue, receiver: Recei
 
 
 def test_text_is_no_message(queue: Queue) -> None:
-    with pytest.raises(TypeError):
-        queue.incoming(io.StringIO("Subject: x\n"))  # type: ignore[arg-type]
+    for raw in (io.StringIO("Subject: x\n"), "Subject: x\n", EmailMessage()):
+        with pytest.raises(TypeError, match="octets|bytes"):
+            queue.incoming(raw)  # type: ignore[arg-type]
 
 
 # --- looking, and the end ---------------------------------------------------------------------

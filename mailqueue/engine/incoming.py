@@ -48,8 +48,7 @@ def take(
     now: Callable[[], int],
 ) -> Incoming:
     """Take in a message that came to a return address. Raises StoreError, TypeError."""
-    data = raw if isinstance(raw, bytes) else _read(raw)
-    data = data[:MAX_MESSAGE]
+    data = raw[:MAX_MESSAGE] if isinstance(raw, bytes) else _read(raw)
     reading = incoming.read(data, sender)
     recipient = None if recipient is None else visible(recipient)[:LONGEST_RECIPIENT]
     came_to = policy.return_addresses(reading, recipient)
@@ -73,6 +72,8 @@ def take(
 
 def _read(file: BinaryIO) -> bytes:
     """Return the beginning of a file; the rest is read and forgotten, so that who writes it can end."""
+    if not hasattr(file, "read"):
+        raise TypeError(f"a message is bytes or a binary file, not {type(file).__name__}")
     head = file.read(MAX_MESSAGE)
     if not isinstance(head, bytes):
         raise TypeError(f"a message is octets, not {type(head).__name__}: open the file in binary mode")

@@ -46,6 +46,7 @@ KEYS = {
     "expires_at",
     "warn_after",
     "max_attempts",
+    "feedback",
 }
 
 
