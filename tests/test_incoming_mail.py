@@ -271,7 +271,7 @@ def test_what_is_beyond_the_limit_is_not_looked_at(queue: Queue, receiver: Recei
 
 def test_text_is_no_message(queue: Queue) -> None:
     for raw in (io.StringIO("Subject: x\n"), "Subject: x\n", EmailMessage()):
-        with pytest.raises(TypeError, match="octets|bytes"):
+        with pytest.raises(TypeError, match=r"octets|bytes"):
             queue.incoming(raw)  # type: ignore[arg-type]
 
 

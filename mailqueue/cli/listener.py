@@ -104,6 +104,8 @@ class Handler:
         except StoreError as error:
             logger.warning("what came in has to wait: %s", error)
             return "451 4.3.0 It cannot be stored now, try again later"
+        except Exception as error:
+            return await self.handle_exception(error)
         return "250 2.0.0 Taken"
 
     async def handle_exception(self, error: Exception) -> str:
