@@ -95,8 +95,6 @@ class Sent:
     state: State
     feedback: Feedback | None
     """What came back before. None: nothing."""
-    alone: bool
-    """It is the only message of its submission."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

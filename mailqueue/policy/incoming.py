@@ -156,8 +156,8 @@ def judge(reading: Reading, by: MatchedBy, found: Sequence[Sent], clues: Clues) 
             follows = tuple(_after_complaint(reading, each, by) for each in _complained(reading, by, one))
         case Unrecognized():
             data = {"kind": reading.kind.value}
-            alone = (each for each in one[:1] if by is MatchedBy.FROMID or each.alone)
-            follows = tuple(_unrecognized(each, reading.why, data) for each in alone)
+            answered = _meant(one, by, ())
+            follows = () if answered is None else (_unrecognized(answered, reading.why, data),)
     about = follows[0].message if follows else one[0]
     return Match(
         by=by, submission_id=about.submission_id, account_id=about.account_id, follows=_each_once(follows)
@@ -173,8 +173,10 @@ def _one_account(found: Sequence[Sent], came_to: Iterable[str]) -> Sequence[Sent
     return own if len({each.account_id for each in own}) == 1 else ()
 
 
-def _about(found: Sequence[Sent], by: MatchedBy, told: Iterable[str], typed: str | None) -> Iterator[Sent]:
-    """Yield the message, if any, that a report means by addresses.
+def _meant(
+    found: Sequence[Sent], by: MatchedBy, told: Iterable[str], typed: str | None = None
+) -> Sent | None:
+    """Return the message that a report means by addresses. None: none of these.
 
     Args:
         found: the messages it may be.
@@ -182,9 +184,6 @@ def _about(found: Sequence[Sent], by: MatchedBy, told: Iterable[str], typed: str
         told: the addresses.
         typed: the original recipient with its type, as RFC 3461 4.2 has it; None: not told.
     """
-    if by is MatchedBy.FROMID:
-        yield from found[:1]
-        return
     keys = set(map(_key, told))
     named = (
         each
@@ -192,8 +191,11 @@ def _about(found: Sequence[Sent], by: MatchedBy, told: Iterable[str], typed: str
         if _key(each.recipient) in keys
         or (typed is not None and (each.orcpt or "").casefold() == typed.casefold())
     )
-    only = (each for each in found[:1] if each.alone)
-    yield from (each for each in (next(named, None) or next(only, None),) if each is not None)
+    return found[0] if by is MatchedBy.FROMID else next(named, _only(found))
+
+
+def _only(found: Sequence[Sent]) -> Sent | None:
+    return found[0] if len(found) == 1 else None
 
 
 def _key(text: str) -> str:
@@ -214,7 +216,8 @@ def _after_bounce(reading: Bounce, by: MatchedBy, found: Sequence[Sent]) -> Iter
     for told in reading.report.recipients[:MOST_RECIPIENTS]:
         original = told.original_recipient
         typed = None if original is None else f"{original.type};{original.value}"
-        for message in _about(found, by, _told_of(told), typed):
+        message = _meant(found, by, _told_of(told), typed)
+        if message is not None:
             yield _after_report(message, told, reading)
 
 
@@ -261,8 +264,8 @@ def _data(told: dsn.RecipientReport, reading: Bounce) -> dict[str, object]:
 # --- complaints, and what is neither ----------------------------------------------------------
 def _complained(reading: Complaint, by: MatchedBy, found: Sequence[Sent]) -> list[Sent]:
     told = reading.found.recipients[:MOST_RECIPIENTS]
-    each_named = (message for one in told for message in _about(found, by, (one,), None))
-    return list(each_named) or list(_about(found, by, (), None))
+    meant = [_meant(found, by, (each,)) for each in told] or [_meant(found, by, ())]
+    return [each for each in meant if each is not None]
 
 
 def _after_complaint(reading: Complaint, message: Sent, by: MatchedBy) -> Follows:

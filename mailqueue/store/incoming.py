@@ -93,8 +93,8 @@ def read(cursor: sqlite3.Cursor, identity: int) -> Incoming:
     row = cursor.execute(query("read_incoming"), (identity,)).fetchone()
     if row is None:
         last = cursor.execute(query("last_incoming_id")).fetchone()[0]
-        gone = f"what came in as {identity} has been purged" if 0 < identity <= last else "nothing came in as"
-        raise NotFound(gone if gone.endswith("purged") else f"{gone} {identity}")
+        purged = f"what came in as {identity} has been purged"
+        raise NotFound(purged if 0 < identity <= last else f"nothing came in as {identity}")
     events = cursor.execute(query("events_of_incoming"), (row[7], identity)).fetchall()
     content = cursor.execute(query("content_of_incoming"), (identity,)).fetchone()[0]
     return replace(rows.incoming(row), events=tuple(map(rows.event, events)), content=bytes(content))

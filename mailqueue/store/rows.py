@@ -469,7 +469,7 @@ def incoming(row: Row) -> Incoming:
 
 def sent(row: Row) -> Sent:
     """Return the message of a row of `sent_by_fromid` and the like."""
-    identity, submission_id, account_id, sender, recipient, orcpt, state, feedback, alone = row
+    identity, submission_id, account_id, sender, recipient, orcpt, state, feedback = row
     return Sent(
         id=identity,
         submission_id=submission_id,
@@ -479,7 +479,6 @@ def sent(row: Row) -> Sent:
         orcpt=orcpt,
         state=State(state),
         feedback=None if feedback is None else Feedback(feedback),
-        alone=bool(alone),
     )
 
 

@@ -23,10 +23,8 @@ ANN = Sent(
     orcpt="rfc822;annie@old.example",
     state=State.DELIVERED,
     feedback=None,
-    alone=False,
 )
 BOB = replace(ANN, id=2, recipient="bob@example.net", orcpt=None)
-ALONE = replace(ANN, alone=True)
 
 
 def judged(
@@ -108,10 +106,18 @@ def test_report_about_somebody_else_is_about_none_of_several_messages() -> None:
 
 
 def test_report_about_somebody_else_is_about_the_only_message_that_there_is() -> None:
-    match = judged(bounce("forwarded@elsewhere.example"), ALONE)
+    match = judged(bounce("forwarded@elsewhere.example"), ANN)
     assert match is not None
     [learnt] = match.learnt
     assert (learnt.address, learnt.named, learnt.status) == ("ann@example.net", False, "5.1.1")
+
+
+def test_report_about_somebody_else_is_about_none_of_several_submissions_with_one_name() -> None:
+    """Each has one message: the report may mean any of them."""
+    for raw in (bounce("zoe@example.com"), complaint(), b"Subject: Re: x\r\n\r\n"):
+        match = judged(raw, replace(BOB, submission_id=2), ANN, by=MatchedBy.MESSAGE_ID)
+        assert match is not None
+        assert match.follows == ()
 
 
 def test_unique_return_address_tells_the_message_whatever_the_report_names() -> None:
@@ -186,8 +192,8 @@ def test_what_is_known_is_not_told_again() -> None:
 
 def test_complaint_is_of_the_recipient_that_it_names_or_the_only_one() -> None:
     assert followed(complaint("bob@example.net"), ANN, BOB) == [(2, "complained", "complained")]
-    assert followed(complaint("redacted@example.net"), ALONE) == [(1, "complained", "complained")]
-    assert followed(complaint(), ALONE) == [(1, "complained", "complained")]
+    assert followed(complaint("redacted@example.net"), ANN) == [(1, "complained", "complained")]
+    assert followed(complaint(), ANN) == [(1, "complained", "complained")]
     match = judged(complaint("redacted@example.net"), ANN, BOB)
     assert match is not None
     assert match.follows == ()
@@ -213,8 +219,8 @@ def test_feedback_that_is_no_complaint_is_told_as_unrecognized(kind: str) -> Non
 @pytest.mark.parametrize("name", names("others"))
 def test_what_is_no_report_is_never_taken_for_a_bounce(name: str) -> None:
     raw = read("others", name)
-    for found, by in ((ANN, MatchedBy.FROMID), (ALONE, MatchedBy.MESSAGE_ID)):
+    for found, by in ((ANN, MatchedBy.FROMID), (ANN, MatchedBy.MESSAGE_ID)):
         assert followed(raw, found, by=by) == [(1, "unrecognized", None)]
-    match = judged(raw, ANN, by=MatchedBy.MESSAGE_ID)
+    match = judged(raw, ANN, BOB, by=MatchedBy.MESSAGE_ID)
     assert match is not None
     assert (match.follows, match.learnt) == ((), ())

@@ -10,10 +10,10 @@ SELECT json_group_array(id) FROM (SELECT id FROM mailqueue_submission WHERE envi
 -- name: submissions_by_message_id
 SELECT json_group_array(id) FROM (SELECT id FROM mailqueue_submission WHERE message_id = ? ORDER BY id DESC LIMIT ?)
 
--- Columns of rows.sent, from here on; whether a message is alone is told by its submission's index.
+-- Columns of rows.sent, from here on.
 -- name: sent_by_fromid
 SELECT message.id, message.submission_id, message.account_id, submission.sender, message.recipient, message.orcpt,
-    message.state, message.feedback, 0
+    message.state, message.feedback
 FROM json_each(?) AS named
 CROSS JOIN mailqueue_message AS message ON message.fromid = named.value
 CROSS JOIN mailqueue_submission AS submission ON submission.id = message.submission_id
@@ -22,9 +22,7 @@ ORDER BY named.key LIMIT 1
 -- The messages of some submissions, so many at most.
 -- name: sent_of_submissions
 SELECT message.id, message.submission_id, message.account_id, submission.sender, message.recipient, message.orcpt,
-    message.state, message.feedback, (
-        SELECT min(each.id) = max(each.id) FROM mailqueue_message AS each
-        WHERE each.submission_id = message.submission_id)
+    message.state, message.feedback
 FROM json_each(?) AS chosen
 CROSS JOIN mailqueue_message AS message ON message.submission_id = chosen.value
 CROSS JOIN mailqueue_submission AS submission ON submission.id = message.submission_id
@@ -33,7 +31,7 @@ ORDER BY message.submission_id DESC, message.id LIMIT ?
 -- Of some submissions, whose messages' ids stand together, those to [domain, recipient].
 -- name: sent_to
 SELECT message.id, message.submission_id, message.account_id, submission.sender, message.recipient, message.orcpt,
-    message.state, message.feedback, 0
+    message.state, message.feedback
 FROM json_each(?) AS chosen
 CROSS JOIN json_each(?) AS named
 CROSS JOIN mailqueue_message AS message ON message.domain = json_extract(named.value, '$[0]')
