@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 from mailqueue.errors import AddressError
 from mailqueue.mail import address, arf, dsn
@@ -198,6 +199,7 @@ def _only(found: Sequence[Sent]) -> Sent | None:
     return found[0] if len(found) == 1 else None
 
 
+@lru_cache(maxsize=4096)
 def _key(text: str) -> str:
     parsed = _parsed(text)
     return text.casefold() if parsed is None else str(parsed).casefold()
