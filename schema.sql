@@ -155,7 +155,8 @@ CREATE TABLE mailqueue_engine (
     boot_id       TEXT    NOT NULL, -- which boot of which kernel; '' where unknown
     pid_namespace TEXT    NOT NULL, -- where the pid is valid; '' where unknown
     started_at    INTEGER NOT NULL,
-    heartbeat_at  INTEGER NOT NULL
+    heartbeat_at  INTEGER NOT NULL,
+    relay         TEXT             -- HOST:PORT that takes all its mail, whatever transports there are; NULL: none does
 );
 
 -- Limits for what goes to one destination, or to several together: the first rule that matches, by position, then id.

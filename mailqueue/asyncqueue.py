@@ -31,6 +31,7 @@ from mailqueue.faces import (
     Retired,
     Routes,
     Schedules,
+    SenderDomains,
     ShapingRules,
     Transports,
 )
@@ -141,6 +142,14 @@ class AsyncAccounts(_AsyncFace):
     show = _awaited(Accounts.show)
     set = _awaited(Accounts.set)
     remove = _awaited(Accounts.remove)
+
+
+class AsyncSenderDomains(_AsyncFace):
+    """`SenderDomains`, awaited."""
+
+    list = _awaited(SenderDomains.list)
+    set = _awaited(SenderDomains.set)
+    remove = _awaited(SenderDomains.remove)
 
 
 class AsyncRetired(_AsyncFace):
@@ -273,6 +282,7 @@ class AsyncQueue(_AsyncFace):
         self.destinations = AsyncDestinations(self.sync.destinations, self._readers)
         self.schedules = AsyncSchedules(self.sync.schedules, self._readers)
         self.accounts = AsyncAccounts(self.sync.accounts, self._readers)
+        self.sender_domains = AsyncSenderDomains(self.sync.sender_domains, self._readers)
         self.retired = AsyncRetired(self.sync.retired, self._readers)
         self.incoming_mail = AsyncIncomingMail(self.sync.incoming_mail, self._readers)
         _queues.add(self)
@@ -318,6 +328,7 @@ class AsyncQueue(_AsyncFace):
         priority: Priority | str = "normal",
         transport: str | None = None,
         require_tls: bool | None = None,
+        extra: Mapping[str, str] | None = None,
         actor: str | None = None,
     ) -> Submission:
         """Put a message in the queue, as `Queue.submit`; with `connection=` in this very thread."""
@@ -340,6 +351,7 @@ class AsyncQueue(_AsyncFace):
             priority=priority,
             transport=transport,
             require_tls=require_tls,
+            extra=extra,
         )
         if connection is not None:
             return store_joined(self.sync.store, connection, make)
@@ -383,6 +395,7 @@ class AsyncQueue(_AsyncFace):
     notices = _awaited(Queue.notices)
     dump = _awaited(Queue.dump)
     explain = _awaited(Queue.explain)
+    plan = _awaited(Queue.plan)
     status = _awaited(Queue.status)
     hold = _awaited(Queue.hold)
     fail = _awaited(Queue.fail)

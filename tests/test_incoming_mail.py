@@ -6,9 +6,7 @@ import asyncio
 import io
 import logging
 import random
-import sqlite3
 from collections.abc import Iterator
-from contextlib import closing
 from email.message import EmailMessage
 from pathlib import Path
 
@@ -53,11 +51,6 @@ def deliver(queue: Queue, receiver: Receiver, *to: str, **options: object) -> Su
     return submission
 
 
-def give_fromid(queue: Queue, message_id: int, fromid: str) -> None:
-    with closing(sqlite3.connect(queue.path)) as raw, raw:
-        raw.execute("UPDATE mailqueue_message SET fromid = ? WHERE id = ?", (fromid, message_id))
-
-
 def what(queue: Queue, message_id: int = 1) -> list[str]:
     return [each.what for each in queue.timeline(message_id)]
 
@@ -86,15 +79,21 @@ def test_message_id_of_the_returned_header_leads_to_the_mail(queue: Queue, recei
 
 
 def test_return_address_of_its_own_goes_before_all_else(queue: Queue, receiver: Receiver) -> None:
-    deliver(queue, receiver, "ann@example.net", "bob@example.net", envid="order-1")
-    give_fromid(queue, 2, "k7x2")
+    queue.accounts.set("default", fromid=True)
+    _, bob = deliver(queue, receiver, "ann@example.net", "bob@example.net", envid="order-1").messages
+    assert bob.fromid is not None
     raw = bounce("ann@example.net", envid="order-1")
-    came = queue.incoming(raw, recipient=f"shop+K7X2@{BOUNCES}")
+    came = queue.incoming(raw, recipient=f"shop+{bob.fromid.upper()}@{BOUNCES}")
     assert (came.matched_by, came.messages) == ("fromid", (2,))
-    with closing(sqlite3.connect(queue.path)) as opened, opened:
-        opened.execute("INSERT INTO mailqueue_sender_domain VALUES (?, '-')", (BOUNCES,))
-    came = queue.incoming(bounce("bob@example.net", to=f"shop-k7x2@{BOUNCES}"))
-    assert (came.matched_by, came.messages) == ("fromid", (2,))
+
+
+def test_return_address_is_known_by_each_separator_that_is_set(queue: Queue, receiver: Receiver) -> None:
+    queue.accounts.set("default", fromid=True)
+    (ann,) = deliver(queue, receiver, "ann@example.net").messages
+    for separator in ("+", "-"):
+        queue.sender_domains.set(BOUNCES, separator="-")
+        came = queue.incoming(bounce("redacted@example.net", to=f"shop{separator}{ann.fromid}@{BOUNCES}"))
+        assert (came.matched_by, came.messages) == ("fromid", (1,))
 
 
 def test_clue_that_leads_nowhere_is_passed_over(queue: Queue, receiver: Receiver) -> None:

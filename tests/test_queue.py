@@ -28,7 +28,17 @@ from mailqueue.errors import (
     SettingError,
     StoreError,
 )
-from mailqueue.faces import Accounts, HoldRules, ReplyRules, Retired, Routes, Schedules, Transports
+from mailqueue.faces import (
+    Accounts,
+    HoldRules,
+    IncomingMail,
+    ReplyRules,
+    Retired,
+    Routes,
+    Schedules,
+    SenderDomains,
+    Transports,
+)
 from mailqueue.model.lane import Priority
 
 # --- names that stay -----------------------------------------------------------------------------
@@ -40,7 +50,7 @@ PINNED = {
         submit(self, message, *, sender=None, recipients=None, account='default', connection=None,
             idempotency_key=None, schedule=None, strict=None, notify=None, ret=None, envid=None,
             not_before=None, expires_at=None, warn_after=None, max_attempts=None, priority='normal',
-            transport=None, require_tls=None, actor=None)
+            transport=None, require_tls=None, extra=None, actor=None)
         submit_many(self, messages, *, progress=None, connection=None, actor=None)
         list(self, *, limit=50, after=None, sort=None, ids=None, **which)
         count(self, *, ids=None, **which)
@@ -51,7 +61,9 @@ PINNED = {
         timeline(self, message_id)
         notices(self, message_id)
         dump(self, message_id)
-        explain(self, message_id)
+        explain(self, message_id, *, dns=True)
+        plan(self, *, sender, recipient, account='default', schedule=None, priority='normal', transport=None,
+            require_tls=None, dns=True)
         status(self)
         hold(self, ids=None, *, all=False, reason='', dry_run=False, actor=None, **which)
         release(self, ids=None, *, all=False, reason='', dry_run=False, actor=None, **which)
@@ -61,6 +73,7 @@ PINNED = {
             **which)
         reroute(self, ids=None, *, via, all=False, reason='', dry_run=False, actor=None, **which)
         require_tls(self, ids=None, *, value, all=False, reason='', dry_run=False, actor=None, **which)
+        incoming(self, raw, *, recipient=None, sender=None, actor=None)
         classify(self, reply, *, phase='rcpt')
         check_integrity(self)
         migrate(self, *, copy=True)
@@ -112,7 +125,13 @@ PINNED = {
         show(self, name)
         set(self, name, *, notices=None, schedule=None, retention=None, keep_content=None,
             on_uncertain=None, strict=None, messages_per_day=None, new_recipients_per_day=None,
-            over_quota=None)
+            over_quota=None, fromid=None)
+        remove(self, name)
+    """,
+    SenderDomains: """
+        __init__(self, queue)
+        list(self)
+        set(self, name, *, separator)
         remove(self, name)
     """,
     Retired: """
@@ -120,6 +139,11 @@ PINNED = {
         list(self, *, limit=50, after=None, sort=None, ids=None, **which)
         count(self, *, ids=None, **which)
         show(self, message_id)
+    """,
+    IncomingMail: """
+        __init__(self, queue)
+        list(self, *, limit=50, after=None, account=None, matched=None)
+        show(self, incoming_id)
     """,
     Engine: """
         __init__(self, queue, *, relay=None, hostname=None, listener=None, connections=20,
@@ -136,8 +160,10 @@ FACES = (
     "hold_rules",
     "reply_rules",
     "retired",
+    "incoming_mail",
     "routes",
     "schedules",
+    "sender_domains",
     "shaping_rules",
     "transports",
 )

@@ -56,6 +56,7 @@ from mailqueue.model.schedule import (
 from mailqueue.model.settlement import Settlement, WishKind
 from mailqueue.model.verdict import RuleKind
 from mailqueue.model.wanted import Wanted
+from mailqueue.model.way import ChosenBy
 from mailqueue.policy.classify import classify
 from mailqueue.store import lists
 from mailqueue.store.filters import SLACK
@@ -197,6 +198,7 @@ WORDS = {
     TransportKind: ("Transports", 0),
     Tls: ("Transports", 1),
     AuthMechanism: ("Transports", 2),
+    ChosenBy: ("Transports", 3),
     Sort: ("Orders", 0),
 }
 
@@ -455,6 +457,8 @@ PARTS = (
     "shaping_rules",
     "destinations",
     "schedules",
+    "sender_domains",
+    "sender_domains",
     "accounts",
     "retired",
     "incoming_mail",

@@ -21,6 +21,7 @@ from mailqueue.mail import incoming
 from mailqueue.mail.mime import MAX_MESSAGE
 from mailqueue.mail.visible import visible
 from mailqueue.model.filters import Page
+from mailqueue.model.fromid import SEPARATOR
 from mailqueue.model.incoming import Incoming, Match, MatchedBy, NewIncoming
 from mailqueue.policy import incoming as policy
 from mailqueue.policy.incoming import Clues, Reading
@@ -52,8 +53,7 @@ def take(
     reading = incoming.read(data, sender)
     recipient = None if recipient is None else visible(recipient)[:LONGEST_RECIPIENT]
     came_to = policy.return_addresses(reading, recipient)
-    domains = list(filter(None, map(policy.domain, came_to)))
-    separators = store.read(lambda reader: reader.separators(domains))
+    separators = frozenset({SEPARATOR, *store.settings().separators.values()})
     new = NewIncoming(
         at=now(),
         recipient=recipient,

@@ -34,6 +34,7 @@ from mailqueue.model.rules import HoldRule, Transport
 from mailqueue.model.settings import Settings
 from mailqueue.model.settlement import Settlement
 from mailqueue.net.resolver import Resolver
+from mailqueue.policy.batch import destination_of
 from mailqueue.policy.explain import NO_TRANSPORT
 from mailqueue.store.base import ClaimRequest, StaleNotice, Store, Transaction, Unheeded
 
@@ -132,7 +133,7 @@ class Run:
 
     async def live(self) -> None:
         """Register, work, drain, sign off."""
-        self._id = await self._write(lambda tx: tx.register_engine(self._me, self._clock.now()))
+        self._id = await self._register()
         self._beat_at = self._loop.time()
         logger.info("engine %d started: pid %d, hostname %s", self._id, self._me.pid, self._options.hostname)
         unwatch = self._store.on_wake(self._woken)
@@ -152,6 +153,12 @@ class Run:
             stop.cancel()
             upkeep.cancel()
             await self._end(pump)
+
+    async def _register(self) -> int:
+        override = self._options.override
+        relay = None if override is None else destination_of(override, "")
+        registered: int = await self._write(lambda tx: tx.register_engine(self._me, self._clock.now(), relay))
+        return registered
 
     # -- waking up ---------------------------------------------------------------------------------
     def _wake(self) -> None:
@@ -427,7 +434,7 @@ class Run:
             if not alive:
                 logger.warning("engine %d was taken for dead: what it was trying is broken off", self._id)
                 self._dispatch.break_off()
-                self._id = await self._write(lambda tx: tx.register_engine(self._me, self._clock.now()))
+                self._id = await self._register()
         except StoreError as error:
             logger.error("no sign of life could be written: %s", error)
             return

@@ -18,14 +18,12 @@ from mailqueue.mail import address, arf, dsn
 from mailqueue.mail.incoming import Bounce, Complaint, Hints, Unrecognized
 from mailqueue.mail.visible import visible
 from mailqueue.model.events import EventKind, Feedback
+from mailqueue.model.fromid import fromids
 from mailqueue.model.incoming import Follows, Learnt, Match, MatchedBy, Sent
 from mailqueue.model.lifecycle import State
 from mailqueue.model.settlement import NewEvent
 
 Reading = Bounce | Complaint | Unrecognized
-
-SEPARATOR = "+"
-"""What stands before the part that makes a return address unique, where its domain has no other."""
 
 MOST_RECIPIENTS = 100
 """Recipients of one report that are heeded."""
@@ -70,16 +68,16 @@ def return_addresses(reading: Reading, recipient: str | None) -> tuple[str, ...]
     return tuple(dict.fromkeys((*told, *reading.hints.return_paths)))
 
 
-def clues(reading: Reading, came_to: Sequence[str], separators: Mapping[str, str]) -> Clues:
+def clues(reading: Reading, came_to: Sequence[str], separators: frozenset[str]) -> Clues:
     """Return what may lead to the mail.
 
     Args:
         reading: what the message is.
         came_to: what `return_addresses` returned.
-        separators: what stands before the unique part in addresses of a domain, where it is not `SEPARATOR`.
+        separators: what may stand in a return address before its unique part.
     """
     hints: Hints = reading.hints
-    found = (fromid for each in came_to for fromid in _fromids(each, separators))
+    found = (fromid for each in came_to for fromid in fromids(each, separators))
     return Clues(
         fromids=tuple(dict.fromkeys(found)),
         envelope_id=hints.envelope_id,
@@ -87,24 +85,6 @@ def clues(reading: Reading, came_to: Sequence[str], separators: Mapping[str, str
         came_to=tuple(came_to),
         recipients=tuple(dict.fromkeys(form for each in _named(reading) for form in _forms(each))),
     )
-
-
-def domain(return_address: str) -> str | None:
-    """Return the domain of an address that something came to, as it is stored. None: it is no address."""
-    parsed = _parsed(return_address)
-    return None if parsed is None else parsed.domain
-
-
-def _fromids(text: str, separators: Mapping[str, str]) -> Iterator[str]:
-    """Yield what may be the unique part of an address; it is made of small letters, which may not stay so."""
-    parsed = _parsed(text)
-    if parsed is None:
-        return
-    for separator in dict.fromkeys((separators.get(parsed.domain, SEPARATOR), SEPARATOR)):
-        before, found, unique = parsed.localpart.rpartition(separator)
-        if before and found and unique:
-            yield unique
-            yield unique.lower()
 
 
 def _named(reading: Reading) -> Iterator[str]:

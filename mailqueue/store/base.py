@@ -30,7 +30,7 @@ from mailqueue.model.incoming import Incoming, Match, MatchedBy, NewIncoming, Se
 from mailqueue.model.lane import Block, Lane, Room
 from mailqueue.model.message import Claimed, Message, NewSubmission, Submission
 from mailqueue.model.migration import Migration
-from mailqueue.model.rules import HoldRule, ReplyRule, Route, ShapingRule, Transport
+from mailqueue.model.rules import HoldRule, ReplyRule, Route, SenderDomain, ShapingRule, Transport
 from mailqueue.model.schedule import Schedule
 from mailqueue.model.settings import Settings
 from mailqueue.model.settlement import NewNotice, Settlement, Wish
@@ -229,8 +229,8 @@ class Transaction(Protocol):
         ...
 
     # -- engines -------------------------------------------------------------------------------
-    def register_engine(self, identity: Identity, now: int) -> int:
-        """Note an engine at work. Returns its id, never used before."""
+    def register_engine(self, identity: Identity, now: int, relay: str | None = None) -> int:
+        """Note an engine at work, and where it sends all its mail. Returns its id, never used before."""
         ...
 
     def heartbeat(self, engine_id: int, now: int) -> bool:
@@ -408,6 +408,14 @@ class Transaction(Protocol):
         """Store a schedule. Raises Conflict where the name is taken, shipped ones included."""
         ...
 
+    def set_sender_domain(self, domain: SenderDomain) -> None:
+        """Store what is wished for the mail from a domain, in place of what was."""
+        ...
+
+    def remove_sender_domain(self, name: str) -> SenderDomain:
+        """Forget what was wished for the mail from a domain. Raises NotFound."""
+        ...
+
     def set_endpoint(self, endpoint: Endpoint) -> None:
         """Store where an account's events are posted; those to come go there, from the commit on.
 
@@ -502,6 +510,10 @@ class Reader(Protocol):
         """Return what an account with a quota has sent from the hour `since` on, in any order."""
         ...
 
+    def known_recipients(self, account_id: int, recipients: Sequence[str]) -> dict[str, int]:
+        """Return which of these recipients the account is known to write to, and since when."""
+        ...
+
     def mail_of_account(self, account_id: int) -> AccountMail:
         """Return how much mail there is of an account. Slow where much waits: looks at all of that."""
         ...
@@ -520,6 +532,14 @@ class Reader(Protocol):
 
     def destination(self, name: str) -> Destination | None:
         """Return what is known of a destination. None: nothing is."""
+        ...
+
+    def pace(self, rule_id: int) -> int:
+        """Return until when the messages a minute of a rule are spoken for, microseconds UTC. 0: free."""
+        ...
+
+    def block(self, lane: Lane) -> Block | None:
+        """Return until when a lane is not looked at, which may be past. None: nothing was in its way."""
         ...
 
     def backlog(self, destination: str, limit: int) -> Backlog:
@@ -591,10 +611,6 @@ class Reader(Protocol):
         """Return the notices that told of a message, in order. Raises NotFound: no such message."""
         ...
 
-    def separators(self, domains: Sequence[str]) -> dict[str, str]:
-        """Return what stands before the unique part of return addresses of domains, where that was set."""
-        ...
-
     def incoming(self, incoming_id: int) -> Incoming:
         """Return what came in, with what followed and its content. Raises NotFound."""
         ...
@@ -633,6 +649,10 @@ class Reader(Protocol):
         Raises:
             NotFound: the content has been purged, or there is none.
         """
+        ...
+
+    def exempt_through(self, message_id: int) -> int:
+        """Return up to which hold rule none holds a message, as it was released. 0: none. Raises NotFound."""
         ...
 
     def content_of(self, message_id: int) -> int:

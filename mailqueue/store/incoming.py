@@ -83,11 +83,6 @@ def purge(batch: Batch, older_than: int, limit: int) -> int:
 
 
 # --- questions --------------------------------------------------------------------------------
-def separators(cursor: sqlite3.Cursor, domains: Sequence[str]) -> dict[str, str]:
-    """Return what stands before the unique part of addresses of these domains, where that was set."""
-    return dict(cursor.execute(query("separators"), (json.dumps(domains),)).fetchall())
-
-
 def read(cursor: sqlite3.Cursor, identity: int) -> Incoming:
     """Return one thing that came in, whole. Raises NotFound."""
     row = cursor.execute(query("read_incoming"), (identity,)).fetchone()

@@ -23,9 +23,10 @@ from mailqueue.model.engine import EngineInfo
 from mailqueue.model.events import Event, Notice
 from mailqueue.model.filters import LAST_RETIRED_FIRST, OLDEST_FIRST, Filter, Order, Page
 from mailqueue.model.incoming import Incoming
+from mailqueue.model.lane import Block, Lane
 from mailqueue.model.message import Claimed, Message
 from mailqueue.model.settings import Settings
-from mailqueue.store import incoming, integrity, lists, quota, rows
+from mailqueue.store import incoming, integrity, lists, quota, rows, traffic
 from mailqueue.store.base import Depth
 from mailqueue.store.batch import CHUNK
 from mailqueue.store.queries import query
@@ -73,6 +74,9 @@ class SqliteReader:
     def usage(self, account_id: int, since: int) -> list[HourUse]:
         return quota.usage(self._cursor, account_id, since)
 
+    def known_recipients(self, account_id: int, recipients: Sequence[str]) -> dict[str, int]:
+        return quota.known_recipients(self._cursor, account_id, recipients)
+
     def mail_of_account(self, account_id: int) -> AccountMail:
         [(queued, retired, last)] = self._all("mail_of_account", account_id, account_id)
         return AccountMail(queued=queued, retired=retired, last_message_id=last)
@@ -88,6 +92,13 @@ class SqliteReader:
 
     def destination(self, name: str) -> Destination | None:
         return next((rows.destination(row) for row in self._all("one_destination", name)), None)
+
+    def pace(self, rule_id: int) -> int:
+        return traffic.pace(self._cursor, rule_id)
+
+    def block(self, lane: Lane) -> Block | None:
+        found = self._all("block_of_lane", *lane)
+        return None if not found else Block(lane, *found[0])
 
     def backlog(self, destination: str, limit: int) -> Backlog:
         [(lanes, messages)] = self._all("backlog", destination, destination, limit)
@@ -108,7 +119,7 @@ class SqliteReader:
         chosen = json.dumps(ids)
         maybe = set(json.loads(self._one("maybe_arrived", chosen)))
         found = self._all("waiting_messages", chosen)
-        return [rows.claimed(row, engine_id=0, uncertain=row[0] in maybe) for row in found]
+        return [rows.claimed(row, engine_id=0, uncertain=row[0] in maybe, separators={}) for row in found]
 
     def integrity(self) -> list[str]:
         return list(integrity.faults(self._cursor))
@@ -162,6 +173,10 @@ class SqliteReader:
         if not self._all("message_exists", message_id):
             raise self._no_message(message_id)
 
+    def exempt_through(self, message_id: int) -> int:
+        self._check(message_id)
+        return int(self._one("exempt_through", message_id))
+
     # -- history of a message ------------------------------------------------------------------
     def attempts(self, message_id: int) -> list[Attempt]:
         self._check(message_id)
@@ -180,9 +195,6 @@ class SqliteReader:
         return [rows.notice(row) for row in self._all("notices_of_message", message_id)]
 
     # -- what came in --------------------------------------------------------------------------
-    def separators(self, domains: Sequence[str]) -> dict[str, str]:
-        return incoming.separators(self._cursor, domains)
-
     def incoming(self, incoming_id: int) -> Incoming:
         return incoming.read(self._cursor, incoming_id)
 

@@ -14,7 +14,7 @@ from mailqueue.model.filters import Filter
 from mailqueue.model.incoming import Incoming, Match, MatchedBy, NewIncoming, Sent
 from mailqueue.model.lane import Block
 from mailqueue.model.message import Claimed, NewSubmission, Submission
-from mailqueue.model.rules import HoldRule, ReplyRule, Route, ShapingRule, Transport
+from mailqueue.model.rules import HoldRule, ReplyRule, Route, SenderDomain, ShapingRule, Transport
 from mailqueue.model.schedule import Schedule
 from mailqueue.model.settings import Settings
 from mailqueue.model.settlement import NewNotice, Settlement, Wish
@@ -46,7 +46,7 @@ class SqliteTransaction:
         return quota.usage(self.batch.now(), account_id, since)
 
     def known_recipients(self, account_id: int, recipients: Sequence[str]) -> dict[str, int]:
-        return quota.known_recipients(self.batch, account_id, recipients)
+        return quota.known_recipients(self.batch.now(), account_id, recipients)
 
     def count_use(self, account_id: int, uses: Sequence[HourUse], first: Mapping[str, int]) -> None:
         quota.count_use(self.batch, account_id, uses, first)
@@ -92,7 +92,7 @@ class SqliteTransaction:
         return traffic.put(self.batch, destination)
 
     def pace(self, rule_id: int) -> int:
-        return traffic.pace(self.batch, rule_id)
+        return traffic.pace(self.batch.now(), rule_id)
 
     def set_pace(self, rule_id: int, next_at: int) -> None:
         traffic.set_pace(self.batch, rule_id, next_at)
@@ -103,8 +103,8 @@ class SqliteTransaction:
     def free_slot(self, rule_id: int, engine_id: int) -> None:
         traffic.free_slot(self.batch, rule_id, engine_id)
 
-    def register_engine(self, identity: Identity, now: int) -> int:
-        return engines.register(self.batch, identity, now)
+    def register_engine(self, identity: Identity, now: int, relay: str | None = None) -> int:
+        return engines.register(self.batch, identity, now, relay)
 
     def heartbeat(self, engine_id: int, now: int) -> bool:
         return engines.heartbeat(self.batch, engine_id, now)
@@ -199,6 +199,12 @@ class SqliteTransaction:
 
     def add_schedule(self, schedule: Schedule, now: int) -> None:
         admin.add_schedule(self.batch, schedule, now)
+
+    def set_sender_domain(self, domain: SenderDomain) -> None:
+        admin.set_sender_domain(self.batch, domain)
+
+    def remove_sender_domain(self, name: str) -> SenderDomain:
+        return admin.remove_sender_domain(self.batch, name)
 
     def set_endpoint(self, endpoint: Endpoint) -> None:
         admin.set_endpoint(self.batch, endpoint)

@@ -22,6 +22,7 @@ FACES = {
     "holdrules": (faces.HoldRules, "hold_rules"),
     "transport": (faces.Transports, "transports"),
     "route": (faces.Routes, "routes"),
+    "domain": (faces.SenderDomains, "sender_domains"),
     "replies": (faces.ReplyRules, "reply_rules"),
     "shaping": (faces.ShapingRules, "shaping_rules"),
     "destinations": (faces.Destinations, "destinations"),
@@ -98,6 +99,8 @@ def test_command_takes_whatever_the_verb_takes(command: str, verb: object) -> No
     if any(each.kind is each.VAR_KEYWORD for each in parameters):
         wanted |= set(Wanted.__annotations__)
         spelled |= {"sender": "from", "recipient": "to"}
+    if command == "plan":
+        spelled["recipient"] = "to"
     taken = {text.lstrip("-").replace("-", "_") for text in options(COMMANDS[command])}
     assert {spelled.get(name, name) for name in wanted} <= taken
 

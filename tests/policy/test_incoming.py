@@ -32,7 +32,7 @@ def judged(
 ) -> Match | None:
     reading = incoming.read(raw)
     came_to = policy.return_addresses(reading, recipient)
-    return policy.judge(reading, by, found, policy.clues(reading, came_to, {}))
+    return policy.judge(reading, by, found, policy.clues(reading, came_to, frozenset()))
 
 
 def followed(raw: bytes, *found: Sent, **more: object) -> list[tuple[int, str | None, str | None]]:
@@ -45,46 +45,47 @@ def followed(raw: bytes, *found: Sent, **more: object) -> list[tuple[int, str | 
 
 
 # --- by what it may be matched ----------------------------------------------------------------
+ONE, TWO = "5r0c5z9jt0p3k4q8w2xy", "0123456789abcdefghij"
+
+
 @pytest.mark.parametrize(
-    ("recipient", "separators", "expected"),
+    ("recipient", "expected"),
     [
-        ("shop+k7x2@example.org", {}, ("k7x2",)),
-        ("shop+K7X2@example.org", {}, ("K7X2", "k7x2")),  # some system changed the case
-        ("shop+news+k7x2@example.org", {}, ("k7x2",)),  # the local part has one of its own
-        ("shop-k7x2@example.org", {"example.org": "-"}, ("k7x2",)),
-        ("shop-k7x2@example.org", {"example.com": "-"}, ()),
-        ("shop-x+k7x2@example.org", {"example.org": "-"}, ("x+k7x2", "k7x2")),  # sent before it was changed
-        ("shop@example.org", {}, ()),
-        ("shop+@example.org", {}, ()),
-        ("+k7x2@example.org", {}, ()),
-        ("no address", {}, ()),
-        ("", {}, ()),
+        (f"shop+{ONE}@example.org", (ONE,)),
+        (f"SHOP+{ONE.upper()}@EXAMPLE.ORG", (ONE,)),  # some system changed the case
+        (f"shop+news+{ONE}@example.org", (ONE,)),  # the local part has one of its own
+        (f"shop-{ONE}@example.org", (ONE,)),
+        (f'"two words+{ONE}"@example.org', (ONE,)),
+        ("shop@example.org", ()),
+        ("shop+news@example.org", ()),
+        ("no address", ()),
+        ("", ()),
     ],
 )
 def test_unique_part_of_a_return_address_is_what_follows_its_separator(
-    recipient: str, separators: dict[str, str], expected: tuple[str, ...]
+    recipient: str, expected: tuple[str, ...]
 ) -> None:
     reading = incoming.read(b"Subject: x\r\n\r\n")
     came_to = policy.return_addresses(reading, recipient)
-    assert policy.clues(reading, came_to, separators).fromids == expected
+    assert policy.clues(reading, came_to, frozenset("+-")).fromids == expected
 
 
 def test_address_of_the_envelope_comes_before_those_of_the_header() -> None:
-    reading = incoming.read(b"Delivered-To: shop+two@example.org\r\n\r\n")
-    came_to = policy.return_addresses(reading, "shop+one@example.org")
-    assert policy.clues(reading, came_to, {}).fromids == ("one", "two")
+    reading = incoming.read(f"Delivered-To: shop+{TWO}@example.org\r\n\r\n".encode())
+    came_to = policy.return_addresses(reading, f"shop+{ONE}@example.org")
+    assert policy.clues(reading, came_to, frozenset("+")).fromids == (ONE, TWO)
 
 
 def test_what_else_leads_to_the_mail_is_told_with_the_addresses_as_they_may_be_stored() -> None:
     reading = incoming.read(bounce(told("Ann@Example.NET"), envid="order-1", message_id="<1@example.org>"))
-    found = policy.clues(reading, (), {})
+    found = policy.clues(reading, (), frozenset())
     assert (found.envelope_id, found.message_ids[0]) == ("order-1", "<1@example.org>")
     assert found.recipients == ("Ann@example.net", "ann@example.net")
 
 
 def test_large_report_is_heeded_up_to_a_limit() -> None:
     raw = bounce(*(f"r{n}@example.net" for n in range(500)), envid="order-1")
-    assert len(policy.clues(incoming.read(raw), (), {}).recipients) == policy.MOST_RECIPIENTS
+    assert len(policy.clues(incoming.read(raw), (), frozenset()).recipients) == policy.MOST_RECIPIENTS
 
 
 # --- which message ----------------------------------------------------------------------------

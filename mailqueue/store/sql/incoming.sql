@@ -1,8 +1,5 @@
 -- What came in about mail that went out. Columns of what came in are always the same, in the order of rows.incoming.
 
--- name: separators
-SELECT name, separator FROM mailqueue_sender_domain WHERE name IN (SELECT value FROM json_each(?))
-
 -- The submissions that had a name from their sender, or a Message-ID, the newest first.
 -- name: submissions_by_envid
 SELECT json_group_array(id) FROM (SELECT id FROM mailqueue_submission WHERE envid = ? ORDER BY id DESC LIMIT ?)

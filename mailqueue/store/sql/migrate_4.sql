@@ -13,6 +13,9 @@ ALTER TABLE mailqueue_hold_rule ADD COLUMN ended_by TEXT;
 ALTER TABLE mailqueue_hold_rule ADD COLUMN per_minute INTEGER CHECK (per_minute > 0);
 ALTER TABLE mailqueue_hold_rule ADD COLUMN let_go INTEGER NOT NULL DEFAULT 0;
 
+-- What an engine was told of where to send all its mail.
+ALTER TABLE mailqueue_engine ADD COLUMN relay TEXT;
+
 -- What travels along, and what comes back.
 ALTER TABLE mailqueue_submission ADD COLUMN extra TEXT;
 CREATE INDEX mailqueue_submission_envid ON mailqueue_submission (envid) WHERE envid IS NOT NULL;
