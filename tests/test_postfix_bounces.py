@@ -17,6 +17,7 @@ from support.command import environment
 from support.postfix import Postfix, free_port
 
 from mailqueue import Engine, Queue
+from mailqueue.model.fromid import return_path
 from mailqueue.model.incoming import Incoming
 
 pytestmark = pytest.mark.postfix
@@ -90,11 +91,12 @@ def returned(running: Postfix, db: Path, sender: str) -> Incoming:
         (sent,) = queue.submit(
             LETTER, sender=sender, recipients=["ann@bounce.example"], envid=f"order of {sender}"
         ).messages
+        to = sender if sent.fromid is None else return_path(sender, sent.fromid)
         asyncio.run(
             Engine(queue, relay=f"127.0.0.1:{running.port}", hostname="mx.example.org").run(once=True)
         )
         end = time.monotonic() + 30
-        while not (found := [each for each in queue.incoming_mail.list().items if each.recipient == sender]):
+        while not (found := [each for each in queue.incoming_mail.list().items if each.recipient == to]):
             assert time.monotonic() < end, running.log()[-4000:]
             time.sleep(0.05)
         assert found[0].messages == (sent.id,)
@@ -123,7 +125,7 @@ def test_bounce_that_postfix_pipes_is_kept_until_it_is_taken(
 def test_bounce_that_postfix_hands_over_by_lmtp_is_taken(returning: Postfix, tmp_path: Path) -> None:
     db = tmp_path / "mail.db"
     with Queue(db) as queue:
-        queue.status()
+        queue.accounts.set("default", fromid=True)
     options = ("--listen", f"127.0.0.1:{PORT}", "--domain", BY_LMTP, "--log-level", "error")
     process = subprocess.Popen(
         [*COMMAND, str(db), "incoming", "listen", *options], stdout=subprocess.PIPE, env=environment()
@@ -132,9 +134,9 @@ def test_bounce_that_postfix_hands_over_by_lmtp_is_taken(returning: Postfix, tmp
     with process.stdout as printed:
         try:
             assert printed.readline().startswith(b"listening at ")
-            came = returned(returning, db, f"shop+k7x2@{BY_LMTP}")
+            came = returned(returning, db, f"shop@{BY_LMTP}")
         finally:
             process.terminate()
             assert process.wait(20) == 0
-    assert (came.kind, came.matched_by) == ("bounce", "envid")
+    assert (came.kind, came.matched_by) == ("bounce", "fromid")
     assert b"Final-Recipient: rfc822; ann@bounce.example" in came.content
