@@ -29,11 +29,13 @@ from mailqueue.faces import (
     IncomingMail,
     ReplyRules,
     Retired,
+    RetiredWebhooks,
     Routes,
     Schedules,
     SenderDomains,
     ShapingRules,
     Transports,
+    Webhooks,
 )
 from mailqueue.model.account import DEFAULT_ACCOUNT
 from mailqueue.model.lane import Priority
@@ -160,6 +162,32 @@ class AsyncRetired(_AsyncFace):
     show = _awaited(Retired.show)
 
 
+class AsyncRetiredWebhooks(_AsyncFace):
+    """`RetiredWebhooks`, awaited."""
+
+    list = _awaited(RetiredWebhooks.list)
+    show = _awaited(RetiredWebhooks.show)
+
+
+class AsyncWebhooks(_AsyncFace):
+    """`Webhooks`, awaited."""
+
+    def __init__(self, face: Webhooks, pool: Callable[[], ThreadPoolExecutor]) -> None:
+        super().__init__(face, pool)
+        self.retired = AsyncRetiredWebhooks(face.retired, pool)
+
+    set = _awaited(Webhooks.set)
+    unset = _awaited(Webhooks.unset)
+    endpoints = _awaited(Webhooks.endpoints)
+    test = _awaited(Webhooks.test)
+    list = _awaited(Webhooks.list)
+    show = _awaited(Webhooks.show)
+    attempts = _awaited(Webhooks.attempts)
+    schedule = _awaited(Webhooks.schedule)
+    cancel = _awaited(Webhooks.cancel)
+    replay = _awaited(Webhooks.replay)
+
+
 class AsyncIncomingMail(_AsyncFace):
     """`IncomingMail`, awaited."""
 
@@ -284,6 +312,7 @@ class AsyncQueue(_AsyncFace):
         self.accounts = AsyncAccounts(self.sync.accounts, self._readers)
         self.sender_domains = AsyncSenderDomains(self.sync.sender_domains, self._readers)
         self.retired = AsyncRetired(self.sync.retired, self._readers)
+        self.webhooks = AsyncWebhooks(self.sync.webhooks, self._readers)
         self.incoming_mail = AsyncIncomingMail(self.sync.incoming_mail, self._readers)
         _queues.add(self)
 

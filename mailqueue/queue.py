@@ -34,6 +34,7 @@ from mailqueue.faces import (
     SenderDomains,
     ShapingRules,
     Transports,
+    Webhooks,
 )
 from mailqueue.mail.smtp.facts import Phase
 from mailqueue.model.account import DEFAULT_ACCOUNT
@@ -108,6 +109,7 @@ class Queue:
         self.accounts = Accounts(self)
         self.sender_domains = SenderDomains(self)
         self.retired = Retired(self)
+        self.webhooks = Webhooks(self)
         self.incoming_mail = IncomingMail(self)
 
     def actor(self, name: str | None = None) -> str:

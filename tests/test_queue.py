@@ -166,6 +166,7 @@ FACES = (
     "sender_domains",
     "shaping_rules",
     "transports",
+    "webhooks",
 )
 
 

@@ -187,7 +187,7 @@ def test_relay_that_has_no_address_is_told_with_the_reason(stage: Stage) -> None
     assert found is not None
     assert [(each.name, each.addresses) for each in found.hosts] == [("a..b", ())]
     assert found.error is not None
-    assert found.error.startswith("4.4.3 the relay a..b has no address: ")
+    assert found.error.startswith("4.4.3 a..b has no address: ")
 
 
 def test_name_server_that_is_slow_holds_nobody_up(
@@ -319,11 +319,11 @@ def test_trouble_of_a_set_of_hosts_is_told_before_an_engine_has_looked_up_the_do
 
 def test_message_over_the_rate_of_a_shaping_rule_goes_when_it_was_told(direct: Stage, net: Net) -> None:
     rule = direct.queue.shaping_rules.add(mx="mx2.example.com", per_minute=1)
-    first, second = (direct.submit(f"ann@{domain}")[0] for domain in ("example.com", "same.example"))
-    assert gate(explain(direct, second), "rate").text == f"shaping rule {rule.id} lets 1 a minute go"
+    both = [direct.submit(f"ann@{domain}")[0] for domain in ("example.com", "same.example")]
+    assert gate(explain(direct, both[1]), "rate").text == f"shaping rule {rule.id} lets 1 a minute go"
     with Receiver(host="127.0.0.2", port=net.port):
         direct.deliver()
-        assert (direct.state(first), direct.state(second)) == ("delivered", "queued")
+        [second] = [each for each in both if direct.state(each) == "queued"]
         found = explain(direct, second)
         shut = gate(found, "rate")
         assert (found.blocked_by, shut.open) == ("rate", False)

@@ -57,6 +57,7 @@ from mailqueue.model.settlement import Settlement, WishKind
 from mailqueue.model.verdict import RuleKind
 from mailqueue.model.wanted import Wanted
 from mailqueue.model.way import ChosenBy
+from mailqueue.model.webhook import WebhookState
 from mailqueue.policy.classify import classify
 from mailqueue.store import lists
 from mailqueue.store.filters import SLACK
@@ -200,6 +201,7 @@ WORDS = {
     AuthMechanism: ("Transports", 2),
     ChosenBy: ("Transports", 3),
     Sort: ("Orders", 0),
+    WebhookState: ("Webhooks", 0),
 }
 
 
@@ -458,9 +460,9 @@ PARTS = (
     "destinations",
     "schedules",
     "sender_domains",
-    "sender_domains",
     "accounts",
     "retired",
+    "webhooks",
     "incoming_mail",
 )
 

@@ -26,6 +26,7 @@ from mailqueue.cli import (
     trace,
     transports,
     upkeep,
+    webhooks,
 )
 from mailqueue.cli.base import Root
 
@@ -68,6 +69,7 @@ for _verb in (
     replies.classify,
     accounts.account,
     domains.domain,
+    webhooks.webhook,
     history.retired,
     history.notice,
     incoming.incoming,

@@ -6,6 +6,7 @@ those that were measured are seconds.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Container, Sequence
 
 from mailqueue.cli.output import Json, rfc3339
@@ -26,6 +27,7 @@ from mailqueue.model.rules import HoldRule, ReplyRule, Route, SenderDomain, Shap
 from mailqueue.model.schedule import Schedule, format_delays, times
 from mailqueue.model.verdict import Verdict
 from mailqueue.model.way import Way
+from mailqueue.model.webhook import Endpoint, Webhook, WebhookAnswer, WebhookAttempt
 
 
 def message(found: Message) -> Json:
@@ -482,4 +484,63 @@ def quota_use(found: QuotaUse) -> Json:
         "used": found.used,
         "waiting": found.waiting,
         "opens_at": rfc3339(found.opens_at),
+    }
+
+
+def endpoint(found: Endpoint, account: str) -> Json:
+    """Return an endpoint; of its secrets only how many there are."""
+    return {
+        "account": account,
+        "url": found.url,
+        "events": sorted(found.events),
+        "authorization": found.authorization is not None,
+        "secrets": len(found.secrets),
+        "allow_private": found.allow_private,
+        "disabled_at": rfc3339(found.disabled_at),
+        "created_at": rfc3339(found.created_at),
+    }
+
+
+def webhook(found: Webhook) -> Json:
+    """Return a webhook with its payload."""
+    return {
+        "id": found.id,
+        "account": found.account,
+        "event_id": found.event_id,
+        "event": found.event.value,
+        "message_id": found.message_id,
+        "state": found.state.value,
+        "attempts": found.attempts,
+        "after_id": found.after_id,
+        "created_at": rfc3339(found.created_at),
+        "next_attempt_at": rfc3339(found.next_attempt_at),
+        "last_error": found.last_error,
+        "retired_at": rfc3339(found.retired_at),
+        "payload": json.loads(found.payload),
+    }
+
+
+def webhook_attempt(found: WebhookAttempt) -> Json:
+    """Return an attempt to post a webhook."""
+    return {
+        "id": found.id,
+        "webhook_id": found.webhook_id,
+        "number": found.number,
+        "started_at": rfc3339(found.started_at),
+        "duration": found.duration.total_seconds(),
+        "status": found.status,
+        "answer": found.answer,
+        "error": found.error,
+    }
+
+
+def webhook_answer(found: WebhookAnswer) -> Json:
+    """Return what an endpoint answered to a test."""
+    return {
+        "url": found.url,
+        "taken": found.taken,
+        "status": found.status,
+        "answer": found.answer,
+        "error": found.error,
+        "duration": found.duration.total_seconds(),
     }

@@ -21,6 +21,7 @@ from mailqueue.engine import liveness, sweep
 from mailqueue.engine.attempt import Courier, Tried
 from mailqueue.engine.contents import Contents
 from mailqueue.engine.dispatch import Dispatch
+from mailqueue.engine.hooks import Hooks, cancel_stranded
 from mailqueue.engine.log import log
 from mailqueue.engine.settle import Settler, Work
 from mailqueue.engine.timer import SystemTimer, Timer
@@ -124,6 +125,9 @@ class Run:
             connections=options.connections,
             total=options.total,
         )
+        self._hooks = Hooks(
+            self._store, self._clock, self._resolver, engine_id=lambda: self._id, armed=self._arm
+        )
         self.begun: Callable[[], object] = lambda: None
 
     def ask_to_stop(self) -> None:
@@ -139,6 +143,7 @@ class Run:
         unwatch = self._store.on_wake(self._woken)
         self._timer.start(self._ring)
         watch = Watch(self._store, self._wake)
+        self._hooks.start()
         upkeep = self._loop.create_task(self._upkeep())
         self._timer.every(self._options.heartbeat, self._beat, "heartbeat")
         self._timer.every(_LOOK_EVERY, self._look_again, "look")
@@ -164,6 +169,7 @@ class Run:
     def _wake(self) -> None:
         self._look = True
         self._kick.set()
+        self._hooks.look()
 
     def _woken(self) -> None:
         with suppress(RuntimeError):  # the loop has just been closed
@@ -204,7 +210,10 @@ class Run:
                 self._wake()
                 continue
             if self._once and not claimed and self._idle:
-                return
+                self._hooks.look()  # what has just been settled may be posted
+                await self._hooks.rest()
+                if not self._kick.is_set():
+                    return
 
     @property
     def _idle(self) -> bool:
@@ -391,7 +400,8 @@ class Run:
 
     def _arm(self, soon: int = _SOON) -> None:
         """Set the alarm for when something is due next, in `soon` microseconds at the earliest."""
-        due = self._store.look(lambda reader: reader.next_due_at())
+        mail = self._store.look(lambda reader: reader.next_due_at())
+        due = min((each for each in (mail, self._hooks.due) if each is not None), default=None)
         if due is not None:
             self._timer.arm(max(due, self._clock.now() + soon))
 
@@ -449,6 +459,7 @@ class Run:
             await self._see_to_overdue()
             await sweep.finish_marking(self._store, now)
             await sweep.purge(self._store, now)
+            await cancel_stranded(self._store, now, sweep.PURGE_STEP)
 
     async def _see_to_overdue(self) -> None:
         """Give up what has expired, end holds whose time is over, and give the delay notices owed."""
@@ -466,7 +477,8 @@ class Run:
     async def _end(self, pump: asyncio.Task[None]) -> None:
         self._stopping.set()
         unbegun = self._dispatch.withdraw()
-        await self._dispatch.finish(self._options.drain)
+        drain = self._options.drain
+        await asyncio.gather(self._dispatch.finish(drain), self._hooks.finish(drain))
         self._timer.stop()
         self._ending = True
         self._kick.set()

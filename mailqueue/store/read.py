@@ -26,7 +26,8 @@ from mailqueue.model.incoming import Incoming
 from mailqueue.model.lane import Block, Lane
 from mailqueue.model.message import Claimed, Message
 from mailqueue.model.settings import Settings
-from mailqueue.store import incoming, integrity, lists, quota, rows, traffic
+from mailqueue.model.webhook import Webhook, WebhookAttempt, WebhookFilter
+from mailqueue.store import incoming, integrity, lists, outbox, quota, rows, traffic
 from mailqueue.store.base import Depth
 from mailqueue.store.batch import CHUNK
 from mailqueue.store.queries import query
@@ -70,6 +71,22 @@ class SqliteReader:
     def _first(self, *names: str) -> int | None:
         """Return the earliest of the moments that some questions give."""
         return min((at for at in map(self._one, names) if at is not None), default=None)
+
+    def next_webhook_at(self, account_ids: Sequence[int]) -> int | None:
+        found: int | None = self._one("next_webhook", json.dumps(account_ids))
+        return found
+
+    def webhook(self, webhook_id: int) -> Webhook:
+        return outbox.show(self._cursor, webhook_id)
+
+    def webhook_attempts(self, webhook_id: int) -> list[WebhookAttempt]:
+        outbox.show(self._cursor, webhook_id)
+        return [rows.webhook_attempt(row) for row in self._all("webhook_attempts", webhook_id)]
+
+    def webhooks(
+        self, which: WebhookFilter, *, retired: bool, limit: int, after: int | None
+    ) -> Page[Webhook]:
+        return outbox.page(self._cursor, which, retired=retired, limit=limit, after=after)
 
     def usage(self, account_id: int, since: int) -> list[HourUse]:
         return quota.usage(self._cursor, account_id, since)

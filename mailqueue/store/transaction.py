@@ -18,9 +18,21 @@ from mailqueue.model.rules import HoldRule, ReplyRule, Route, SenderDomain, Shap
 from mailqueue.model.schedule import Schedule
 from mailqueue.model.settings import Settings
 from mailqueue.model.settlement import NewNotice, Settlement, Wish
-from mailqueue.model.webhook import Endpoint
-from mailqueue.store import admin, claim, engines, incoming, quota, settle, steer, submit, traffic, upkeep
-from mailqueue.store.base import ClaimRequest, Progress
+from mailqueue.model.webhook import ClaimedWebhook, Endpoint, WebhookSettlement
+from mailqueue.store import (
+    admin,
+    claim,
+    engines,
+    hooks,
+    incoming,
+    quota,
+    settle,
+    steer,
+    submit,
+    traffic,
+    upkeep,
+)
+from mailqueue.store.base import ClaimRequest, Progress, WebhookClaim
 from mailqueue.store.batch import Batch
 
 
@@ -110,7 +122,30 @@ class SqliteTransaction:
         return engines.heartbeat(self.batch, engine_id, now)
 
     def bury_engine(self, engine_id: int, now: int) -> int:
+        hooks.bury(self.batch, engine_id, now)
         return engines.bury(self.batch, engine_id)
+
+    # -- webhooks ------------------------------------------------------------------------------
+    def disable_endpoint(self, account_id: int, now: int) -> bool:
+        return hooks.disable_endpoint(self.batch, account_id, now)
+
+    def claim_webhooks(self, wanted: WebhookClaim) -> list[ClaimedWebhook]:
+        return hooks.claim(self.batch, wanted)
+
+    def settle_webhooks(self, settlements: Sequence[WebhookSettlement]) -> None:
+        hooks.settle(self.batch, settlements)
+
+    def schedule_webhooks(self, ids: Sequence[int], at: int) -> list[int]:
+        return hooks.schedule(self.batch, ids, at)
+
+    def cancel_webhooks(self, ids: Sequence[int], reason: str, now: int) -> list[int]:
+        return hooks.cancel(self.batch, ids, reason, now)
+
+    def replay_webhook(self, webhook_id: int, now: int) -> int:
+        return hooks.replay(self.batch, webhook_id, now)
+
+    def cancel_stranded_webhooks(self, reason: str, now: int, limit: int) -> int:
+        return hooks.cancel_stranded(self.batch, reason, now, limit)
 
     # -- what comes in -------------------------------------------------------------------------
     def known_incoming(self, digest: bytes, recipient: str | None) -> Incoming | None:
@@ -239,6 +274,9 @@ class SqliteTransaction:
 
     def purge_destinations(self, older_than: int, limit: int) -> int:
         return traffic.purge(self.batch, older_than, limit)
+
+    def purge_webhooks(self, now: int, limit: int) -> int:
+        return hooks.purge(self.batch, now, limit)
 
     def purge_incoming(self, older_than: int, limit: int) -> int:
         return incoming.purge(self.batch, older_than, limit)

@@ -29,6 +29,8 @@ FACES = {
     "schedule": (faces.Schedules, "schedules"),
     "account": (faces.Accounts, "accounts"),
     "retired": (faces.Retired, "retired"),
+    "webhook": (faces.Webhooks, "webhooks"),
+    "webhook retired": (faces.RetiredWebhooks, "webhooks.retired"),
     "incoming": (faces.IncomingMail, "incoming_mail"),
 }
 SAID_OTHERWISE = {
@@ -95,7 +97,8 @@ def test_command_line_has_every_verb_of_python_and_no_other() -> None:
 def test_command_takes_whatever_the_verb_takes(command: str, verb: object) -> None:
     parameters = inspect.signature(verb).parameters.values()  # type: ignore[arg-type]
     wanted = {each.name for each in parameters if each.kind is each.KEYWORD_ONLY} - {"actor", "connection"}
-    spelled = {"recipients": "to", "password": "password_file", "ids": "id"}
+    spelled = {"recipients": "to", "ids": "id"}
+    spelled |= {name: f"{name}_file" for name in ("password", "authorization", "secret")}
     if any(each.kind is each.VAR_KEYWORD for each in parameters):
         wanted |= set(Wanted.__annotations__)
         spelled |= {"sender": "from", "recipient": "to"}

@@ -96,9 +96,10 @@ CREATE TABLE mailqueue_endpoint (
 CREATE TABLE mailqueue_webhook (
     id              INTEGER PRIMARY KEY AUTOINCREMENT,
     account_id      INTEGER NOT NULL,
-    event_id        INTEGER,
+    event_id        INTEGER NOT NULL,
     event           TEXT    NOT NULL,
-    message_id      INTEGER,
+    message_id      INTEGER NOT NULL,
+    after_id        INTEGER,
     payload         TEXT    NOT NULL,
     created_at      INTEGER NOT NULL,
     state           TEXT    NOT NULL DEFAULT 'queued' CHECK (state IN ('queued', 'claimed', 'delivered', 'failed', 'canceled')),
@@ -109,10 +110,11 @@ CREATE TABLE mailqueue_webhook (
     last_error      TEXT,
     retired_at      INTEGER
 );
-CREATE INDEX mailqueue_webhook_due ON mailqueue_webhook (next_attempt_at) WHERE state = 'queued';
+CREATE INDEX mailqueue_webhook_due ON mailqueue_webhook (account_id, next_attempt_at) WHERE state = 'queued' AND after_id IS NULL;
+CREATE INDEX mailqueue_webhook_active ON mailqueue_webhook (id) WHERE retired_at IS NULL;
 CREATE INDEX mailqueue_webhook_claimed ON mailqueue_webhook (engine_id) WHERE state = 'claimed';
 CREATE INDEX mailqueue_webhook_message ON mailqueue_webhook (message_id);
-CREATE INDEX mailqueue_webhook_retired ON mailqueue_webhook (retired_at) WHERE retired_at IS NOT NULL;
+CREATE INDEX mailqueue_webhook_account ON mailqueue_webhook (account_id, retired_at);
 CREATE TABLE mailqueue_webhook_attempt (
     id         INTEGER PRIMARY KEY AUTOINCREMENT,
     webhook_id INTEGER NOT NULL REFERENCES mailqueue_webhook (id),
