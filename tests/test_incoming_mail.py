@@ -146,6 +146,15 @@ def test_failure_that_we_told_ourselves_is_not_told_again(queue: Queue, receiver
     assert queue.show(1).feedback is None
 
 
+def test_bounce_is_posted_to_the_account_s_webhook(queue: Queue, receiver: Receiver) -> None:
+    deliver(queue, receiver, "ann@example.net", envid="order-1")
+    queue.webhooks.set(url="http://127.0.0.1:1/hook", allow_private=True, new_secret=True)
+    queue.incoming(bounce("ann@example.net", envid="order-1"))
+    queue.incoming(complaint("ann@example.net", envid="order-1"))
+    assert [each.event.value for each in queue.webhooks.list().items] == ["failed", "complained"]
+    assert '"dsn":true' in queue.webhooks.show(1).payload.replace(" ", "")
+
+
 # --- the others -------------------------------------------------------------------------------
 def test_complaint_is_the_feedback_and_stays(queue: Queue, receiver: Receiver) -> None:
     deliver(queue, receiver, "ann@example.net", envid="order-1")
