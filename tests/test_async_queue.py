@@ -72,7 +72,8 @@ def test_both_doors_have_the_same_verbs_with_the_same_arguments(tmp_path: Path, 
     wanted.pop("actor", None)  # says who changes things; it does nothing
     assert found.keys() == wanted.keys()
     for name, verb in wanted.items():
-        assert inspect.iscoroutinefunction(found[name]), f"{name} is not awaited"
+        if name != "follow":  # which is iterated over
+            assert inspect.iscoroutinefunction(found[name]), f"{name} is not awaited"
         assert not inspect.iscoroutinefunction(verb)
         assert inspect.signature(found[name]) == inspect.signature(verb), name
         assert found[name].__doc__

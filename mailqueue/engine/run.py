@@ -11,7 +11,7 @@ import asyncio
 import logging
 import random
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from typing import Any
@@ -21,6 +21,7 @@ from mailqueue.engine import liveness, sweep
 from mailqueue.engine.attempt import Courier, Tried
 from mailqueue.engine.contents import Contents
 from mailqueue.engine.dispatch import Dispatch
+from mailqueue.engine.follow import Subscriber, Subscribers
 from mailqueue.engine.hooks import Hooks, cancel_stranded
 from mailqueue.engine.log import log
 from mailqueue.engine.settle import Settler, Work
@@ -29,6 +30,7 @@ from mailqueue.engine.traffic import Tally, Traffic
 from mailqueue.engine.turn import SentBack, Turn, Written
 from mailqueue.engine.watch import Watch
 from mailqueue.errors import StoreError
+from mailqueue.model.events import EventKind
 from mailqueue.model.lane import Lane, Room
 from mailqueue.model.message import Claimed
 from mailqueue.model.rules import HoldRule, Transport
@@ -79,9 +81,12 @@ class Options:
 class Run:
     """One run of an engine, inside one event loop."""
 
-    def __init__(self, options: Options, *, once: bool) -> None:
+    def __init__(
+        self, options: Options, *, once: bool, subscribers: Mapping[EventKind, Sequence[Subscriber]]
+    ) -> None:
         self._options = options
         self._once = once
+        self._subscribers = subscribers
         self._store = options.store
         self._clock = options.clock
         self._loop = asyncio.get_running_loop()
@@ -144,6 +149,7 @@ class Run:
         self._timer.start(self._ring)
         watch = Watch(self._store, self._wake)
         self._hooks.start()
+        told = Subscribers(self._store, self._subscribers) if self._subscribers else None
         upkeep = self._loop.create_task(self._upkeep())
         self._timer.every(self._options.heartbeat, self._beat, "heartbeat")
         self._timer.every(_LOOK_EVERY, self._look_again, "look")
@@ -158,6 +164,8 @@ class Run:
             stop.cancel()
             upkeep.cancel()
             await self._end(pump)
+            if told is not None:
+                await told.finish(self._options.drain)
 
     async def _register(self) -> int:
         override = self._options.override

@@ -689,6 +689,14 @@ class Reader(Protocol):
         """Return the events of a message, in order."""
         ...
 
+    def last_event_id(self) -> int:
+        """Return the highest id that an event ever had. 0: there was none."""
+        ...
+
+    def events_after(self, after: int, limit: int) -> list[Event]:
+        """Return the events with ids above `after`, in order, `limit` at most, each with its message."""
+        ...
+
     def submitted(self, message_id: int) -> tuple[datetime, str]:
         """Return when a message was submitted, and who did it. Raises NotFound."""
         ...

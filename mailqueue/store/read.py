@@ -10,6 +10,8 @@ from __future__ import annotations
 import json
 import sqlite3
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from dataclasses import replace
 from datetime import datetime
 from itertools import count
 from typing import Any
@@ -201,6 +203,24 @@ class SqliteReader:
 
     def events(self, message_id: int) -> list[Event]:
         return [rows.event(row) for row in self._all("events_of_message", message_id)]
+
+    def last_event_id(self) -> int:
+        [(found,)] = self._all("last_event_id")
+        return int(found)
+
+    def events_after(self, after: int, limit: int) -> list[Event]:
+        found = [rows.event(row) for row in self._all("events_after", after, limit)]
+        about = dict.fromkeys(each.message_id for each in found if each.message_id is not None)
+        messages = {identity: self._message(identity) for identity in about}
+        return [
+            each if each.message_id is None else replace(each, message=messages[each.message_id])
+            for each in found
+        ]
+
+    def _message(self, message_id: int) -> Message | None:
+        with suppress(NotFound):
+            return self.message(message_id)
+        return None
 
     def submitted(self, message_id: int) -> tuple[datetime, str]:
         self._check(message_id)

@@ -144,6 +144,13 @@ FROM mailqueue_attempt WHERE message_id = ? ORDER BY id
 SELECT id, event, message_id, at, actor, reason, notice_id, data
 FROM mailqueue_event WHERE message_id = ? ORDER BY id
 
+-- name: last_event_id
+SELECT coalesce((SELECT seq FROM sqlite_sequence WHERE name = 'mailqueue_event'), 0)
+
+-- name: events_after
+SELECT id, event, message_id, at, actor, reason, notice_id, data
+FROM mailqueue_event WHERE id > ? ORDER BY id LIMIT ?
+
 -- name: submitted
 SELECT submission.submitted_at, submission.actor FROM mailqueue_message AS message
 JOIN mailqueue_submission AS submission ON submission.id = message.submission_id
