@@ -37,11 +37,11 @@ from mailqueue.mail.reply import Reply
 from mailqueue.mail.smtp.facts import TIMEOUTS, Phase
 from mailqueue.model.account import Account, Notices, OnUncertain, OverQuota, Quota
 from mailqueue.model.attempt import Category, OutcomeKind, Scope
-from mailqueue.model.events import EventKind, Feedback, NoticeKind
+from mailqueue.model.events import EventKind, NoticeKind
 from mailqueue.model.explain import GateKind
 from mailqueue.model.filters import Sort
 from mailqueue.model.incoming import MatchedBy
-from mailqueue.model.lifecycle import State
+from mailqueue.model.lifecycle import Feedback, State
 from mailqueue.model.rules import AuthMechanism, HoldRule, Route, ShapingRule, Tls, Transport, TransportKind
 from mailqueue.model.schedule import (
     CLASSES,

@@ -27,15 +27,6 @@ class EventKind(StrEnum):
     ADMIN = "admin"
 
 
-class Feedback(StrEnum):
-    """What came back about a message after it had retired; equal to the text stored."""
-
-    BOUNCED = "bounced"
-    """It had been handed over, and was not delivered after all."""
-    COMPLAINED = "complained"
-    """Its recipient does not want such mail."""
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Event:
     """One thing that happened, as the history has it."""

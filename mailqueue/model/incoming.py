@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
-from mailqueue.model.events import Event, Feedback
-from mailqueue.model.lifecycle import State
+from mailqueue.model.events import Event
+from mailqueue.model.lifecycle import Feedback, State
 from mailqueue.model.settlement import NewEvent
 
 

@@ -11,9 +11,8 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from mailqueue.model.attempt import Category
-from mailqueue.model.events import Feedback
 from mailqueue.model.lane import Lane, Priority
-from mailqueue.model.lifecycle import State
+from mailqueue.model.lifecycle import Feedback, State
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

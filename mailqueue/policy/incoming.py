@@ -17,10 +17,10 @@ from mailqueue.errors import AddressError
 from mailqueue.mail import address, arf, dsn
 from mailqueue.mail.incoming import Bounce, Complaint, Hints, Unrecognized
 from mailqueue.mail.visible import visible
-from mailqueue.model.events import EventKind, Feedback
+from mailqueue.model.events import EventKind
 from mailqueue.model.fromid import fromids
 from mailqueue.model.incoming import Follows, Learnt, Match, MatchedBy, Sent
-from mailqueue.model.lifecycle import State
+from mailqueue.model.lifecycle import Feedback, State
 from mailqueue.model.settlement import NewEvent
 
 Reading = Bounce | Complaint | Unrecognized

@@ -17,11 +17,11 @@ from mailqueue.model.account import Account, HourUse, Notices, OnUncertain, Over
 from mailqueue.model.attempt import Attempt, Category, Facts, OutcomeKind, Scope
 from mailqueue.model.destination import Destination
 from mailqueue.model.engine import EngineInfo, Identity
-from mailqueue.model.events import Event, EventKind, Feedback, Notice, NoticeKind
+from mailqueue.model.events import Event, EventKind, Notice, NoticeKind
 from mailqueue.model.fromid import SEPARATOR, return_path
 from mailqueue.model.incoming import Incoming, Match, MatchedBy, NewIncoming, Sent
 from mailqueue.model.lane import Priority
-from mailqueue.model.lifecycle import State
+from mailqueue.model.lifecycle import Feedback, State
 from mailqueue.model.message import Claimed, Hold, Message, NewSubmission, Submission, SubmittedMessage
 from mailqueue.model.rules import (
     AuthMechanism,

@@ -9,9 +9,8 @@ from support.bounces import bounce, complaint, told
 from support.incoming import names, read
 
 from mailqueue.mail import incoming
-from mailqueue.model.events import Feedback
 from mailqueue.model.incoming import Match, MatchedBy, Sent
-from mailqueue.model.lifecycle import State
+from mailqueue.model.lifecycle import Feedback, State
 from mailqueue.policy import incoming as policy
 
 ANN = Sent(

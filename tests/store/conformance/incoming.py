@@ -22,8 +22,9 @@ from support.stored import (
 
 from mailqueue.clock import DAY
 from mailqueue.errors import NotFound, SettingError
-from mailqueue.model.events import EventKind, Feedback
+from mailqueue.model.events import EventKind
 from mailqueue.model.incoming import Follows, Incoming, Match, MatchedBy, NewIncoming, Sent
+from mailqueue.model.lifecycle import Feedback
 from mailqueue.model.settlement import NewEvent
 from mailqueue.store.base import Store
 
