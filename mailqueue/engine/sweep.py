@@ -39,6 +39,9 @@ KEEP_RECIPIENTS = 365 * DAY
 KEEP_ORPHANS = HOUR
 """Microseconds that content may wait for its submission (decision 14)."""
 
+KEEP_INCOMING = 30 * DAY
+"""Microseconds that what came in is kept that is about no mail; the rest goes with that mail."""
+
 KEEP_TALLY = 31 * DAY
 """Microseconds that is known what happened in an hour."""
 
@@ -79,6 +82,7 @@ async def purge(store: Store, now: int) -> int:
         lambda transaction: transaction.purge_tally(now - KEEP_TALLY),
         lambda transaction: transaction.purge_recipients(now - KEEP_RECIPIENTS, PURGE_STEP),
         lambda transaction: transaction.purge_destinations(now - KEEP_DESTINATIONS, PURGE_STEP),
+        lambda transaction: transaction.purge_incoming(now - KEEP_INCOMING, PURGE_STEP),
     )
     total = 0
     for step in steps:
