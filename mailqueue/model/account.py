@@ -99,6 +99,10 @@ class Account:
     """Of these, the ones that it has not written to before. None: no quota."""
     over_quota: OverQuota = OverQuota.REJECT
     """What becomes of mail over a quota."""
+    suppression: bool = True
+    """Its mail is not sent to addresses on its suppression list, and engines put such there."""
+    suppress_for: int | None = None
+    """Microseconds that what engines put there stays. None: until somebody removes it."""
     usage: tuple[QuotaUse, ...] = ()
     """How far its quotas are used; empty in lists, whole in `show`."""
 
