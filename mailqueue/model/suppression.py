@@ -117,7 +117,7 @@ class Suppression:
     @property
     def told(self) -> str:
         """Why, in a line: `code: 550 5.1.1 No such user`."""
-        return f"{self.cause.value}: {self.reason}" if self.reason else self.cause.value
+        return told(self.cause, self.reason)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -154,6 +154,11 @@ class Rejudged:
     """Why not, in a line."""
     removed: bool
     """It is gone."""
+
+
+def told(cause: str, reason: str) -> str:
+    """Return why an address is suppressed, in a line."""
+    return f"{cause}: {reason}" if reason else str(cause)
 
 
 def enough(failures: Sequence[int]) -> bool:

@@ -57,6 +57,8 @@ def set_account(batch: Batch, account: Account) -> None:
         account.messages_per_day,
         account.new_recipients_per_day,
         account.over_quota.value,
+        int(account.suppression),
+        account.suppress_for,
     )
     _change(batch, "update_account", *values, account.id)
 

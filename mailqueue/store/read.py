@@ -24,7 +24,8 @@ from mailqueue.model.events import Event, Notice
 from mailqueue.model.filters import LAST_RETIRED_FIRST, OLDEST_FIRST, Filter, Order, Page
 from mailqueue.model.message import Claimed, Message
 from mailqueue.model.settings import Settings
-from mailqueue.store import integrity, lists, quota, rows
+from mailqueue.model.suppression import Suppression
+from mailqueue.store import integrity, lists, quota, rows, suppression
 from mailqueue.store.base import Depth
 from mailqueue.store.batch import CHUNK
 from mailqueue.store.queries import query
@@ -71,6 +72,14 @@ class SqliteReader:
 
     def usage(self, account_id: int, since: int) -> list[HourUse]:
         return quota.usage(self._cursor, account_id, since)
+
+    def suppression(self, account_id: int, base: str, now: int) -> Suppression | None:
+        return suppression.one(self._cursor, account_id, base, now)
+
+    def suppressions(
+        self, account_id: int | None, *, limit: int, after: str | None, now: int
+    ) -> Page[Suppression]:
+        return suppression.page(self._cursor, account_id, limit=limit, after=after, now=now)
 
     def mail_of_account(self, account_id: int) -> AccountMail:
         [(queued, retired, last)] = self._all("mail_of_account", account_id, account_id)

@@ -17,7 +17,8 @@ from mailqueue.model.rules import HoldRule, ReplyRule, Route, ShapingRule, Trans
 from mailqueue.model.schedule import Schedule
 from mailqueue.model.settings import Settings
 from mailqueue.model.settlement import NewNotice, Settlement, Wish
-from mailqueue.store import admin, claim, engines, quota, settle, steer, submit, traffic, upkeep
+from mailqueue.model.suppression import Lesson, Suppression
+from mailqueue.store import admin, claim, engines, quota, settle, steer, submit, suppression, traffic, upkeep
 from mailqueue.store.base import ClaimRequest, Progress
 from mailqueue.store.batch import Batch
 
@@ -49,6 +50,10 @@ class SqliteTransaction:
     def count_use(self, account_id: int, uses: Sequence[HourUse], first: Mapping[str, int]) -> None:
         quota.count_use(self.batch, account_id, uses, first)
 
+    def suppressed(self, account_id: int, recipients: Sequence[str], now: int) -> dict[str, str]:
+        whom = [(account_id, each) for each in recipients]
+        return {each: why for (_, each), why in suppression.suppressed(self.batch, whom, now).items()}
+
     def begin_content(self, size: int, now: int) -> int:
         return submit.begin_content(self.batch, size, now)
 
@@ -70,6 +75,9 @@ class SqliteTransaction:
 
     def unwarned(self, message_ids: Sequence[int]) -> None:
         settle.unwarned(self.batch, message_ids)
+
+    def learn(self, lessons: Sequence[Lesson]) -> list[Suppression]:
+        return suppression.learn(self.batch, lessons)
 
     def put_back(self, messages: Sequence[Claimed], due_at: int | None = None) -> None:
         claim.put_back(self.batch, messages, due_at)
@@ -146,6 +154,12 @@ class SqliteTransaction:
     def remove_hold_rule(self, rule_id: int, *, actor: str, now: int) -> HoldRule:
         return steer.remove_rule(self.batch, rule_id, actor=actor, now=now)
 
+    def suppress(self, account_id: int, entries: Sequence[Suppression]) -> int:
+        return suppression.suppress(self.batch, account_id, entries)
+
+    def unsuppress(self, account_id: int, base: str, now: int) -> Suppression:
+        return suppression.unsuppress(self.batch, account_id, base, now)
+
     def add_account(self, name: str, now: int) -> Account:
         return admin.add_account(self.batch, name, now)
 
@@ -157,6 +171,9 @@ class SqliteTransaction:
 
     def forget_recipients(self, account_id: int, limit: int) -> int:
         return quota.forget_recipients(self.batch, account_id, limit)
+
+    def forget_suppressions(self, account_id: int, limit: int) -> int:
+        return suppression.forget(self.batch, account_id, limit)
 
     def add_transport(self, transport: Transport, now: int) -> Transport:
         return admin.add_transport(self.batch, transport, now)
@@ -209,6 +226,12 @@ class SqliteTransaction:
 
     def purge_recipients(self, older_than: int, limit: int) -> int:
         return quota.purge_recipients(self.batch, older_than, limit)
+
+    def purge_suppressions(self, now: int, limit: int) -> int:
+        return suppression.purge(self.batch, now, limit)
+
+    def purge_strikes(self, older_than: int, limit: int) -> int:
+        return suppression.purge_strikes(self.batch, older_than, limit)
 
     def purge_destinations(self, older_than: int, limit: int) -> int:
         return traffic.purge(self.batch, older_than, limit)

@@ -92,7 +92,7 @@ INSERT INTO mailqueue_account (name, created_at) VALUES (?, ?)
 -- name: update_account
 UPDATE mailqueue_account
 SET notices = ?, schedule = ?, retention = ?, keep_content = ?, on_uncertain = ?, strict = ?, messages_per_day = ?,
-    new_recipients_per_day = ?, over_quota = ?
+    new_recipients_per_day = ?, over_quota = ?, suppression = ?, suppress_for = ?
 WHERE id = ?
 
 -- (By id: + keeps it from counting all that the account has.)
