@@ -339,8 +339,8 @@ CREATE TABLE mailqueue_waiting (
 -- What happened in an hour, counted.
 CREATE TABLE mailqueue_tally (
     hour_at INTEGER NOT NULL,      -- when the hour begins
-    what    TEXT    NOT NULL,      -- 'submitted', an event, or 'trouble': an attempt that did not deliver
-    detail  TEXT    NOT NULL,      -- of trouble: category, reply code and enhanced code, with spaces between; else ''
+    what    TEXT    NOT NULL,      -- 'submitted', 'retired', an event, or 'trouble': an attempt that did not deliver
+    detail  TEXT    NOT NULL,      -- retired: the state; trouble: category, reply code and enhanced code, with spaces between; else ''
     times   INTEGER NOT NULL,
     PRIMARY KEY (hour_at, what, detail)
 ) WITHOUT ROWID;

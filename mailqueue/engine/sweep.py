@@ -39,6 +39,9 @@ KEEP_RECIPIENTS = 365 * DAY
 KEEP_ORPHANS = HOUR
 """Microseconds that content may wait for its submission (decision 14)."""
 
+KEEP_TALLY = 31 * DAY
+"""Microseconds that is known what happened in an hour."""
+
 KEEP_DESTINATIONS = DAY
 """Microseconds that a destination is known after its last trouble: by then every engine has heard of it."""
 
@@ -72,6 +75,7 @@ async def purge(store: Store, now: int) -> int:
         lambda transaction: transaction.purge_keys(now - KEEP_KEYS, PURGE_STEP),
         lambda transaction: transaction.purge_orphans(now - KEEP_ORPHANS, PURGE_STEP),
         lambda transaction: transaction.purge_usage(since(now) - DAY),
+        lambda transaction: transaction.purge_tally(now - KEEP_TALLY),
         lambda transaction: transaction.purge_recipients(now - KEEP_RECIPIENTS, PURGE_STEP),
         lambda transaction: transaction.purge_destinations(now - KEEP_DESTINATIONS, PURGE_STEP),
     )

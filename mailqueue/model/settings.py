@@ -7,11 +7,12 @@ and every process has the new snapshot within a second.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from mailqueue.model.account import Account
 from mailqueue.model.rules import HoldRule, ReplyRule, Route, ShapingRule, Transport
 from mailqueue.model.schedule import SHIPPED, STANDARD, Schedule
+from mailqueue.model.webhook import Endpoint
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,6 +32,8 @@ class Settings:
     """In the order in which they are asked, before the shipped ones."""
     shaping_rules: tuple[ShapingRule, ...] = ()
     """In the order in which they are asked."""
+    endpoints: Mapping[int, Endpoint] = field(default_factory=dict)
+    """Where accounts' events are posted, by the accounts' ids."""
 
     def default_transport(self) -> Transport | None:
         """Return the transport for what no route matches. None: there is none, mail waits."""

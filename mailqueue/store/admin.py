@@ -11,11 +11,13 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
+from mailqueue.clock import from_datetime
 from mailqueue.errors import Conflict, NotFound
 from mailqueue.model.account import DEFAULT_ACCOUNT, Account, AccountMail
 from mailqueue.model.events import EventKind
 from mailqueue.model.rules import ReplyRule, Route, ShapingRule, Transport
 from mailqueue.model.schedule import Schedule, format_delays
+from mailqueue.model.webhook import Endpoint
 from mailqueue.store.batch import EVENT, Batch
 from mailqueue.store.queries import query
 
@@ -226,6 +228,32 @@ def remove_shaping_rule(batch: Batch, rule_id: int) -> ShapingRule:
         batch.cursor().execute(query(name), (rule_id,))
     _change_ways(batch, 0, "delete_shaping_rule", rule_id)  # what waited for its turn by it goes at once
     return found
+
+
+def set_endpoint(batch: Batch, endpoint: Endpoint) -> None:
+    """Store where an account's events are posted. Raises NotFound: no such account."""
+    if endpoint.account_id not in batch.settings().accounts_by_id:
+        raise NotFound(f"there is no account {endpoint.account_id}")
+    disabled = None if endpoint.disabled_at is None else from_datetime(endpoint.disabled_at)
+    _change(
+        batch,
+        "set_endpoint",
+        endpoint.account_id,
+        endpoint.url,
+        ",".join(sorted(endpoint.events)),
+        endpoint.authorization,
+        " ".join(endpoint.secrets),
+        int(endpoint.allow_private),
+        disabled,
+        from_datetime(endpoint.created_at),
+    )
+
+
+def remove_endpoint(batch: Batch, account_id: int) -> None:
+    """Have an account's events posted no more. Raises NotFound."""
+    if account_id not in batch.settings().endpoints:
+        raise NotFound("the account has no webhook")
+    _change(batch, "delete_endpoint", account_id)
 
 
 def note_change(batch: Batch, reason: str, data: Mapping[str, object], *, actor: str, now: int) -> None:

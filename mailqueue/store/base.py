@@ -34,6 +34,7 @@ from mailqueue.model.schedule import Schedule
 from mailqueue.model.settings import Settings
 from mailqueue.model.settlement import NewNotice, Settlement, Wish
 from mailqueue.model.suppression import Lesson, Suppression
+from mailqueue.model.webhook import Endpoint
 
 T = TypeVar("T")
 Copy = bool | str | PathLike[str]
@@ -428,6 +429,18 @@ class Transaction(Protocol):
         """Store a schedule. Raises Conflict where the name is taken, shipped ones included."""
         ...
 
+    def set_endpoint(self, endpoint: Endpoint) -> None:
+        """Store where an account's events are posted; those to come go there, from the commit on.
+
+        Raises:
+            NotFound: no such account.
+        """
+        ...
+
+    def remove_endpoint(self, account_id: int) -> None:
+        """Have an account's events posted no more. Raises NotFound."""
+        ...
+
     def note_change(self, reason: str, data: Mapping[str, object], *, actor: str, now: int) -> None:
         """Write an event `admin`: a change by a person that is about no single message."""
         ...
@@ -458,6 +471,10 @@ class Transaction(Protocol):
 
     def purge_usage(self, older_than: int) -> int:
         """Forget what accounts have sent in the hours before `older_than`. Returns how many hours went."""
+        ...
+
+    def purge_tally(self, older_than: int) -> int:
+        """Forget what happened in the hours before `older_than`, counted. Returns how many counts went."""
         ...
 
     def purge_recipients(self, older_than: int, limit: int) -> int:

@@ -10,9 +10,12 @@ from __future__ import annotations
 
 import json
 import sqlite3
+from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
+from mailqueue.clock import HOUR
+from mailqueue.model.attempt import OutcomeKind
 from mailqueue.model.lane import Lane
 from mailqueue.model.settings import Settings
 from mailqueue.store.queries import many, query, shape
@@ -25,6 +28,7 @@ _INSERTS = tuple(
     query(f"insert_{table}") for table in ("content", "submission", "message", "hold", "attempt", "event")
 )
 CONTENT, SUBMISSION, MESSAGE, HOLD, ATTEMPT, EVENT = range(6)
+_EVENT_WIDTH, _ATTEMPT_WIDTH = (shape(_INSERTS[table])[0] for table in (EVENT, ATTEMPT))
 _LOWER_DUE = query("lower_due")
 _LAST_IDS = query("last_ids")
 _RAISE_COUNTS = query("raise_counts")
@@ -38,11 +42,14 @@ class Batch:
     __slots__ = (
         "_cursor",
         "_due",
+        "_first_event",
         "_ids",
         "_kept",
         "_snapshots",
         "_spent",
+        "_tally",
         "_values",
+        "_waiting",
         "active",
         "added",
         "held",
@@ -59,9 +66,12 @@ class Batch:
         self._due: dict[Lane, int] = {}
         self._spent: dict[int, tuple[int, int]] = {}
         self._kept: list[tuple[int, int]] = []
+        self._waiting: Counter[tuple[str, int]] = Counter()
+        self._tally: Counter[tuple[int, str, str]] = Counter()
+        self._first_event = 0
         self.wake = False
         self.active = 0
-        """How many messages more have not retired."""
+        """How many messages more have not retired; `waits` and `retires` count them."""
         self.held = 0
         """How many messages more are on hold."""
         self.added = 0
@@ -101,6 +111,19 @@ class Batch:
         self.added += 1
         self.wake = True
 
+    def waits(self, domain: str, submitted_at: int) -> None:
+        """Count one message more that has not retired."""
+        hour = submitted_at // HOUR * HOUR
+        self.active += 1
+        self._waiting[domain, hour] += 1
+        self._tally[hour, "submitted", ""] += 1
+
+    def retires(self, domain: str, submitted_at: int, state: str, at: int) -> None:
+        """Count one message less that has not retired."""
+        self.active -= 1
+        self._waiting[domain, submitted_at // HOUR * HOUR] -= 1
+        self._tally[at // HOUR * HOUR, "retired", state] += 1
+
     def spent(self, submission_id: int, content_id: int, at: int, keep_until: int | None) -> None:
         """Note that a message of the submission needs its content no more, or wishes it kept until then."""
         self._spent[submission_id] = (content_id, at)
@@ -121,9 +144,10 @@ class Batch:
 
     def flush(self) -> sqlite3.Cursor:
         """Write what was gathered and return the cursor, for statements that make no rows with our ids."""
-        for statement, values in zip(_INSERTS, self._values, strict=True):
+        for table, (statement, values) in enumerate(zip(_INSERTS, self._values, strict=True)):
             if values:
                 write_rows(self._cursor, statement, values)
+                self._count(table, values)
                 values.clear()
         if self._due:
             rows = [value for lane, at in self._due.items() for value in (*lane, at)]
@@ -133,9 +157,41 @@ class Batch:
             self._drop_spent()
         return self._cursor
 
+    def _count(self, table: int, values: list[Any]) -> None:
+        """Count what has just been written, for what happens in an hour."""
+        if table == EVENT:
+            written = len(values) // _EVENT_WIDTH
+            hour = values[2] // HOUR * HOUR
+            for kind, times in Counter(values[::_EVENT_WIDTH]).items():
+                self._tally[hour, kind, ""] += times
+            assert self._cursor.lastrowid is not None
+            self._first_event = self._first_event or self._cursor.lastrowid - written + 1
+        elif table == ATTEMPT:
+            hour = values[3] // HOUR * HOUR
+            columns = (values[each::_ATTEMPT_WIDTH] for each in (5, 6, 15, 16))
+            for kind, *trouble in zip(*columns, strict=True):
+                if kind != OutcomeKind.DELIVERED:
+                    detail = " ".join(str(each) for each in trouble if each)
+                    self._tally[hour, "trouble", detail] += 1
+
+    def _write_counts(self) -> None:
+        if self._waiting:
+            gone = [place for place, messages in self._waiting.items() if messages < 0]
+            rows = [value for place, messages in self._waiting.items() for value in (*place, messages)]
+            write_rows(self._cursor, query("count_waiting"), rows)
+            if gone:
+                self._cursor.execute(query("forget_waiting"), (json.dumps(gone),))
+        if self._tally:
+            rows = [value for key, times in self._tally.items() for value in (*key, times)]
+            write_rows(self._cursor, query("count_tally"), rows)
+
     def finish(self) -> bool:
         """Write all that is left, as the last thing before the commit. Returns whether it wakes engines."""
         self.flush()
+        self._write_counts()
+        if self._first_event and self.settings().endpoints:
+            filled = self._cursor.execute(query("fill_outbox"), (self._first_event,))
+            self.wake |= filled.rowcount > 0
         if self.wake or self.active or self.held:
             self._cursor.execute(_RAISE_COUNTS, (int(self.wake), self.active, self.held))
         return self.wake

@@ -18,6 +18,7 @@ _MOST = 20
 
 _FAULTS = {
     "messages_miscounted": "{} messages count as {}, and there are {}",
+    "waiting_miscounted": "{} counts {} messages that wait, and there are {}",
     "marks_miscounted": "message {} counts {} holds, and has {} marks",
     "marks_of_retired": "message {} has retired, and is still marked as held",
     "lane_missing": "nothing will be claimed for {}: no due time, and message {} waits there",

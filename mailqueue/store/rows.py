@@ -35,6 +35,7 @@ from mailqueue.model.rules import (
 from mailqueue.model.schedule import Schedule, parse_delays
 from mailqueue.model.settlement import NewEvent, Settlement, Wish, WishKind
 from mailqueue.model.suppression import Cause, Lesson, Suppression, evidence_json, evidence_of
+from mailqueue.model.webhook import Endpoint
 
 Row = Sequence[Any]
 
@@ -177,6 +178,21 @@ def shaping_rule(row: Row) -> ShapingRule:
         reason=reason,
         actor=actor,
         created_at=to_datetime(made),
+    )
+
+
+def endpoint(row: Row) -> Endpoint:
+    """Return the endpoint of a row of `all_endpoints`."""
+    account_id, url, events, authorization, secrets, private, disabled, created = row
+    return Endpoint(
+        account_id=account_id,
+        url=url,
+        events=frozenset(map(EventKind, events.split(","))),
+        authorization=authorization,
+        secrets=tuple(secrets.split()),
+        allow_private=bool(private),
+        disabled_at=_moment(disabled),
+        created_at=to_datetime(created),
     )
 
 

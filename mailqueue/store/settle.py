@@ -13,7 +13,7 @@ from typing import Any, assert_never
 from mailqueue.model.attempt import OutcomeKind
 from mailqueue.model.events import EventKind
 from mailqueue.model.lifecycle import State
-from mailqueue.model.message import SYSTEM
+from mailqueue.model.message import SYSTEM, Claimed
 from mailqueue.model.settlement import NewNotice, Retire, Retry, Settlement, Wish
 from mailqueue.store import rows, suppression
 from mailqueue.store.base import StaleNotice, Unheeded
@@ -115,6 +115,7 @@ def _move(batch: Batch, settlements: Sequence[Settlement]) -> None:
     """Let the messages retire, or wait for their next attempt."""
     done: list[Any] = []
     again: list[Any] = []
+    gone: dict[int, tuple[Claimed, str, int]] = {}
     for each in settlements:
         message, move = each.message, each.move
         delivered = each.outcome.kind is OutcomeKind.DELIVERED
@@ -122,13 +123,16 @@ def _move(batch: Batch, settlements: Sequence[Settlement]) -> None:
         match move:
             case Retire():
                 done += (message.id, str(move.state), each.at, error)
+                gone[message.id] = (message, move.state.value, each.at)
             case Retry():
                 again += (message.id, move.next_attempt_at, move.fallback, move.warn_at, error)
                 batch.due(message.lane, move.next_attempt_at)
             case _:
                 assert_never(move)
     if done:
-        batch.active -= write_rows(batch.now(), query("retire"), done)
+        write_rows(batch.now(), query("retire"), done)
+        for message, state, at in gone.values():
+            batch.retires(message.domain, message.submitted_at, state, at)
         marked = batch.now().execute(query("remove_marks"), (json.dumps(done[::4]),))
         batch.held -= len(set(marked.fetchall()))
         _let_go(batch, settlements)

@@ -89,7 +89,7 @@ def _add_message(batch: Batch, submission_id: int, new: NewSubmission, each: New
             each.expires_at or 0,
         ),
     )
-    batch.active += 1
+    batch.waits(each.domain, new.submitted_at)
     if each.holds or each.wait is not None:
         batch.held += 1
         batch.wake = True
@@ -120,10 +120,11 @@ def _drop(batch: Batch, made: Submission, content_id: int, new: NewSubmission) -
             continue
         at, reason = new.submitted_at, each.drop.reason
         state = each.drop.state
+        batch.retires(each.domain, at, state.value, at)
         retired += (message.id, state.value, at, reason)
         batch.add(EVENT, (EventKind(state.value).value, message.id, at, "", reason, 0, ""))
         messages.append(replace(message, state=state))
-    batch.active -= write_rows(batch.flush(), query("retire"), retired)
+    write_rows(batch.flush(), query("retire"), retired)
     until = max(each.drop.keep_content_until for each in new.messages if each.drop is not None)
     batch.now().execute(query("keep_content"), (until, content_id))
     return replace(made, messages=tuple(messages))

@@ -18,6 +18,7 @@ from mailqueue.model.schedule import Schedule
 from mailqueue.model.settings import Settings
 from mailqueue.model.settlement import NewNotice, Settlement, Wish
 from mailqueue.model.suppression import Lesson, Suppression
+from mailqueue.model.webhook import Endpoint
 from mailqueue.store import admin, claim, engines, quota, settle, steer, submit, suppression, traffic, upkeep
 from mailqueue.store.base import ClaimRequest, Progress
 from mailqueue.store.batch import Batch
@@ -204,6 +205,15 @@ class SqliteTransaction:
 
     def add_schedule(self, schedule: Schedule, now: int) -> None:
         admin.add_schedule(self.batch, schedule, now)
+
+    def set_endpoint(self, endpoint: Endpoint) -> None:
+        admin.set_endpoint(self.batch, endpoint)
+
+    def remove_endpoint(self, account_id: int) -> None:
+        admin.remove_endpoint(self.batch, account_id)
+
+    def purge_tally(self, older_than: int) -> int:
+        return upkeep.purge_tally(self.batch, older_than)
 
     def note_change(self, reason: str, data: Mapping[str, object], *, actor: str, now: int) -> None:
         admin.note_change(self.batch, reason, data, actor=actor, now=now)

@@ -87,3 +87,8 @@ def purge_orphans(batch: Batch, older_than: int, limit: int) -> int:
     ids = batch.flush().execute(query("orphans"), (older_than, limit)).fetchone()[0]
     _remove_contents(batch, ids)
     return len(json.loads(ids))
+
+
+def purge_tally(batch: Batch, older_than: int) -> int:
+    """Forget what happened in the hours before `older_than`. Returns how many counts went."""
+    return batch.cursor().execute(query("purge_tally"), (older_than,)).rowcount

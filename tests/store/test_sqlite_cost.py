@@ -42,7 +42,13 @@ Opener = Callable[..., Store]
 
 # --- plans ------------------------------------------------------------------------------------
 ALIASES_OF_SMALL = {
-    *("mailqueue_account", "mailqueue_transport", "mailqueue_schedule", "mailqueue_hold_rule"),
+    *(
+        "mailqueue_account",
+        "mailqueue_transport",
+        "mailqueue_schedule",
+        "mailqueue_hold_rule",
+        "mailqueue_endpoint",
+    ),
     *("mailqueue_engine", "mailqueue_reply_rule", "mailqueue_shaping_rule", "route", "account"),
     *("done", "again", "shut", "served", "mailqueue_slot"),  # the rows handed in
     "line",  # accounts whose mail waits

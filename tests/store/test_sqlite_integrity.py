@@ -43,6 +43,7 @@ def lived_in(store: Store) -> None:
 
 DAMAGE = {
     "messages_miscounted": "UPDATE mailqueue_meta SET value = value + 1 WHERE key = 'held'",
+    "waiting_miscounted": "UPDATE mailqueue_waiting SET messages = messages + 1 WHERE domain = 'example.net'",
     "marks_miscounted": "UPDATE mailqueue_message SET holds = 0 WHERE id = 4",
     "marks_of_retired": "INSERT INTO mailqueue_hold (message_id, since_at, actor) VALUES (1, 1, 'x')",
     "lane_missing": "UPDATE mailqueue_lane SET due_at = NULL WHERE domain = 'example.net'",

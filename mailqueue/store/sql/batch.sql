@@ -65,3 +65,16 @@ WHERE key IN ('wake', 'active', 'held')
 
 -- name: raise_settings
 UPDATE mailqueue_meta SET value = value + 1 WHERE key = 'settings'
+
+-- How many messages more wait for a domain, by the hour of their submission. Columns handed in: domain, hour, messages.
+-- name: count_waiting
+INSERT INTO mailqueue_waiting (domain, hour_at, messages) VALUES (?, ?, ?)
+ON CONFLICT (domain, hour_at) DO UPDATE SET messages = mailqueue_waiting.messages + excluded.messages
+
+-- name: forget_waiting
+DELETE FROM mailqueue_waiting
+WHERE (domain, hour_at) IN (SELECT json_extract(value, '$[0]'), json_extract(value, '$[1]') FROM json_each(?)) AND messages = 0
+
+-- name: count_tally
+INSERT INTO mailqueue_tally (hour_at, what, detail, times) VALUES (?, ?, ?, ?)
+ON CONFLICT (hour_at, what, detail) DO UPDATE SET times = mailqueue_tally.times + excluded.times

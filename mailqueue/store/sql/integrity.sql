@@ -121,3 +121,13 @@ WHERE NOT EXISTS (SELECT 1 FROM mailqueue_message AS message WHERE message.submi
 SELECT id, submission_id FROM (
     SELECT id, submission_id, lag(submission_id) OVER (ORDER BY id) AS before FROM mailqueue_message)
 WHERE before > submission_id LIMIT ?
+
+-- name: waiting_miscounted
+SELECT domain, sum(messages), sum(there) FROM (
+    SELECT domain, hour_at, messages, 0 AS there FROM mailqueue_waiting
+    UNION ALL
+    SELECT message.domain, submission.submitted_at / 3600000000 * 3600000000, 0, 1
+    FROM mailqueue_message AS message
+    JOIN mailqueue_submission AS submission ON submission.id = message.submission_id
+    WHERE message.retired_at IS NULL)
+GROUP BY domain, hour_at HAVING sum(messages) <> sum(there) LIMIT ?

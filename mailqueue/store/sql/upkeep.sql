@@ -75,3 +75,6 @@ DELETE FROM mailqueue_idempotency WHERE (account_id, key) IN (
 SELECT json_group_array(id) FROM (
     SELECT id FROM mailqueue_content
     WHERE submission_id IS NULL AND created_at < ? ORDER BY created_at LIMIT ?)
+
+-- name: purge_tally
+DELETE FROM mailqueue_tally WHERE hour_at < ?
