@@ -31,6 +31,7 @@ from mailqueue.faces import (
     Routes,
     Schedules,
     ShapingRules,
+    Suppressions,
     Transports,
 )
 from mailqueue.model.account import DEFAULT_ACCOUNT
@@ -140,6 +141,18 @@ class AsyncAccounts(_AsyncFace):
     show = _awaited(Accounts.show)
     set = _awaited(Accounts.set)
     remove = _awaited(Accounts.remove)
+
+
+class AsyncSuppressions(_AsyncFace):
+    """`Suppressions`, awaited."""
+
+    list = _awaited(Suppressions.list)
+    add = _awaited(Suppressions.add)
+    lookup = _awaited(Suppressions.lookup)
+    remove = _awaited(Suppressions.remove)
+    import_ = _awaited(Suppressions.import_)
+    export = _awaited(Suppressions.export)
+    rejudge = _awaited(Suppressions.rejudge)
 
 
 class AsyncRetired(_AsyncFace):
@@ -265,6 +278,7 @@ class AsyncQueue(_AsyncFace):
         self.destinations = AsyncDestinations(self.sync.destinations, self._readers)
         self.schedules = AsyncSchedules(self.sync.schedules, self._readers)
         self.accounts = AsyncAccounts(self.sync.accounts, self._readers)
+        self.suppressions = AsyncSuppressions(self.sync.suppressions, self._readers)
         self.retired = AsyncRetired(self.sync.retired, self._readers)
         _queues.add(self)
 

@@ -29,6 +29,7 @@ from mailqueue.faces import (
     Routes,
     Schedules,
     ShapingRules,
+    Suppressions,
     Transports,
 )
 from mailqueue.mail.smtp.facts import Phase
@@ -99,6 +100,7 @@ class Queue:
         self.destinations = Destinations(self)
         self.schedules = Schedules(self)
         self.accounts = Accounts(self)
+        self.suppressions = Suppressions(self)
         self.retired = Retired(self)
 
     def actor(self, name: str | None = None) -> str:

@@ -102,6 +102,17 @@ def remove(face: Face, name: str) -> None:
     type=click.Choice([each.value for each in OverQuota]),
     help="What becomes of mail over a quota.",
 )
+@click.option(
+    "--suppression/--no-suppression",
+    default=None,
+    help="Keep a suppression list, and send nothing to those who are on it.",
+)
+@click.option(
+    "--suppress-for",
+    type=duration,
+    metavar="TIME",
+    help="What engines put there stays this long; 0s: for good.",
+)
 @pass_face
 def set_(
     face: Face,
@@ -115,6 +126,8 @@ def set_(
     messages_per_day: int | None,
     new_recipients_per_day: int | None,
     over_quota: str | None,
+    suppression: bool | None,
+    suppress_for: timedelta | None,
 ) -> None:
     """Change what is given of an account, and leave the rest."""
     queue = face.queue()
@@ -129,6 +142,8 @@ def set_(
         messages_per_day=messages_per_day,
         new_recipients_per_day=new_recipients_per_day,
         over_quota=over_quota,
+        suppression=suppression,
+        suppress_for=suppress_for,
     )
     face.answer(shape.account(changed), lambda: _print(changed, queue.clock.now()))
 
@@ -145,6 +160,14 @@ _OVER = {
     OverQuota.HOLD: "hold: on hold until there is room",
     OverQuota.DROP: "drop: canceled at once",
 }
+
+
+def _suppression(found: Account) -> str:
+    if not found.suppression:
+        return "no: its mail goes to everybody"
+    if found.suppress_for is None:
+        return "yes, until somebody removes the address: mailqueue suppress list"
+    return f"yes, for {format_duration(found.suppress_for)}: mailqueue suppress list"
 
 
 def _used(found: QuotaUse, now: int) -> str:
@@ -165,5 +188,6 @@ def _print(found: Account, now: int) -> None:
             ("strict", found.strict),
             *((f"{each.quota.words} a day", _used(each, now)) for each in found.usage),
             ("over-quota", _OVER[found.over_quota] if found.quotas else None),
+            ("suppression", _suppression(found)),
         ]
     )

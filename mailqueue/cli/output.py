@@ -107,9 +107,9 @@ def wrapped(text: str, hang: int) -> None:
         click.echo(each)
 
 
-def plural(count: int, noun: str) -> str:
-    """Return a count with its noun: `1 message`, `3 messages`."""
-    return f"{count:,} {noun}" + ("" if count == 1 else "s")
+def plural(count: int, noun: str, ending: str = "s") -> str:
+    """Return a count with its noun: `1 message`, `3 messages`; `ending` is what makes it more than one."""
+    return f"{count:,} {noun}" + ("" if count == 1 else ending)
 
 
 def _widths(head: Sequence[str], rows: Sequence[Sequence[str]]) -> list[int]:

@@ -15,6 +15,7 @@ from mailqueue.engine import liveness
 from mailqueue.engine.submit import find_account
 from mailqueue.errors import NotFound, SettingError, StoreError
 from mailqueue.mail import address, domain
+from mailqueue.mail.base import base_of
 from mailqueue.model.attempt import Attempt
 from mailqueue.model.backup import Backup, Restored
 from mailqueue.model.engine import EngineInfo
@@ -26,6 +27,7 @@ from mailqueue.model.message import Message
 from mailqueue.model.migration import Migration
 from mailqueue.model.rules import HoldRule, Transport
 from mailqueue.model.settings import Settings
+from mailqueue.model.suppression import Suppression
 from mailqueue.policy import route
 from mailqueue.policy.batch import destination_of
 from mailqueue.policy.explain import explain as explained
@@ -180,8 +182,18 @@ def _explained(reader: Reader, message_id: int, now: int) -> Explanation:
         transport=transport,
         destination=None if leads_to is None else reader.destination(leads_to),
         engines=_living(reader.engines(), now),
+        suppressed=_stops(reader, message_id, now),
         now=now,
     )
+
+
+def _stops(reader: Reader, message_id: int, now: int) -> Suppression | None:
+    """Return the suppression that will stop a message which waits, when it is due. None: none will."""
+    for each in reader.waiting([message_id]):
+        account = reader.settings().accounts_by_id[each.account_id]
+        if account.suppression and not each.is_notice:
+            return reader.suppression(account.id, base_of(each.recipient), max(now, each.due_at))
+    return None
 
 
 def _leads_to(found: Message, transport: Transport | None) -> str | None:

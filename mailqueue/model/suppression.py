@@ -9,7 +9,6 @@ from enum import StrEnum
 
 from mailqueue.clock import DAY
 from mailqueue.model.attempt import Category
-from mailqueue.model.message import Submission
 
 FAILURES = 3
 """Messages that must have failed for an address, with none delivered to it meanwhile, to suppress it."""
@@ -121,23 +120,13 @@ class Suppression:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Unsuppressed:
-    """What taking an address off the list came to."""
-
-    suppression: Suppression
-    """The entry that is gone."""
-    replayed: tuple[Submission, ...] = ()
-    """What it had stopped, submitted anew."""
-    without_content: tuple[int, ...] = ()
-    """Ids of messages that it had stopped, and whose content is gone."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Imported:
     """What an import came to."""
 
-    added: int
-    """Addresses that are suppressed now; those that were before count as well."""
+    read: int
+    """Lines that were good, and whose end is not past."""
+    changed: int
+    """Entries that are new, or last longer now; the others were there already."""
     faults: tuple[str, ...] = ()
     """What was wrong with lines that were skipped, each with its number."""
     ignored: tuple[str, ...] = ()

@@ -17,6 +17,7 @@ from mailqueue.model.explain import Explanation, Gate, GateKind
 from mailqueue.model.lifecycle import State
 from mailqueue.model.message import Message
 from mailqueue.model.rules import Transport, TransportKind
+from mailqueue.model.suppression import Suppression
 from mailqueue.policy import breaker
 
 NO_TRANSPORT = "mailqueue transport add NAME --kind relay --host HOST (or --kind direct)"
@@ -29,6 +30,7 @@ def explain(
     transport: Transport | None,
     destination: Destination | None,
     engines: Sequence[EngineInfo],
+    suppressed: Suppression | None = None,
     now: int,
 ) -> Explanation:
     """Return why `message` waits.
@@ -39,12 +41,14 @@ def explain(
         transport: the one it would take; None: there is none.
         destination: what is known of where it goes; None: nothing is.
         engines: those at work.
+        suppressed: the entry that will stop it once it is due. None: none will.
         now: microseconds UTC.
     """
     if message.state.retired:
         return _retired(message, transport)
     gates = (
         _hold(message),
+        *(() if suppressed is None else (_suppression(suppressed),)),
         _transport(message, transport),
         _time(message, last, now),
         _destination(message, destination, now),
@@ -110,6 +114,16 @@ def _hold(message: Message) -> Gate:
         text="on hold " + ", ".join(names),
         until=max(ends) if len(ends) == len(message.holds) else None,
         frees=f"mailqueue release {message.id}",
+    )
+
+
+def _suppression(entry: Suppression) -> Gate:
+    account = f" --account {shlex.quote(entry.account)}"
+    return Gate(
+        gate=GateKind.SUPPRESSION,
+        open=False,
+        text=f"its recipient is suppressed ({entry.told}): it fails without an attempt once it is due",
+        frees=f"mailqueue suppress remove {shlex.quote(entry.address)}{account}",
     )
 
 

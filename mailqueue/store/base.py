@@ -195,6 +195,10 @@ class Transaction(Protocol):
         """Clear `warn_at` of messages that are owed no delay notice any more."""
         ...
 
+    def suppression(self, account_id: int, base: str, now: int) -> Suppression | None:
+        """Return the entry of an account for a base address. None: it is not suppressed."""
+        ...
+
     def learn(self, lessons: Sequence[Lesson]) -> list[Suppression]:
         """Take in what is learnt about addresses, of accounts that have suppression.
 

@@ -77,6 +77,9 @@ class SqliteTransaction:
     def unwarned(self, message_ids: Sequence[int]) -> None:
         settle.unwarned(self.batch, message_ids)
 
+    def suppression(self, account_id: int, base: str, now: int) -> Suppression | None:
+        return suppression.one(self.batch.now(), account_id, base, now)
+
     def learn(self, lessons: Sequence[Lesson]) -> list[Suppression]:
         return suppression.learn(self.batch, lessons)
 
