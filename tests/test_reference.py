@@ -53,6 +53,7 @@ from mailqueue.model.schedule import (
     times,
 )
 from mailqueue.model.settlement import Settlement, WishKind
+from mailqueue.model.suppression import Cause, Finding
 from mailqueue.model.verdict import RuleKind
 from mailqueue.model.wanted import Wanted
 from mailqueue.policy.classify import classify
@@ -191,6 +192,8 @@ WORDS = {
     OnUncertain: ("Mail that may have arrived", 0),
     Quota: ("Quotas", 0),
     OverQuota: ("Quotas", 1),
+    Cause: ("Suppression", 0),
+    Finding: ("Suppression", 1),
     TransportKind: ("Transports", 0),
     Tls: ("Transports", 1),
     AuthMechanism: ("Transports", 2),
@@ -453,6 +456,7 @@ PARTS = (
     "destinations",
     "schedules",
     "accounts",
+    "suppressions",
     "retired",
 )
 

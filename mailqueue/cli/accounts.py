@@ -186,8 +186,8 @@ def _print(found: Account, now: int) -> None:
             ("keep-content", f"{format_duration(found.keep_content)} when not delivered to all"),
             ("on-uncertain", f"{found.on_uncertain.value} what may have arrived"),
             ("strict", found.strict),
+            ("suppression", _suppression(found)),
             *((f"{each.quota.words} a day", _used(each, now)) for each in found.usage),
             ("over-quota", _OVER[found.over_quota] if found.quotas else None),
-            ("suppression", _suppression(found)),
         ]
     )

@@ -137,17 +137,16 @@ def remove(face: Face, address: str, account: str) -> None:
 
 
 @suppress.command("import")
-@click.argument("file", type=click.File("rb"), default="-", metavar="[FILE|-]")
+@click.argument("file", type=click.File(encoding="utf-8-sig"), default="-", metavar="[FILE|-]")
 @_whose
 @click.option("--skip-bad", is_flag=True, help="Import the good lines where others are bad.")
 @pass_face
-def import_(face: Face, file: io.BufferedReader, account: str, skip_bad: bool) -> None:
+def import_(face: Face, file: TextIO, account: str, skip_bad: bool) -> None:
     """Suppress the addresses of a list in CSV.
 
     Its first line names the columns: address and, where they are there, reason and expires_at.
     """
-    lines = io.TextIOWrapper(file, encoding="utf-8-sig", newline="")
-    done = face.queue().suppressions.import_(lines, account=account, skip_bad=skip_bad)
+    done = face.queue().suppressions.import_(file, account=account, skip_bad=skip_bad)
     face.answer(shape.imported(done), lambda: _tell_imported(done))
 
 

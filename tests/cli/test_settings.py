@@ -197,6 +197,8 @@ def test_account_is_changed_in_part(mailqueue: Command) -> None:
         "messages_per_day": None,
         "new_recipients_per_day": None,
         "over_quota": "reject",
+        "suppression": True,
+        "suppress_for": None,
         "usage": [],
     }
     mailqueue("account", "add", "shop")
