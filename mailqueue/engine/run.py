@@ -353,9 +353,6 @@ class Run:
 
     async def _take_on(self, written: Written, request: ClaimRequest) -> None:
         claimed = [each for each in written.claimed if each.suppressed is None]
-        if len(claimed) < len(written.claimed):
-            stopped = [each for each in written.claimed if each.suppressed is not None]
-            await self._settler.suppress(stopped, self._tell)
         if self._stopping.is_set():  # told to stop while the claim was being written
             self._unwanted += claimed
         else:
@@ -363,6 +360,9 @@ class Run:
             self._unwanted += self._dispatch.add(claimed, written.settings, self._options.override)
         if self._unwanted:
             await self._put_back()
+        if len(claimed) < len(written.claimed):
+            stopped = [each for each in written.claimed if each.suppressed is not None]
+            await self._settler.suppress(stopped, self._tell)
         if self._stopping.is_set():
             return
         if claimed:  # where all had a turn, the next claim begins with any of them: they may share a limit
