@@ -30,6 +30,7 @@ from mailqueue.faces import (
     Retired,
     Routes,
     Schedules,
+    SenderDomains,
     ShapingRules,
     Suppressions,
     Transports,
@@ -141,6 +142,14 @@ class AsyncAccounts(_AsyncFace):
     show = _awaited(Accounts.show)
     set = _awaited(Accounts.set)
     remove = _awaited(Accounts.remove)
+
+
+class AsyncSenderDomains(_AsyncFace):
+    """`SenderDomains`, awaited."""
+
+    list = _awaited(SenderDomains.list)
+    set = _awaited(SenderDomains.set)
+    remove = _awaited(SenderDomains.remove)
 
 
 class AsyncSuppressions(_AsyncFace):
@@ -278,6 +287,7 @@ class AsyncQueue(_AsyncFace):
         self.destinations = AsyncDestinations(self.sync.destinations, self._readers)
         self.schedules = AsyncSchedules(self.sync.schedules, self._readers)
         self.accounts = AsyncAccounts(self.sync.accounts, self._readers)
+        self.sender_domains = AsyncSenderDomains(self.sync.sender_domains, self._readers)
         self.suppressions = AsyncSuppressions(self.sync.suppressions, self._readers)
         self.retired = AsyncRetired(self.sync.retired, self._readers)
         _queues.add(self)
@@ -323,6 +333,7 @@ class AsyncQueue(_AsyncFace):
         priority: Priority | str = "normal",
         transport: str | None = None,
         require_tls: bool | None = None,
+        extra: Mapping[str, str] | None = None,
         actor: str | None = None,
     ) -> Submission:
         """Put a message in the queue, as `Queue.submit`; with `connection=` in this very thread."""
@@ -345,6 +356,7 @@ class AsyncQueue(_AsyncFace):
             priority=priority,
             transport=transport,
             require_tls=require_tls,
+            extra=extra,
         )
         if connection is not None:
             return store_joined(self.sync.store, connection, make)

@@ -23,6 +23,7 @@ from mailqueue.model.rules import (
     HoldRule,
     ReplyRule,
     Route,
+    SenderDomain,
     ShapingRule,
     Tls,
     Transport,
@@ -510,6 +511,7 @@ class Accounts:
         messages_per_day: int | None = None,
         new_recipients_per_day: int | None = None,
         over_quota: OverQuota | str | None = None,
+        fromid: bool | None = None,
         suppression: bool | None = None,
         suppress_for: timedelta | None = None,
     ) -> Account:
@@ -528,6 +530,7 @@ class Accounts:
                 0: no quota.
             new_recipients_per_day: of these, the ones that it has not written to before; 0: no quota.
             over_quota: `reject`, `hold` or `drop`: what becomes of mail over a quota.
+            fromid: give each message a return address of its own, by which what comes back is matched.
             suppression: send nothing to addresses on its suppression list, and have engines put there what
                 has shown to be dead; False: neither, and what is on the list stays there.
             suppress_for: how long what engines put there stays; zero: until somebody removes it.
@@ -548,6 +551,7 @@ class Accounts:
             messages_per_day=messages_per_day,
             new_recipients_per_day=new_recipients_per_day,
             over_quota=over_quota,
+            fromid=fromid,
             suppression=suppression,
             suppress_for=suppress_for,
             now=self._queue.clock.now(),
@@ -740,6 +744,35 @@ class Suppressions:
             actor=self._queue.actor(actor),
             now=self._queue.clock.now(),
         )
+
+
+class SenderDomains:
+    """What is wished for the mail from a domain: `queue.sender_domains`."""
+
+    def __init__(self, queue: Queue) -> None:
+        self._queue = queue
+
+    def list(self) -> Sequence[SenderDomain]:
+        """Return the domains for which something has been set, in the order of their names."""
+        return steering.sender_domains(self._queue.store)
+
+    def set(self, name: str, *, separator: str) -> SenderDomain:
+        """Say what is wished for the mail from a domain.
+
+        Args:
+            name: of the domain, without its subdomains.
+            separator: what stands in a return address of its own before what makes it unique: `+`, as it is
+                where nothing is set, `-`, `=` ...; 1 to 4 characters.
+
+        Raises:
+            AddressError: the name is no domain.
+            SettingError: the separator cannot be.
+        """
+        return steering.set_sender_domain(self._queue.store, name, separator)
+
+    def remove(self, name: str) -> SenderDomain:
+        """Forget what was wished for the mail from a domain. Raises NotFound."""
+        return steering.remove_sender_domain(self._queue.store, name)
 
 
 class Retired:

@@ -28,6 +28,7 @@ from mailqueue.faces import (
     Retired,
     Routes,
     Schedules,
+    SenderDomains,
     ShapingRules,
     Suppressions,
     Transports,
@@ -100,6 +101,7 @@ class Queue:
         self.destinations = Destinations(self)
         self.schedules = Schedules(self)
         self.accounts = Accounts(self)
+        self.sender_domains = SenderDomains(self)
         self.suppressions = Suppressions(self)
         self.retired = Retired(self)
 
@@ -129,6 +131,7 @@ class Queue:
         priority: Priority | str = "normal",
         transport: str | None = None,
         require_tls: bool | None = None,
+        extra: Mapping[str, str] | None = None,
         actor: str | None = None,
     ) -> Submission:
         """Put a message in the queue. When this returns, it is on disk, for all recipients or none.
@@ -164,6 +167,9 @@ class Queue:
             require_tls: True: only under TLS with a verified certificate, and to servers with REQUIRETLS
                 (RFC 8689), else it fails. False: delivered rather than protected, as by the header field
                 `TLS-Required: No`, which counts where this is None.
+            extra: what travels along with the message, into its history and webhooks: a text for each key.
+                Fields `X-Mailqueue-Extra-Key` of the header say the same, where this does not; they are
+                not sent.
             actor: who submits it, for the history.
 
         Raises:
@@ -194,6 +200,7 @@ class Queue:
             priority=priority,
             transport=transport,
             require_tls=require_tls,
+            extra=extra,
         )
         if connection is not None:
             return store_joined(self.store, connection, make)
@@ -249,6 +256,8 @@ class Queue:
         for name in ("recipients", "notify"):
             if given[name] is not None and not isinstance(given[name], str):
                 given[name] = tuple(given[name])
+        if given["extra"] is not None:
+            given["extra"] = dict(given["extra"])
         return lambda settings: draft(
             message,
             settings=settings,

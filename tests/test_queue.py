@@ -28,7 +28,16 @@ from mailqueue.errors import (
     SettingError,
     StoreError,
 )
-from mailqueue.faces import Accounts, HoldRules, ReplyRules, Retired, Routes, Schedules, Transports
+from mailqueue.faces import (
+    Accounts,
+    HoldRules,
+    ReplyRules,
+    Retired,
+    Routes,
+    Schedules,
+    SenderDomains,
+    Transports,
+)
 from mailqueue.model.lane import Priority
 
 # --- names that stay -----------------------------------------------------------------------------
@@ -40,7 +49,7 @@ PINNED = {
         submit(self, message, *, sender=None, recipients=None, account='default', connection=None,
             idempotency_key=None, schedule=None, strict=None, notify=None, ret=None, envid=None,
             not_before=None, expires_at=None, warn_after=None, max_attempts=None, priority='normal',
-            transport=None, require_tls=None, actor=None)
+            transport=None, require_tls=None, extra=None, actor=None)
         submit_many(self, messages, *, progress=None, connection=None, actor=None)
         list(self, *, limit=50, after=None, sort=None, ids=None, **which)
         count(self, *, ids=None, **which)
@@ -112,7 +121,13 @@ PINNED = {
         show(self, name)
         set(self, name, *, notices=None, schedule=None, retention=None, keep_content=None,
             on_uncertain=None, strict=None, messages_per_day=None, new_recipients_per_day=None,
-            over_quota=None)
+            over_quota=None, fromid=None)
+        remove(self, name)
+    """,
+    SenderDomains: """
+        __init__(self, queue)
+        list(self)
+        set(self, name, *, separator)
         remove(self, name)
     """,
     Retired: """
@@ -138,6 +153,7 @@ FACES = (
     "retired",
     "routes",
     "schedules",
+    "sender_domains",
     "shaping_rules",
     "transports",
 )

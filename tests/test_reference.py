@@ -455,6 +455,8 @@ PARTS = (
     "shaping_rules",
     "destinations",
     "schedules",
+    "sender_domains",
+    "sender_domains",
     "accounts",
     "suppressions",
     "retired",

@@ -103,6 +103,9 @@ def remove(face: Face, name: str) -> None:
     help="What becomes of mail over a quota.",
 )
 @click.option(
+    "--fromid/--no-fromid", default=None, help="A return address of its own for each message, or not."
+)
+@click.option(
     "--suppression/--no-suppression",
     default=None,
     help="Keep a suppression list, and send nothing to those who are on it.",
@@ -126,6 +129,7 @@ def set_(
     messages_per_day: int | None,
     new_recipients_per_day: int | None,
     over_quota: str | None,
+    fromid: bool | None,
     suppression: bool | None,
     suppress_for: timedelta | None,
 ) -> None:
@@ -142,6 +146,7 @@ def set_(
         messages_per_day=messages_per_day,
         new_recipients_per_day=new_recipients_per_day,
         over_quota=over_quota,
+        fromid=fromid,
         suppression=suppression,
         suppress_for=suppress_for,
     )
@@ -186,6 +191,7 @@ def _print(found: Account, now: int) -> None:
             ("keep-content", f"{format_duration(found.keep_content)} when not delivered to all"),
             ("on-uncertain", f"{found.on_uncertain.value} what may have arrived"),
             ("strict", found.strict),
+            ("fromid", found.fromid),
             ("suppression", _suppression(found)),
             *((f"{each.quota.words} a day", _used(each, now)) for each in found.usage),
             ("over-quota", _OVER[found.over_quota] if found.quotas else None),

@@ -20,7 +20,7 @@ from mailqueue.model.events import Event, Happened, Notice
 from mailqueue.model.explain import Explanation, Status, Steered
 from mailqueue.model.message import Message, Submission
 from mailqueue.model.migration import Migration
-from mailqueue.model.rules import HoldRule, ReplyRule, Route, ShapingRule, Transport
+from mailqueue.model.rules import HoldRule, ReplyRule, Route, SenderDomain, ShapingRule, Transport
 from mailqueue.model.schedule import Schedule, format_delays, times
 from mailqueue.model.suppression import Imported, Rejudged, Suppression, evidence_json
 from mailqueue.model.verdict import Verdict
@@ -61,6 +61,8 @@ def message(found: Message) -> Json:
         "expires_at": rfc3339(found.expires_at),
         "warn_after": None if found.warn_after is None else format_duration(to_micros(found.warn_after)),
         "max_attempts": found.max_attempts,
+        "extra": dict(found.extra),
+        "fromid": found.fromid,
     }
 
 
@@ -99,6 +101,7 @@ def submission(made: Submission, held: Container[int] | None = None) -> Json:
                 "id": each.id,
                 "recipient": each.recipient,
                 "state": each.state.value,
+                "fromid": each.fromid,
                 **({} if held is None else {"hold": each.id in held}),
             }
             for each in made.messages
@@ -409,6 +412,11 @@ def schedule(found: Schedule) -> Json:
     }
 
 
+def sender_domain(found: SenderDomain) -> Json:
+    """Return what is wished for the mail from a domain."""
+    return {"name": found.name, "separator": found.separator}
+
+
 def account(found: Account) -> Json:
     """Return an account."""
     return {
@@ -423,6 +431,7 @@ def account(found: Account) -> Json:
         "messages_per_day": found.messages_per_day,
         "new_recipients_per_day": found.new_recipients_per_day,
         "over_quota": found.over_quota.value,
+        "fromid": found.fromid,
         "suppression": found.suppression,
         "suppress_for": None if found.suppress_for is None else format_duration(found.suppress_for),
         "usage": [

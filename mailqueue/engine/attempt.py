@@ -278,7 +278,7 @@ def _envelope(messages: Sequence[Claimed], smtputf8: bool, session: Session) -> 
     # A bounce goes without REQUIRETLS rather than not at all, still under TLS (RFC 8689 5).
     unsaid = first.sender == "" and not session.capabilities.requiretls
     return Envelope(
-        sender=first.sender,
+        sender=first.return_path,
         recipients=tuple(message.recipient for message in messages),
         size=first.size,
         eight_bit=first.eight_bit,

@@ -20,7 +20,7 @@ from mailqueue.errors import SettingError
 from mailqueue.mail import domain
 from mailqueue.model.account import Account, Notices, OnUncertain, OverQuota
 from mailqueue.model.duration import LONGEST, format_duration
-from mailqueue.model.rules import AuthMechanism, Route, Tls, Transport, TransportKind
+from mailqueue.model.rules import AuthMechanism, Route, SenderDomain, Tls, Transport, TransportKind
 from mailqueue.model.schedule import Schedule, parse_delays
 from mailqueue.policy import quota
 from mailqueue.store.base import Reader, Store, Transaction
@@ -32,6 +32,11 @@ MAX_ATTEMPTS = 1_000_000
 
 MAX_QUOTA = 1_000_000_000
 """Messages a day that a quota may allow."""
+
+MAX_SEPARATOR = 4
+"""Characters that the separator of a sender's domain may have."""
+
+_SEPARATORS = frozenset("!#$%&*+-/=^_|~")  # of RFC 5322 atext, but for what shells and people stumble over
 
 MAX_NAME = 64
 """Characters that the name of an account, schedule or transport may have."""
@@ -121,6 +126,7 @@ def set_account(
     messages_per_day: int | None,
     new_recipients_per_day: int | None,
     over_quota: OverQuota | str | None,
+    fromid: bool | None,
     suppression: bool | None,
     suppress_for: timedelta | None,
     now: int,
@@ -151,6 +157,7 @@ def set_account(
                 "new-recipients-per-day", new_recipients_per_day, old.new_recipients_per_day
             ),
             over_quota=over or old.over_quota,
+            fromid=old.fromid if fromid is None else fromid,
             suppression=old.suppression if suppression is None else suppression,
             suppress_for=old.suppress_for if suppressed_for is None else suppressed_for or None,
         )
@@ -177,6 +184,30 @@ def remove_account(store: Store, name: str) -> None:
         pass
     while store.run(lambda transaction: transaction.forget_suppressions(gone.id, STEP)):
         pass
+
+
+# -- domains of senders ---------------------------------------------------------------------------
+def sender_domains(store: Store) -> tuple[SenderDomain, ...]:
+    """Return the domains for which something has been set."""
+    found = settings(store).separators
+    return tuple(SenderDomain(name=name, separator=separator) for name, separator in found.items())
+
+
+def set_sender_domain(store: Store, name: str, separator: str) -> SenderDomain:
+    """Say what is wished for the mail from a domain. Raises AddressError, SettingError."""
+    made = SenderDomain(name=domain.normalise_domain(name.removeprefix("@")), separator=separator)
+    if not 1 <= len(separator) <= MAX_SEPARATOR or not set(separator) <= _SEPARATORS:
+        raise SettingError(
+            f"separator: must be 1 to {MAX_SEPARATOR} of {' '.join(sorted(_SEPARATORS))}, not {separator!r}"
+        )
+    store.run(lambda transaction: transaction.set_sender_domain(made))
+    return made
+
+
+def remove_sender_domain(store: Store, name: str) -> SenderDomain:
+    """Forget what was wished for the mail from a domain. Raises NotFound, AddressError."""
+    wanted = domain.normalise_domain(name.removeprefix("@"))
+    return store.run(lambda transaction: transaction.remove_sender_domain(wanted))
 
 
 # -- transports and routes ------------------------------------------------------------------------

@@ -15,7 +15,7 @@ from mailqueue.clock import from_datetime
 from mailqueue.errors import Conflict, NotFound
 from mailqueue.model.account import DEFAULT_ACCOUNT, Account, AccountMail
 from mailqueue.model.events import EventKind
-from mailqueue.model.rules import ReplyRule, Route, ShapingRule, Transport
+from mailqueue.model.rules import ReplyRule, Route, SenderDomain, ShapingRule, Transport
 from mailqueue.model.schedule import Schedule, format_delays
 from mailqueue.model.webhook import Endpoint
 from mailqueue.store.batch import EVENT, Batch
@@ -59,6 +59,7 @@ def set_account(batch: Batch, account: Account) -> None:
         account.messages_per_day,
         account.new_recipients_per_day,
         account.over_quota.value,
+        int(account.fromid),
         int(account.suppression),
         account.suppress_for,
     )
@@ -228,6 +229,20 @@ def remove_shaping_rule(batch: Batch, rule_id: int) -> ShapingRule:
         batch.cursor().execute(query(name), (rule_id,))
     _change_ways(batch, 0, "delete_shaping_rule", rule_id)  # what waited for its turn by it goes at once
     return found
+
+
+def set_sender_domain(batch: Batch, domain: SenderDomain) -> None:
+    """Store what is wished for the mail from a domain."""
+    _change(batch, "set_sender_domain", domain.name, domain.separator)
+
+
+def remove_sender_domain(batch: Batch, name: str) -> SenderDomain:
+    """Forget what was wished for the mail from a domain. Raises NotFound."""
+    separator = batch.settings().separators.get(name)
+    if separator is None:
+        raise NotFound(f"nothing is set for the mail from {name}")
+    _change(batch, "delete_sender_domain", name)
+    return SenderDomain(name=name, separator=separator)
 
 
 def set_endpoint(batch: Batch, endpoint: Endpoint) -> None:

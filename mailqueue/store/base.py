@@ -29,7 +29,7 @@ from mailqueue.model.filters import LAST_RETIRED_FIRST, OLDEST_FIRST, Filter, Or
 from mailqueue.model.lane import Block, Lane, Room
 from mailqueue.model.message import Claimed, Message, NewSubmission, Submission
 from mailqueue.model.migration import Migration
-from mailqueue.model.rules import HoldRule, ReplyRule, Route, ShapingRule, Transport
+from mailqueue.model.rules import HoldRule, ReplyRule, Route, SenderDomain, ShapingRule, Transport
 from mailqueue.model.schedule import Schedule
 from mailqueue.model.settings import Settings
 from mailqueue.model.settlement import NewNotice, Settlement, Wish
@@ -431,6 +431,14 @@ class Transaction(Protocol):
 
     def add_schedule(self, schedule: Schedule, now: int) -> None:
         """Store a schedule. Raises Conflict where the name is taken, shipped ones included."""
+        ...
+
+    def set_sender_domain(self, domain: SenderDomain) -> None:
+        """Store what is wished for the mail from a domain, in place of what was."""
+        ...
+
+    def remove_sender_domain(self, name: str) -> SenderDomain:
+        """Forget what was wished for the mail from a domain. Raises NotFound."""
         ...
 
     def set_endpoint(self, endpoint: Endpoint) -> None:

@@ -27,7 +27,7 @@ from mailqueue.store.submit import add_mark, count_marks
 _LOOKS = 64
 """Lanes beyond its limit that a claim looks at, should it find nothing in some."""
 
-_NOTICE_FOR, _EXPIRES, _EXEMPT = 14, 24, 29  # where these columns stand in a row of claim_candidates
+_NOTICE_FOR, _EXPIRES, _EXEMPT = 14, 24, 30  # where these columns stand in a row of claim_candidates
 
 _ANY_TIME = 2**63 - 1
 
@@ -187,11 +187,16 @@ def claim(batch: Batch, request: ClaimRequest) -> list[Claimed]:
         true_due(cursor, found.done)
     block(batch, found.blocked)
     maybe = _maybe_arrived(cursor, found.taken)
-    claimed = [rows.claimed(row, engine_id=request.engine_id, uncertain=row[0] in maybe) for row in taken]
-    return claimed + [
-        rows.claimed(row, engine_id=0, uncertain=row[0] in maybe, suppressed=stopped[row[0]])
+    separators = batch.settings().separators
+    return [
+        rows.claimed(
+            row,
+            engine_id=0 if row[0] in stopped else request.engine_id,
+            uncertain=row[0] in maybe,
+            separators=separators,
+            suppressed=stopped.get(row[0]),
+        )
         for row in found.taken
-        if row[0] in stopped
     ]
 
 

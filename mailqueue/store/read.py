@@ -116,7 +116,7 @@ class SqliteReader:
         chosen = json.dumps(ids)
         maybe = set(json.loads(self._one("maybe_arrived", chosen)))
         found = self._all("waiting_messages", chosen)
-        return [rows.claimed(row, engine_id=0, uncertain=row[0] in maybe) for row in found]
+        return [rows.claimed(row, engine_id=0, uncertain=row[0] in maybe, separators={}) for row in found]
 
     def integrity(self) -> list[str]:
         return list(integrity.faults(self._cursor))

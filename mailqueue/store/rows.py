@@ -7,7 +7,7 @@ it, and both are tested together.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 from types import MappingProxyType
@@ -19,6 +19,7 @@ from mailqueue.model.attempt import Attempt, Category, Facts, OutcomeKind, Scope
 from mailqueue.model.destination import Destination
 from mailqueue.model.engine import EngineInfo, Identity
 from mailqueue.model.events import Event, EventKind, Notice, NoticeKind
+from mailqueue.model.fromid import SEPARATOR, return_path
 from mailqueue.model.lane import Priority
 from mailqueue.model.lifecycle import State
 from mailqueue.model.message import Claimed, Hold, Message, NewSubmission, Submission, SubmittedMessage
@@ -48,7 +49,7 @@ def _moment(micros: int | None) -> datetime | None:
 def account(row: Row) -> Account:
     """Return the account of a row of `all_accounts`."""
     identity, name, notices, schedule_name, retention, keep_content, on_uncertain, strict, *more = row
-    messages_per_day, new_recipients_per_day, over_quota, suppression, suppress_for = more
+    messages_per_day, new_recipients_per_day, over_quota, fromid, suppression, suppress_for = more
     return Account(
         id=identity,
         name=name,
@@ -61,6 +62,7 @@ def account(row: Row) -> Account:
         messages_per_day=messages_per_day,
         new_recipients_per_day=new_recipients_per_day,
         over_quota=OverQuota(over_quota),
+        fromid=bool(fromid),
         suppression=bool(suppression),
         suppress_for=suppress_for,
     )
@@ -216,12 +218,16 @@ def submission_row(identity: int, content_id: int, new: NewSubmission) -> tuple[
         new.not_before or 0,
         -1 if new.warn_after is None else new.warn_after,
         new.max_attempts or 0,
+        json.dumps(dict(new.extra), ensure_ascii=False) if new.extra else "",
     )
 
 
 def submission_text(submission: Submission) -> str:
     """Return a submission as the JSON that is kept with an idempotency key."""
-    messages = [(each.id, each.recipient, each.state.value) for each in submission.messages]
+    messages = [
+        (each.id, each.recipient, each.state.value, *([each.fromid] if each.fromid else ()))
+        for each in submission.messages
+    ]
     kept = {"id": submission.id, "message_id": submission.message_id, "messages": messages}
     return json.dumps({**kept, "repairs": submission.repairs} if submission.repairs else kept)
 
@@ -233,8 +239,10 @@ def replayed(text: str) -> Submission:
         id=found["id"],
         message_id=found["message_id"],
         messages=tuple(
-            SubmittedMessage(id=identity, recipient=recipient, state=State(state))
-            for identity, recipient, state in found["messages"]
+            SubmittedMessage(
+                id=identity, recipient=recipient, state=State(state), fromid=next(iter(fromid), None)
+            )
+            for identity, recipient, state, *fromid in found["messages"]
         ),
         replayed=True,
         repairs=tuple(found.get("repairs", ())),
@@ -242,15 +250,24 @@ def replayed(text: str) -> Submission:
 
 
 # --- messages ---------------------------------------------------------------------------------
-def claimed(row: Row, *, engine_id: int, uncertain: bool, suppressed: str | None = None) -> Claimed:
+def claimed(
+    row: Row,
+    *,
+    engine_id: int,
+    uncertain: bool,
+    separators: Mapping[str, str],
+    suppressed: str | None = None,
+) -> Claimed:
     """Return the claim of a row of `claim_candidates`, or the message of one of `waiting_messages`.
 
     Args:
         row: as it was before the claim.
         engine_id: whose claim it is now; 0: nobody's, the message waits as it is.
         uncertain: an earlier attempt may have reached the receiver.
+        separators: what makes return addresses unique stands after these, by the domains of senders.
         suppressed: why it is not to be tried. None: it is.
     """
+    sender, fromid = row[11], row[29]
     return Claimed(
         id=row[0],
         engine_id=engine_id,
@@ -264,7 +281,10 @@ def claimed(row: Row, *, engine_id: int, uncertain: bool, suppressed: str | None
         give_up_at=row[8],
         warn_at=row[9],
         content_id=row[10],
-        sender=row[11],
+        sender=sender,
+        return_path=sender
+        if fromid is None
+        else return_path(sender, fromid, separators.get(sender.rpartition("@")[2], SEPARATOR)),
         eight_bit=row[12] == 1,
         utf8_header=row[13] == 1,
         is_notice=row[14] is not None,
@@ -323,6 +343,8 @@ def message(row: Row, holds: Iterable[Hold] = ()) -> Message:
         blocked_until=_moment(row[29]),
         blocked_by=row[30],
         category=None if row[31] is None else Category(row[31]),
+        extra=MappingProxyType({} if row[32] is None else json.loads(row[32])),
+        fromid=row[33],
     )
 
 

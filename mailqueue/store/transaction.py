@@ -13,7 +13,7 @@ from mailqueue.model.engine import Identity
 from mailqueue.model.filters import Filter
 from mailqueue.model.lane import Block
 from mailqueue.model.message import Claimed, NewSubmission, Submission
-from mailqueue.model.rules import HoldRule, ReplyRule, Route, ShapingRule, Transport
+from mailqueue.model.rules import HoldRule, ReplyRule, Route, SenderDomain, ShapingRule, Transport
 from mailqueue.model.schedule import Schedule
 from mailqueue.model.settings import Settings
 from mailqueue.model.settlement import NewNotice, Settlement, Wish
@@ -208,6 +208,12 @@ class SqliteTransaction:
 
     def add_schedule(self, schedule: Schedule, now: int) -> None:
         admin.add_schedule(self.batch, schedule, now)
+
+    def set_sender_domain(self, domain: SenderDomain) -> None:
+        admin.set_sender_domain(self.batch, domain)
+
+    def remove_sender_domain(self, name: str) -> SenderDomain:
+        return admin.remove_sender_domain(self.batch, name)
 
     def set_endpoint(self, endpoint: Endpoint) -> None:
         admin.set_endpoint(self.batch, endpoint)

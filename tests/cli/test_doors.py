@@ -22,6 +22,7 @@ FACES = {
     "holdrules": (faces.HoldRules, "hold_rules"),
     "transport": (faces.Transports, "transports"),
     "route": (faces.Routes, "routes"),
+    "domain": (faces.SenderDomains, "sender_domains"),
     "replies": (faces.ReplyRules, "reply_rules"),
     "shaping": (faces.ShapingRules, "shaping_rules"),
     "destinations": (faces.Destinations, "destinations"),

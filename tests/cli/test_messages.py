@@ -46,6 +46,8 @@ KEYS = {
     "expires_at",
     "warn_after",
     "max_attempts",
+    "extra",
+    "fromid",
 }
 
 

@@ -48,6 +48,7 @@ ALIASES_OF_SMALL = {
         "mailqueue_schedule",
         "mailqueue_hold_rule",
         "mailqueue_endpoint",
+        "mailqueue_sender_domain",
     ),
     *("mailqueue_engine", "mailqueue_reply_rule", "mailqueue_shaping_rule", "route", "account"),
     *("done", "again", "shut", "served", "mailqueue_slot"),  # the rows handed in
