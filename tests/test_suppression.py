@@ -366,6 +366,8 @@ def test_list_comes_in_pages_by_account_and_address(stage: Stage) -> None:
     assert found == expected
     only = queue.suppressions.list(account="default", limit=6)
     assert ([each.address for each in only.items], only.next) == (sorted(names), None)
+    beyond = queue.suppressions.list(limit=2).next
+    assert len(queue.suppressions.list(account="shop", after=beyond).items) == 6, "of no other account"
     for limit, after in ((0, None), (1001, None), (5, "nonsense"), (5, "é")):
         with pytest.raises(SettingError):
             queue.suppressions.list(limit=limit, after=after)

@@ -12,7 +12,7 @@ import sqlite3
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from mailqueue.errors import NotFound, SettingError
+from mailqueue.errors import AddressError, NotFound, SettingError
 from mailqueue.mail.base import base_of
 from mailqueue.model.filters import Page
 from mailqueue.model.suppression import FAILURES, Cause, Finding, Lesson, Suppression, enough, told
@@ -33,9 +33,17 @@ def suppressed(batch: Batch, whom: Sequence[Who], now: int) -> dict[Who, str]:
     asked = [each for each in whom if accounts[each[0]].suppression]
     if not asked or not _any(batch)[0]:
         return {}
-    places = json.dumps([(account_id, base_of(address)) for account_id, address in asked])
+    places = json.dumps([(account_id, _base(address)) for account_id, address in asked])
     found = batch.now().execute(query("suppressed"), (places, now)).fetchall()
     return {asked[place]: told(cause, reason) for place, cause, reason in found}
+
+
+def _base(address: str) -> str:
+    """Return the base of an address; what another hand has stored, and is none, stands for itself."""
+    try:
+        return base_of(address)
+    except AddressError:
+        return address
 
 
 def _any(batch: Batch) -> tuple[bool, bool]:
@@ -56,7 +64,8 @@ def page(
     cursor: sqlite3.Cursor, account_id: int | None, *, limit: int, after: str | None, now: int
 ) -> Page[Suppression]:
     """Return a page of the entries that count. Raises SettingError: a bad cursor."""
-    place = (0 if account_id is None else account_id, "") if after is None else _decode(after)
+    first = (0 if account_id is None else account_id, "")
+    place = first if after is None else max(first, _decode(after))
     last = _LAST_ACCOUNT if account_id is None else account_id
     found = cursor.execute(query("list_suppressions"), (*place, last, now, limit + 1)).fetchall()
     more = _encode(found[limit - 1][-1], found[limit - 1][3]) if len(found) > limit else None
@@ -87,7 +96,7 @@ def learn(batch: Batch, lessons: Iterable[Lesson]) -> list[Suppression]:
         account = batch.settings().accounts_by_id.get(each.account_id)
         if account is None or not account.suppression:
             continue
-        base = base_of(each.address)
+        base = _base(each.address)
         judged = _judged(batch, each, base)
         if judged is None:
             continue
@@ -126,7 +135,7 @@ def _strike(batch: Batch, lesson: Lesson, base: str) -> list[int]:
 def delivered(batch: Batch, whom: Iterable[Who]) -> None:
     """Forget the failures of addresses to which something was delivered."""
     if _any(batch)[1]:
-        _clear(batch, [(account_id, base_of(address)) for account_id, address in whom])
+        _clear(batch, [(account_id, _base(address)) for account_id, address in whom])
 
 
 def _clear(batch: Batch, whom: Sequence[Who]) -> None:
