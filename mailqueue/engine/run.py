@@ -363,6 +363,7 @@ class Run:
         if len(claimed) < len(written.claimed):
             stopped = [each for each in written.claimed if each.suppressed is not None]
             await self._settler.suppress(stopped, self._tell)
+            self._wake()  # nothing else says when these are done
         if self._stopping.is_set():
             return
         if claimed:  # where all had a turn, the next claim begins with any of them: they may share a limit
