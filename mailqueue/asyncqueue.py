@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from datetime import timedelta
@@ -18,6 +18,7 @@ from typing import Any, Concatenate, ParamSpec, Self, TypeVar
 from weakref import WeakKeyDictionary, WeakSet
 
 from mailqueue.clock import Clock
+from mailqueue.engine.follow import follow_async
 from mailqueue.engine.many import Progress
 from mailqueue.engine.options import When
 from mailqueue.engine.submit import MAX_SIZE, Draft, insert_all, made, store_draft, store_joined, told
@@ -28,14 +29,17 @@ from mailqueue.faces import (
     HoldRules,
     ReplyRules,
     Retired,
+    RetiredWebhooks,
     Routes,
     Schedules,
     SenderDomains,
     ShapingRules,
     Suppressions,
     Transports,
+    Webhooks,
 )
 from mailqueue.model.account import DEFAULT_ACCOUNT
+from mailqueue.model.events import Event, EventKind
 from mailqueue.model.lane import Priority
 from mailqueue.model.message import Submission
 from mailqueue.model.recipient import Recipient
@@ -172,6 +176,32 @@ class AsyncRetired(_AsyncFace):
     show = _awaited(Retired.show)
 
 
+class AsyncRetiredWebhooks(_AsyncFace):
+    """`RetiredWebhooks`, awaited."""
+
+    list = _awaited(RetiredWebhooks.list)
+    show = _awaited(RetiredWebhooks.show)
+
+
+class AsyncWebhooks(_AsyncFace):
+    """`Webhooks`, awaited."""
+
+    def __init__(self, face: Webhooks, pool: Callable[[], ThreadPoolExecutor]) -> None:
+        super().__init__(face, pool)
+        self.retired = AsyncRetiredWebhooks(face.retired, pool)
+
+    set = _awaited(Webhooks.set)
+    unset = _awaited(Webhooks.unset)
+    endpoints = _awaited(Webhooks.endpoints)
+    test = _awaited(Webhooks.test)
+    list = _awaited(Webhooks.list)
+    show = _awaited(Webhooks.show)
+    attempts = _awaited(Webhooks.attempts)
+    schedule = _awaited(Webhooks.schedule)
+    cancel = _awaited(Webhooks.cancel)
+    replay = _awaited(Webhooks.replay)
+
+
 class _Gate:
     """Where the submissions of one event loop go to the writer together.
 
@@ -290,6 +320,7 @@ class AsyncQueue(_AsyncFace):
         self.sender_domains = AsyncSenderDomains(self.sync.sender_domains, self._readers)
         self.suppressions = AsyncSuppressions(self.sync.suppressions, self._readers)
         self.retired = AsyncRetired(self.sync.retired, self._readers)
+        self.webhooks = AsyncWebhooks(self.sync.webhooks, self._readers)
         _queues.add(self)
 
     @property
@@ -383,6 +414,13 @@ class AsyncQueue(_AsyncFace):
         )
         return submit() if connection is not None else await self._call(lambda _: submit())
 
+    @wraps(Queue.follow)
+    def follow(
+        self, *events: EventKind | str, after: int | None = None, wait: bool = True
+    ) -> AsyncIterator[Event]:
+        """Yield events as they are written: `async for`; see `Queue.follow`."""
+        return follow_async(self.sync.store, after, events, wait=wait)
+
     def _gate(self) -> _Gate:
         loop = asyncio.get_running_loop()
         gate = self._gates.get(loop)
@@ -400,6 +438,7 @@ class AsyncQueue(_AsyncFace):
     notices = _awaited(Queue.notices)
     dump = _awaited(Queue.dump)
     explain = _awaited(Queue.explain)
+    plan = _awaited(Queue.plan)
     status = _awaited(Queue.status)
     hold = _awaited(Queue.hold)
     fail = _awaited(Queue.fail)

@@ -7,14 +7,17 @@ from __future__ import annotations
 
 import inspect
 import os
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import timedelta
 from email.message import Message as EmailMessage
 from types import TracebackType
 from typing import Any, BinaryIO, Self, Unpack
 
 from mailqueue.clock import Clock, SystemClock
+from mailqueue.engine import explain as explaining
+from mailqueue.engine import follow as following
 from mailqueue.engine import manage, many, replies, verbs
+from mailqueue.engine import plan as planning
 from mailqueue.engine.many import Progress
 from mailqueue.engine.options import When
 from mailqueue.engine.replies import classify_alone
@@ -32,23 +35,26 @@ from mailqueue.faces import (
     ShapingRules,
     Suppressions,
     Transports,
+    Webhooks,
 )
 from mailqueue.mail.smtp.facts import Phase
 from mailqueue.model.account import DEFAULT_ACCOUNT
 from mailqueue.model.attempt import Attempt
 from mailqueue.model.backup import Backup, Restored
 from mailqueue.model.change import Change
-from mailqueue.model.events import Event, Happened, Notice
+from mailqueue.model.events import Event, EventKind, Happened, Notice
 from mailqueue.model.explain import Explanation, Status, Steered
 from mailqueue.model.filters import Filter, Order, Page
 from mailqueue.model.lane import Priority
 from mailqueue.model.message import Message, Submission
 from mailqueue.model.migration import Migration
+from mailqueue.model.plan import Plan
 from mailqueue.model.recipient import Recipient
 from mailqueue.model.settings import Settings
 from mailqueue.model.settlement import Wish, WishKind
 from mailqueue.model.verdict import Verdict
 from mailqueue.model.wanted import Wanted, chosen
+from mailqueue.net.resolver import Resolver
 from mailqueue.store import open_store
 from mailqueue.store.base import Store
 
@@ -104,6 +110,7 @@ class Queue:
         self.sender_domains = SenderDomains(self)
         self.suppressions = Suppressions(self)
         self.retired = Retired(self)
+        self.webhooks = Webhooks(self)
 
     def actor(self, name: str | None = None) -> str:
         """Return who makes a change, as the history writes it: `python`, `python:anna`, `cli:root` ..."""
@@ -328,6 +335,24 @@ class Queue:
         """Return the events of a message, in order. Raises NotFound."""
         return manage.events(self.store, message_id)
 
+    def follow(
+        self, *events: EventKind | str, after: int | None = None, wait: bool = True
+    ) -> Iterator[Event]:
+        """Yield events as they are written, whoever causes them, each with its message as it is then.
+
+        Whoever keeps the id of the last event that it has dealt with, and hands it in as `after` the next
+        time, misses none; what has been purged from the history meanwhile is not told.
+
+        Args:
+            events: only these, `failed` ...; all, where none is named.
+            after: the id of the last event that is known; 0: from the first there is; None: only new ones.
+            wait: go on for ever; else end with the last there is.
+
+        Raises:
+            SettingError: there is no such event.
+        """
+        return following.follow(self.store, after, events, wait=wait)
+
     def timeline(self, message_id: int) -> Sequence[Happened]:
         """Return all that happened to a message, in order, with who did it and why. Raises NotFound.
 
@@ -344,9 +369,59 @@ class Queue:
         """Return the content of a message as it goes out. Raises NotFound, which says when it was purged."""
         return manage.dump(self.store, message_id)
 
-    def explain(self, message_id: int) -> Explanation:
-        """Return why a message waits and what happens next. Raises NotFound."""
-        return manage.explain(self.store, message_id, self.clock.now())
+    def explain(self, message_id: int, *, dns: bool | Resolver = True) -> Explanation:
+        """Return why a message waits, what happens next, and which way it would go.
+
+        Args:
+            message_id: of the message.
+            dns: whether to ask DNS for the hosts and their addresses, for 5 s at most; what that comes to is
+                part of the answer. A `Resolver`, which nobody else uses, to ask by that one.
+
+        Raises:
+            NotFound: there is no such message.
+        """
+        return explaining.explain(self.store, message_id, dns=dns, now=self.clock.now())
+
+    def plan(
+        self,
+        *,
+        sender: str,
+        recipient: str,
+        account: str = DEFAULT_ACCOUNT,
+        schedule: str | None = None,
+        priority: Priority | str = "normal",
+        transport: str | None = None,
+        require_tls: bool | None = None,
+        dns: bool | Resolver = True,
+    ) -> Plan:
+        """Return what would become of a message, were it submitted now. Nothing is stored.
+
+        Args:
+            sender: envelope sender; '' is the null return path.
+            recipient: envelope recipient.
+            account: who sends.
+            schedule: name of a retry schedule; None: the account's, else `standard`.
+            priority: `interactive`, `normal` or `bulk`.
+            transport: name of the transport to take, whatever the routes say; None: as they say.
+            require_tls: as for `submit`.
+            dns: as for `explain`.
+
+        Raises:
+            InvalidSubmission: it could not be queued; `.faults` lists every reason.
+            NotFound: no such account, schedule or transport.
+        """
+        return planning.plan(
+            self.store,
+            sender=sender,
+            recipient=recipient,
+            account=account,
+            schedule=schedule,
+            priority=priority,
+            transport=transport,
+            require_tls=require_tls,
+            dns=dns,
+            now=self.clock.now(),
+        )
 
     def status(self) -> Status:
         """Return how the queue stands."""

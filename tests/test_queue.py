@@ -57,10 +57,13 @@ PINNED = {
         submission(self, submission_id)
         attempts(self, message_id)
         events(self, message_id)
+        follow(self, *events, after=None, wait=True)
         timeline(self, message_id)
         notices(self, message_id)
         dump(self, message_id)
-        explain(self, message_id)
+        explain(self, message_id, *, dns=True)
+        plan(self, *, sender, recipient, account='default', schedule=None, priority='normal', transport=None,
+            require_tls=None, dns=True)
         status(self)
         hold(self, ids=None, *, all=False, reason='', dry_run=False, actor=None, **which)
         release(self, ids=None, *, all=False, reason='', dry_run=False, actor=None, **which)
@@ -140,6 +143,7 @@ PINNED = {
         __init__(self, queue, *, relay=None, hostname=None, listener=None, connections=20,
             total_connections=None, window=2000, per_lane=400, heartbeat=10.0, dead_after=60.0,
             dot_guard=45.0, drain=10.0, resolver=None, timer=None)
+        on(self, *events)
         run(self, *, once=False)
         start(self)
         stop(self)
@@ -156,6 +160,7 @@ FACES = (
     "sender_domains",
     "shaping_rules",
     "transports",
+    "webhooks",
 )
 
 

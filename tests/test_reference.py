@@ -56,6 +56,8 @@ from mailqueue.model.settlement import Settlement, WishKind
 from mailqueue.model.suppression import Cause, Finding
 from mailqueue.model.verdict import RuleKind
 from mailqueue.model.wanted import Wanted
+from mailqueue.model.way import ChosenBy
+from mailqueue.model.webhook import WebhookState
 from mailqueue.policy.classify import classify
 from mailqueue.store import lists
 from mailqueue.store.filters import SLACK
@@ -197,7 +199,9 @@ WORDS = {
     TransportKind: ("Transports", 0),
     Tls: ("Transports", 1),
     AuthMechanism: ("Transports", 2),
+    ChosenBy: ("Transports", 3),
     Sort: ("Orders", 0),
+    WebhookState: ("Webhooks", 0),
 }
 
 
@@ -456,10 +460,10 @@ PARTS = (
     "destinations",
     "schedules",
     "sender_domains",
-    "sender_domains",
     "accounts",
     "suppressions",
     "retired",
+    "webhooks",
 )
 
 

@@ -243,6 +243,13 @@ def test_waiting_message_retires_when_it_would_be_tried_and_the_sender_is_told(
     assert [each.what for each in stage.queue.timeline(message)][-1] == "suppressed"
 
 
+def test_plan_says_that_mail_would_stop(stage: Stage) -> None:
+    stage.queue.suppressions.add("ann@example.com", reason="she asked us to")
+    found = stage.queue.plan(sender="anna@example.org", recipient="Ann@example.com", dns=False)
+    assert (found.state, found.gates) == ("suppressed", ())
+    assert found.summary == "not sent, as its recipient is suppressed (manual: she asked us to)"
+
+
 def test_message_on_hold_is_looked_at_when_it_is_released(relayed: Stage) -> None:
     stage = relayed
     [message] = stage.submit("ann@example.com")
@@ -325,7 +332,7 @@ def test_entries_are_added_looked_up_and_removed(stage: Stage) -> None:
     stage.clock.advance(timedelta(hours=1))
     again = queue.suppressions.add("annbee@gmail.com", reason="asked again")
     assert (again.id, again.created_at, again.expires_at) == (made.id, made.created_at, None)
-    assert queue.suppressions.remove("annbee@gmail.com") == again
+    assert queue.suppressions.remove("annbee@gmail.com").suppression == again
     assert queue.suppressions.lookup("annbee@gmail.com") is None
     with pytest.raises(NotFound, match=r"annbee@gmail\.com is not suppressed"):
         queue.suppressions.remove("annbee@gmail.com")
@@ -410,6 +417,37 @@ def test_account_that_goes_takes_its_list_along(stage: Stage) -> None:
     stage.queue.accounts.remove("shop")
     with closing(sqlite3.connect(stage.queue.path)) as raw:
         assert raw.execute("SELECT count(*) FROM mailqueue_suppression").fetchone() == (0,)
+
+
+def test_what_an_entry_has_stopped_is_submitted_anew(relayed: Stage, receiver: Receiver) -> None:
+    stage = relayed
+    stage.queue.suppressions.add("ann@example.com")
+    stage.submit("ann@example.com")
+    stage.queue.suppressions.remove("ann@example.com")
+    stage.clock.advance(timedelta(minutes=1))
+    stage.queue.suppressions.add("ann@example.com")
+    [old] = stage.submit("ann@example.com")
+    stage.clock.advance(timedelta(days=8))
+    upkeep(stage)
+    options = {"extra": {"order": "7"}, "envid": "7", "ret": "hdrs", "priority": "bulk", "max_attempts": 3}
+    first, _ = stage.submit("Ann+x@example.com", "ben@example.com", notify="failure", **options)
+    done = stage.queue.suppressions.remove("ann@example.com", replay=True)
+    assert (list(done.replayed), done.gone, done.over_quota) == ([first], (old,), ())
+    [new] = done.replayed.values()
+    found, before = stage.show(new), stage.show(first)
+    for name in ("sender", "recipient", "envid", "ret", "priority", "max_attempts", "notify", "extra"):
+        assert getattr(found, name) == getattr(before, name), name
+    stage.deliver()
+    assert stage.state(new) == "delivered"
+    assert receiver.wait(2)[1].message_id == before.message_id
+
+
+def test_replay_over_the_quota_is_told(stage: Stage) -> None:
+    stage.queue.suppressions.add("ann@example.com")
+    ids = stage.submit("ann@example.com") + stage.submit("ann@example.com")
+    stage.queue.accounts.set("default", messages_per_day=1)
+    done = stage.queue.suppressions.remove("ann@example.com", replay=True)
+    assert (list(done.replayed), done.over_quota) == (ids[:1], (ids[1],))
 
 
 # --- as CSV --------------------------------------------------------------------------------------

@@ -175,7 +175,8 @@ def _suppression(found: Account) -> str:
     return f"yes, for {format_duration(found.suppress_for)}: mailqueue suppress list"
 
 
-def _used(found: QuotaUse, now: int) -> str:
+def used(found: QuotaUse, now: int) -> str:
+    """Return for people how far a quota is used; `now` in microseconds UTC."""
     waiting = f", {found.waiting:,} on hold until there is room" if found.waiting else ""
     room = "" if found.opens_at is None else f", room for more {output.when(found.opens_at, now)}"
     return f"{found.used:,} of {found.limit:,} used{waiting}{room}"
@@ -193,7 +194,7 @@ def _print(found: Account, now: int) -> None:
             ("strict", found.strict),
             ("fromid", found.fromid),
             ("suppression", _suppression(found)),
-            *((f"{each.quota.words} a day", _used(each, now)) for each in found.usage),
+            *((f"{each.quota.words} a day", used(each, now)) for each in found.usage),
             ("over-quota", _OVER[found.over_quota] if found.quotas else None),
         ]
     )

@@ -53,6 +53,11 @@ def print_json(document: Json) -> None:
     click.echo(json.dumps(document, ensure_ascii=False, indent=2))
 
 
+def json_line(document: Json) -> None:
+    """Print one of many JSON documents, on a line of its own."""
+    click.echo(json.dumps(document, ensure_ascii=False))
+
+
 def items(found: Iterable[Json], next: str | None = None) -> Json:
     """Return a list as a document; `next` is the cursor of the page after it."""
     return {"items": list(found), "next": next}

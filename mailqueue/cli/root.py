@@ -13,6 +13,7 @@ from mailqueue.cli import (
     holdrules,
     look,
     many,
+    plan,
     replies,
     reports,
     routes,
@@ -25,6 +26,7 @@ from mailqueue.cli import (
     trace,
     transports,
     upkeep,
+    webhooks,
 )
 from mailqueue.cli.base import Root
 
@@ -41,12 +43,14 @@ def cli() -> None:
 for _verb in (
     submit.submit,
     many.submit_many,
+    plan.plan,
     run.run,
     look.list_,
     look.status,
     look.show,
     trace.attempts,
     trace.timeline,
+    trace.follow,
     trace.explain,
     trace.dump,
     steer.hold,
@@ -66,6 +70,7 @@ for _verb in (
     replies.classify,
     accounts.account,
     domains.domain,
+    webhooks.webhook,
     suppress.suppress,
     history.retired,
     history.notice,

@@ -13,7 +13,7 @@ import click
 from mailqueue.cli import output, shape, values
 from mailqueue.cli.base import Face, Verbs, pass_face
 from mailqueue.model.account import DEFAULT_ACCOUNT
-from mailqueue.model.suppression import Imported, Rejudged, Suppression
+from mailqueue.model.suppression import Imported, Rejudged, Suppression, Unsuppressed
 
 _SHOWN = 20  # bad lines that are told; JSON has all
 
@@ -126,14 +126,21 @@ def _in_a_line(reply: str) -> str:
 @suppress.command("remove")
 @click.argument("address")
 @_whose
+@click.option("--replay", is_flag=True, help="Submit anew what it has stopped.")
 @pass_face
-def remove(face: Face, address: str, account: str) -> None:
+def remove(face: Face, address: str, account: str, replay: bool) -> None:
     """Take an address off the list."""
-    gone = face.queue().suppressions.remove(address, account=account)
-    face.answer(
-        {**shape.suppression(gone), "removed": True},
-        lambda: output.line(f"{gone.address} is suppressed no more"),
-    )
+    gone = face.queue().suppressions.remove(address, account=account, replay=replay)
+    face.answer(shape.unsuppressed(gone), lambda: _tell_removed(gone, replay))
+
+
+def _tell_removed(gone: Unsuppressed, replay: bool) -> None:
+    output.line(f"{gone.suppression.address} is suppressed no more")
+    if replay:
+        output.line(f"{output.plural(len(gone.replayed), 'message')} submitted anew")
+    for ids, why in ((gone.gone, "the content is gone"), (gone.over_quota, "over the quota")):
+        if ids:
+            output.line(f"{output.plural(len(ids), 'message')} not: {why}")
 
 
 @suppress.command("import")

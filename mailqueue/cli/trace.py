@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Iterator
 
 import click
 
-from mailqueue.cli import ids, output, shape
+from mailqueue.cli import ids, output, shape, ways
 from mailqueue.cli.base import Face, Verb, pass_face
 from mailqueue.cli.ids import Id, id_
 from mailqueue.model.attempt import Attempt
-from mailqueue.model.explain import Explanation, Gate
+from mailqueue.model.events import Event
+from mailqueue.model.explain import Explanation
 from mailqueue.model.lane import Priority
 
 
@@ -64,6 +64,31 @@ def _way(found: Attempt) -> str:
 
 
 @click.command(cls=Verb)
+@click.option("--event", "events", multiple=True, metavar="NAME", help="Only these, such as failed.")
+@click.option("--after", type=int, metavar="ID", help="Begin after this event; 0: with the first there is.")
+@click.option("--wait/--no-wait", default=True, help="Go on for ever, or end with the last there is.")
+@pass_face
+def follow(face: Face, events: tuple[str, ...], after: int | None, wait: bool) -> None:
+    """Tell of events as they happen, until Ctrl-C."""
+    queue = face.queue()
+    for each in queue.follow(*events, after=after, wait=wait):
+        if face.json:
+            about = None if each.message is None else shape.message(each.message)
+            output.json_line({**shape.event(each), "message_id": each.message_id, "message": about})
+        else:
+            _print_event(each)
+
+
+def _print_event(found: Event) -> None:
+    at = f"{found.at.astimezone():%b %d %H:%M:%S}"
+    about = "" if found.message_id is None else f"  message {found.message_id}"
+    to = "" if found.message is None else f"  {found.message.recipient}"
+    who = f" by {found.actor}" if found.actor else ""
+    why = f": {found.reason}" if found.reason else ""
+    output.wrapped(f"{found.id}  {at}{about}{to}  {found.event.value}{who}{why}", 4)
+
+
+@click.command(cls=Verb)
 @click.argument("typed", type=id_, metavar="ID")
 @pass_face
 def timeline(face: Face, typed: Id) -> None:
@@ -86,11 +111,12 @@ def timeline(face: Face, typed: Id) -> None:
 
 @click.command(cls=Verb)
 @click.argument("typed", type=id_, metavar="ID")
+@click.option("--dns/--no-dns", default=True, help="Ask DNS for the hosts, as is done unless told not to.")
 @pass_face
-def explain(face: Face, typed: Id) -> None:
-    """Explain why a message waits, and what happens next."""
+def explain(face: Face, typed: Id, dns: bool) -> None:
+    """Explain why a message waits, what happens next, and which way it goes."""
     queue = face.queue()
-    found = queue.explain(ids.one_message(queue, typed))
+    found = queue.explain(ids.one_message(queue, typed), dns=dns)
     face.answer(shape.explanation(found), lambda: _print_explanation(found, queue.clock.now()))
 
 
@@ -99,22 +125,16 @@ def _print_explanation(found: Explanation, now: int) -> None:
     if not found.gates:
         return
     output.line()
-    output.details(row for gate in found.gates for row in _gate(gate, now))
+    ways.print_gates(found.gates, now)
     output.line()
+    if found.way is not None:
+        output.details(ways.rows(found.way))
     earliest = found.earliest_attempt_at
     output.line(f"earliest attempt: {output.when(earliest, now) if earliest else 'not by itself'}")
     if found.expires_at is not None:
         output.line(f"expires: {output.when(found.expires_at, now)}")
     if found.priority is not Priority.NORMAL:
         output.line(f"priority: {found.priority}")
-
-
-def _gate(gate: Gate, now: int) -> Iterator[tuple[str, str]]:
-    yield ("  ok" if gate.open else "  WAITS"), gate.text
-    if gate.until is not None:
-        yield "", f"until {output.when(gate.until, now)}"
-    if gate.frees is not None and gate.frees not in gate.text:
-        yield "", f"opened by: {gate.frees}"
 
 
 @click.command(cls=Verb)

@@ -322,7 +322,7 @@ def insert(transaction: Transaction, new: Draft, written: int | None = None) -> 
         find_transport(settings, new.options.transport)
     name = new.schedule or account.schedule or STANDARD
     schedule = settings.schedule(name)
-    messages = _new_messages(settings, account, new, schedule)
+    messages = new_messages(settings, account, new, schedule)
     return transaction.submit(
         NewSubmission(
             account_id=account.id,
@@ -372,7 +372,7 @@ def _replayed(known: tuple[bytes, Submission], wanted: Idempotency) -> Submissio
     return submission
 
 
-def _new_messages(
+def new_messages(
     settings: Settings, account: Account, new: Draft, schedule: Schedule
 ) -> tuple[NewMessage, ...]:
     """Return the messages of a submission, with the marks of the hold rules that match.

@@ -7,16 +7,19 @@ page by page, and a change in steps.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from datetime import timedelta
 
 from mailqueue.clock import to_datetime
+from mailqueue.engine.anew import again
 from mailqueue.engine.manage import MAX_PAGE, settings
 from mailqueue.engine.options import When, moment
 from mailqueue.engine.submit import find_account
-from mailqueue.errors import SettingError
+from mailqueue.errors import NotFound, QuotaExceeded, SettingError
 from mailqueue.mail.address import parse
 from mailqueue.mail.base import base_of
-from mailqueue.model.filters import Page
-from mailqueue.model.suppression import Cause, Rejudged, Suppression
+from mailqueue.model.filters import Filter, Page, Times
+from mailqueue.model.lifecycle import State
+from mailqueue.model.suppression import Cause, Rejudged, Suppression, Unsuppressed
 from mailqueue.policy.suppress import refuted
 from mailqueue.store.base import Reader, Store, Transaction
 
@@ -114,8 +117,8 @@ def lookup(store: Store, address: str, *, account: str, now: int) -> Suppression
     )
 
 
-def remove(store: Store, address: str, *, account: str, actor: str, now: int) -> Suppression:
-    """Take an address off the list. Raises NotFound, AddressError."""
+def remove(store: Store, address: str, *, account: str, replay: bool, actor: str, now: int) -> Unsuppressed:
+    """Take an address off the list, and submit anew what it has stopped. Raises NotFound, AddressError."""
     base = base_of(address)
 
     def job(transaction: Transaction) -> Suppression:
@@ -123,7 +126,40 @@ def remove(store: Store, address: str, *, account: str, actor: str, now: int) ->
         _note(transaction, gone, "is suppressed no more", "", actor, now)
         return gone
 
-    return store.run(job)
+    entry = store.run(job)
+    return _replayed(store, entry, actor, now) if replay else Unsuppressed(suppression=entry)
+
+
+def _replayed(store: Store, entry: Suppression, actor: str, now: int) -> Unsuppressed:
+    """Submit anew what an entry has stopped."""
+    made: dict[int, int] = {}
+    gone, over = [], []
+    for message_id in sorted(_stopped(store, entry)):
+        try:
+            [new] = again(store, message_id, actor=actor, now=now).messages
+        except NotFound:
+            gone.append(message_id)
+        except QuotaExceeded:
+            over.append(message_id)
+        else:
+            made[message_id] = new.id
+    return Unsuppressed(suppression=entry, replayed=made, gone=tuple(gone), over_quota=tuple(over))
+
+
+def _stopped(store: Store, entry: Suppression) -> list[int]:
+    """Return the ids of the messages that an entry has stopped, all of them before any is submitted anew."""
+    since = Times(after=entry.created_at - timedelta(microseconds=1))
+    which = Filter(account=entry.account, state=State.SUPPRESSED, retired=since)
+    found: list[int] = []
+    after: str | None = None
+    while True:
+        page = store.read(
+            lambda reader, after=after: reader.retired(which, limit=MAX_PAGE, after=after)  # type: ignore[misc]
+        )
+        found += [each.id for each in page.items if base_of(each.recipient) == entry.base]
+        after = page.next
+        if after is None:
+            return found
 
 
 # -- judging again --------------------------------------------------------------------------------

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 
@@ -117,6 +117,20 @@ class Suppression:
     def told(self) -> str:
         """Why, in a line: `code: 550 5.1.1 No such user`."""
         return told(self.cause, self.reason)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Unsuppressed:
+    """What taking an address off the list came to."""
+
+    suppression: Suppression
+    """The entry that is gone."""
+    replayed: Mapping[int, int] = field(default_factory=dict)
+    """With `replay`: the new message for each that it had stopped, by the id of the old one."""
+    gone: tuple[int, ...] = ()
+    """Ids of messages that it had stopped, and whose content is gone."""
+    over_quota: tuple[int, ...] = ()
+    """Ids of messages that it had stopped, and for which the quota of the account has no room."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -18,6 +18,7 @@ from mailqueue.model.events import EventKind
 from mailqueue.model.rules import ReplyRule, Route, SenderDomain, ShapingRule, Transport
 from mailqueue.model.schedule import Schedule, format_delays
 from mailqueue.model.webhook import Endpoint
+from mailqueue.store import outbox
 from mailqueue.store.batch import EVENT, Batch
 from mailqueue.store.queries import query
 
@@ -80,6 +81,7 @@ def remove_account(batch: Batch, name: str, mail: AccountMail) -> Account:
         raise Conflict(f"account {name!r} is needed by {'; by '.join(needs)}")
     for each in ("delete_lanes_of_account", "delete_keys_of_account", "delete_usage_of_account"):
         batch.now().execute(query(each), (account.id,))
+    outbox.forget(batch.now(), account.id)
     _change(batch, "delete_account", account.id)
     return account
 

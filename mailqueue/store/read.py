@@ -10,6 +10,8 @@ from __future__ import annotations
 import json
 import sqlite3
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from dataclasses import replace
 from datetime import datetime
 from itertools import count
 from typing import Any
@@ -22,10 +24,12 @@ from mailqueue.model.destination import Backlog, Destination
 from mailqueue.model.engine import EngineInfo
 from mailqueue.model.events import Event, Notice
 from mailqueue.model.filters import LAST_RETIRED_FIRST, OLDEST_FIRST, Filter, Order, Page
+from mailqueue.model.lane import Block, Lane
 from mailqueue.model.message import Claimed, Message
 from mailqueue.model.settings import Settings
 from mailqueue.model.suppression import Suppression
-from mailqueue.store import integrity, lists, quota, rows, suppression
+from mailqueue.model.webhook import Webhook, WebhookAttempt, WebhookFilter
+from mailqueue.store import integrity, lists, outbox, quota, rows, suppression, traffic
 from mailqueue.store.base import Depth
 from mailqueue.store.batch import CHUNK
 from mailqueue.store.queries import query
@@ -70,8 +74,27 @@ class SqliteReader:
         """Return the earliest of the moments that some questions give."""
         return min((at for at in map(self._one, names) if at is not None), default=None)
 
+    def next_webhook_at(self, account_ids: Sequence[int]) -> int | None:
+        found: int | None = self._one("next_webhook", json.dumps(account_ids))
+        return found
+
+    def webhook(self, webhook_id: int) -> Webhook:
+        return outbox.show(self._cursor, webhook_id)
+
+    def webhook_attempts(self, webhook_id: int) -> list[WebhookAttempt]:
+        outbox.show(self._cursor, webhook_id)
+        return [rows.webhook_attempt(row) for row in self._all("webhook_attempts", webhook_id)]
+
+    def webhooks(
+        self, which: WebhookFilter, *, retired: bool, limit: int, after: int | None
+    ) -> Page[Webhook]:
+        return outbox.page(self._cursor, which, retired=retired, limit=limit, after=after)
+
     def usage(self, account_id: int, since: int) -> list[HourUse]:
         return quota.usage(self._cursor, account_id, since)
+
+    def known_recipients(self, account_id: int, recipients: Sequence[str]) -> dict[str, int]:
+        return quota.known_recipients(self._cursor, account_id, recipients)
 
     def suppression(self, account_id: int, base: str, now: int) -> Suppression | None:
         return suppression.one(self._cursor, account_id, base, now)
@@ -96,6 +119,13 @@ class SqliteReader:
 
     def destination(self, name: str) -> Destination | None:
         return next((rows.destination(row) for row in self._all("one_destination", name)), None)
+
+    def pace(self, rule_id: int) -> int:
+        return traffic.pace(self._cursor, rule_id)
+
+    def block(self, lane: Lane) -> Block | None:
+        found = self._all("block_of_lane", *lane)
+        return None if not found else Block(lane, *found[0])
 
     def backlog(self, destination: str, limit: int) -> Backlog:
         [(lanes, messages)] = self._all("backlog", destination, destination, limit)
@@ -170,6 +200,10 @@ class SqliteReader:
         if not self._all("message_exists", message_id):
             raise self._no_message(message_id)
 
+    def exempt_through(self, message_id: int) -> int:
+        self._check(message_id)
+        return int(self._one("exempt_through", message_id))
+
     # -- history of a message ------------------------------------------------------------------
     def attempts(self, message_id: int) -> list[Attempt]:
         self._check(message_id)
@@ -177,6 +211,24 @@ class SqliteReader:
 
     def events(self, message_id: int) -> list[Event]:
         return [rows.event(row) for row in self._all("events_of_message", message_id)]
+
+    def last_event_id(self) -> int:
+        [(found,)] = self._all("last_event_id")
+        return int(found)
+
+    def events_after(self, after: int, limit: int) -> list[Event]:
+        found = [rows.event(row) for row in self._all("events_after", after, limit)]
+        about = dict.fromkeys(each.message_id for each in found if each.message_id is not None)
+        messages = {identity: self._message(identity) for identity in about}
+        return [
+            each if each.message_id is None else replace(each, message=messages[each.message_id])
+            for each in found
+        ]
+
+    def _message(self, message_id: int) -> Message | None:
+        with suppress(NotFound):
+            return self.message(message_id)
+        return None
 
     def submitted(self, message_id: int) -> tuple[datetime, str]:
         self._check(message_id)

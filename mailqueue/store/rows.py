@@ -36,7 +36,7 @@ from mailqueue.model.rules import (
 from mailqueue.model.schedule import Schedule, parse_delays
 from mailqueue.model.settlement import NewEvent, Settlement, Wish, WishKind
 from mailqueue.model.suppression import Cause, Lesson, Suppression, evidence_json, evidence_of
-from mailqueue.model.webhook import Endpoint
+from mailqueue.model.webhook import Endpoint, Webhook, WebhookAttempt, WebhookState
 
 Row = Sequence[Any]
 
@@ -535,7 +535,7 @@ def destination(row: Row) -> Destination:
 
 def engine(row: Row) -> EngineInfo:
     """Return the engine of a row of `all_engines`."""
-    identity, host, pid, process_start, boot_id, pid_namespace, started, heartbeat = row
+    identity, host, pid, process_start, boot_id, pid_namespace, started, heartbeat, relay = row
     return EngineInfo(
         id=identity,
         identity=Identity(
@@ -543,4 +543,42 @@ def engine(row: Row) -> EngineInfo:
         ),
         started_at=to_datetime(started),
         heartbeat_at=to_datetime(heartbeat),
+        relay=relay,
+    )
+
+
+# --- webhooks ---------------------------------------------------------------------------------
+def webhook(row: Row) -> Webhook:
+    """Return the webhook of a row of `read_webhooks`."""
+    identity, account, event_id, event, message_id, payload, created_at, state, attempts, *rest = row
+    after_id, next_attempt_at, last_error, retired_at = rest
+    return Webhook(
+        id=identity,
+        account=account,
+        event_id=event_id,
+        event=EventKind(event),
+        message_id=message_id,
+        payload=payload,
+        created_at=to_datetime(created_at),
+        state=WebhookState(state),
+        attempts=attempts,
+        after_id=after_id,
+        next_attempt_at=_moment(next_attempt_at),
+        last_error=last_error,
+        retired_at=_moment(retired_at),
+    )
+
+
+def webhook_attempt(row: Row) -> WebhookAttempt:
+    """Return the attempt of a row of `webhook_attempts`."""
+    identity, webhook_id, number, started_at, duration, status, answer, error = row
+    return WebhookAttempt(
+        id=identity,
+        webhook_id=webhook_id,
+        number=number,
+        started_at=to_datetime(started_at),
+        duration=timedelta(microseconds=duration),
+        status=status,
+        answer=answer,
+        error=error,
     )

@@ -30,6 +30,8 @@ FACES = {
     "account": (faces.Accounts, "accounts"),
     "suppress": (faces.Suppressions, "suppressions"),
     "retired": (faces.Retired, "retired"),
+    "webhook": (faces.Webhooks, "webhooks"),
+    "webhook retired": (faces.RetiredWebhooks, "webhooks.retired"),
 }
 SAID_OTHERWISE = {
     "submit_many": "submit-many",
@@ -95,10 +97,13 @@ def test_command_line_has_every_verb_of_python_and_no_other() -> None:
 def test_command_takes_whatever_the_verb_takes(command: str, verb: object) -> None:
     parameters = inspect.signature(verb).parameters.values()  # type: ignore[arg-type]
     wanted = {each.name for each in parameters if each.kind is each.KEYWORD_ONLY} - {"actor", "connection"}
-    spelled = {"recipients": "to", "password": "password_file", "ids": "id"}
+    spelled = {"recipients": "to", "ids": "id"}
+    spelled |= {name: f"{name}_file" for name in ("password", "authorization", "secret")}
     if any(each.kind is each.VAR_KEYWORD for each in parameters):
         wanted |= set(Wanted.__annotations__)
         spelled |= {"sender": "from", "recipient": "to"}
+    if command == "plan":
+        spelled["recipient"] = "to"
     taken = {text.lstrip("-").replace("-", "_") for text in options(COMMANDS[command])}
     assert {spelled.get(name, name) for name in wanted} <= taken
 

@@ -27,7 +27,8 @@ def test_address_is_added_looked_up_listed_and_removed(mailqueue: Command) -> No
     assert "Ann+x@example.net" in mailqueue("suppress", "list", "--account", "default")
     sent = mailqueue.json("submit", "--to", "ann@example.net", input="From: a@example.org\n\nHello.\n")
     assert sent["messages"][0]["state"] == "suppressed"
-    assert "is suppressed no more" in mailqueue("suppress", "remove", "ann@example.net")
+    told = mailqueue("suppress", "remove", "ann@example.net", "--replay")
+    assert told.splitlines() == ["Ann+x@example.net is suppressed no more", "1 message submitted anew"]
     assert mailqueue.json("suppress", "lookup", "ann@example.net") == {"suppression": None}
     assert "is not suppressed" in mailqueue("suppress", "lookup", "ann@example.net")
     assert "is not suppressed" in mailqueue.fails(4, "suppress", "remove", "ann@example.net")

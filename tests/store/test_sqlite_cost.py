@@ -62,7 +62,7 @@ WALKED_WHOLE = {
     # before a transport is removed: where mail waits, what is being delivered, and what is on hold
     "count_named_transport": ["lane", "mailqueue_message_claimed", "mailqueue_message_held"],
 }
-BEFORE_A_LIST = {"read_messages"}  # the beginning of a question that filters.py completes
+BEFORE_A_LIST = {"read_messages", "read_webhooks"}  # the beginning of a question that code completes
 
 
 def hot() -> list[str]:

@@ -111,6 +111,9 @@ SELECT id FROM mailqueue_message WHERE submission_id >= ? ORDER BY submission_id
 -- name: message_exists
 SELECT retired_at FROM mailqueue_message WHERE id = ?
 
+-- name: exempt_through
+SELECT exempt_through FROM mailqueue_message WHERE id = ?
+
 -- name: last_message_id
 SELECT coalesce((SELECT seq FROM sqlite_sequence WHERE name = 'mailqueue_message'), 0)
 
@@ -140,6 +143,13 @@ FROM mailqueue_attempt WHERE message_id = ? ORDER BY id
 -- name: events_of_message
 SELECT id, event, message_id, at, actor, reason, notice_id, data
 FROM mailqueue_event WHERE message_id = ? ORDER BY id
+
+-- name: last_event_id
+SELECT coalesce((SELECT seq FROM sqlite_sequence WHERE name = 'mailqueue_event'), 0)
+
+-- name: events_after
+SELECT id, event, message_id, at, actor, reason, notice_id, data
+FROM mailqueue_event WHERE id > ? ORDER BY id LIMIT ?
 
 -- name: submitted
 SELECT submission.submitted_at, submission.actor FROM mailqueue_message AS message
