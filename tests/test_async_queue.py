@@ -118,6 +118,8 @@ def test_every_verb_does_what_its_twin_does(path: Path, receiver: Receiver) -> N
         assert (await queue.hold(message)).changed == 1
         assert (await queue.release(all=True)).changed == 1
         assert (await queue.hold_rules.remove(rule.id)).id == rule.id
+        rule = await queue.hold_rules.add(until=timedelta(hours=1), then="fail", actor="anna")
+        assert (await queue.hold_rules.remove(rule.id, release=True)).let_go == 1
         assert (await queue.list()).items == plain.list().items
         assert await queue.dump(message) == plain.dump(message)
         await Engine(queue).run(once=True)

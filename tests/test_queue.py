@@ -83,11 +83,11 @@ PINNED = {
     HoldRules: """
         __init__(self, queue)
         add(self, *, account=None, sender_domain=None, sender=None, recipient_domain=None, recipient=None,
-            reason='', actor=None)
+            until=None, then='release', per_minute=None, reason='', actor=None)
         held(self, rule_id)
         list(self)
         show(self, rule_id)
-        remove(self, rule_id, *, actor=None)
+        remove(self, rule_id, *, release=False, per_minute=None, reason='', actor=None)
     """,
     Transports: """
         __init__(self, queue)

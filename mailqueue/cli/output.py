@@ -37,6 +37,7 @@ _FLEXIBLE = {
     "BY": 8,
     "TO": 20,
     "FROM": 12,
+    "ENDS": 24,
 }
 """Columns that give way where it is narrow, the first of them first, and their least widths."""
 _COLOURS = {

@@ -17,7 +17,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from mailqueue.clock import SECOND, Clock
-from mailqueue.engine import liveness, sweep
+from mailqueue.engine import holdrules, liveness, sweep
 from mailqueue.engine.attempt import Courier, Tried
 from mailqueue.engine.contents import Contents
 from mailqueue.engine.dispatch import Dispatch
@@ -49,6 +49,7 @@ Listener = Callable[[Settlement], None]
 _CLAIM = 200  # messages of one claim at most: a commit stays short
 _ALWAYS = 4  # the part of the window that each priority has, whatever those before it do
 _LOOK_EVERY = 30.0
+_ENDS_EVERY = 1.0
 _SWEEP_EVERY = 60.0
 _RETRY_STORE = 1.0
 _REFUSED = 5  # settlements that are refused before the others wait, too
@@ -153,6 +154,7 @@ class Run:
         upkeep = self._loop.create_task(self._upkeep())
         self._timer.every(self._options.heartbeat, self._beat, "heartbeat")
         self._timer.every(_LOOK_EVERY, self._look_again, "look")
+        self._timer.every(_ENDS_EVERY, self._see_to_ends, "hold rules")
         self._timer.every(_SWEEP_EVERY, self._upkeep, "sweep")
         pump = self._loop.create_task(self._pump())
         stop = self._loop.create_task(self._stopping.wait())
@@ -276,7 +278,8 @@ class Run:
         rules = [rule for rule in written.settings.hold_rules if rule.id > self._newest_rule]
         if rules:
             self._newest_rule = max(rule.id for rule in rules)
-            held = self._dispatch.withdraw(lambda message: _holds(rules, message))
+            now = self._clock.now()
+            held = self._dispatch.withdraw(lambda message: _holds(rules, message, now))
             self._return(SentBack(held))
 
     def _forget(self, settled: Sequence[Tried]) -> None:
@@ -479,7 +482,14 @@ class Run:
             with _waited_out("what has expired, holds that end, and delay notices have to wait"):
                 await self._settler.expire(self._tell)
                 await sweep.lift_holds(self._store, self._clock.now())
+                await holdrules.see_to_ends(self._store, self._settler, self._clock, self._tell)
                 await self._settler.warn()
+
+    async def _see_to_ends(self) -> None:
+        """Keep hold rules that end to their pace where no alarm is set: so much is due, or nothing can go."""
+        async with self._one_at_a_time:
+            with _waited_out("hold rules that end have to wait"):
+                await holdrules.see_to_ends(self._store, self._settler, self._clock, self._tell)
 
     async def _take_over(self, now: int) -> int:
         dead_after = round(self._options.dead_after * SECOND)
@@ -523,9 +533,10 @@ def _filled(request: ClaimRequest, claimed: Sequence[Claimed]) -> bool:
     )
 
 
-def _holds(rules: Sequence[HoldRule], message: Claimed) -> bool:
+def _holds(rules: Sequence[HoldRule], message: Claimed, now: int) -> bool:
     return any(
-        rule.matches(account_id=message.account_id, sender=message.sender, recipient=message.recipient)
+        rule.at_work(now)
+        and rule.matches(account_id=message.account_id, sender=message.sender, recipient=message.recipient)
         for rule in rules
     )
 

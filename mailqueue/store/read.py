@@ -26,6 +26,7 @@ from mailqueue.model.events import Event, Notice
 from mailqueue.model.filters import LAST_RETIRED_FIRST, OLDEST_FIRST, Filter, Order, Page
 from mailqueue.model.lane import Block, Lane
 from mailqueue.model.message import Claimed, Message
+from mailqueue.model.rules import HoldRule
 from mailqueue.model.settings import Settings
 from mailqueue.model.suppression import Suppression
 from mailqueue.model.webhook import Webhook, WebhookAttempt, WebhookFilter
@@ -61,11 +62,11 @@ class SqliteReader:
 
     def depth(self) -> Depth:
         [(active, claimed, held)] = self._all("counts")
-        due = self._first("next_due", "next_hold_end")
+        due = self._first("next_due", "next_hold_end", "next_rule_end")
         return Depth(queued=active - claimed, claimed=claimed, held=held, next_due_at=due)
 
     def next_due_at(self) -> int | None:
-        return self._first("next_due", "next_warning", "next_expiry", "next_hold_end")
+        return self._first("next_due", "next_warning", "next_expiry", "next_hold_end", "next_rule_end")
 
     def next_hold_end(self) -> int | None:
         return self._first("next_hold_end")
@@ -107,6 +108,15 @@ class SqliteReader:
     def mail_of_account(self, account_id: int) -> AccountMail:
         [(queued, retired, last)] = self._all("mail_of_account", account_id, account_id)
         return AccountMail(queued=queued, retired=retired, last_message_id=last)
+
+    def hold_rules(self) -> list[HoldRule]:
+        return [rows.hold_rule(row) for row in self._all("all_hold_rules")]
+
+    def ending_hold_rules(self, now: int) -> list[int]:
+        return [identity for (identity,) in self._all("ending_hold_rules", now)]
+
+    def ahead_in_rule(self, rule_id: int, message_id: int) -> int:
+        return int(self._one("ahead_in_rule", rule_id, message_id, rule_id))
 
     def held_by_rule(self, rule_id: int) -> int:
         return int(self._one("held_by_rule", rule_id))
