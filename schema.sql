@@ -421,7 +421,7 @@ CREATE INDEX mailqueue_notice_submission ON mailqueue_notice (submission_id);
 -- Whom an account writes to no more: mail to these retires at once.
 CREATE TABLE mailqueue_suppression (
     id          INTEGER PRIMARY KEY AUTOINCREMENT,
-    account_id  INTEGER NOT NULL REFERENCES mailqueue_account (id),
+    account_id  INTEGER NOT NULL, -- of mailqueue_account
     base        TEXT    NOT NULL,  -- what is looked up: the address without case and what its domain does not tell apart
     address     TEXT    NOT NULL,  -- as it was written to, or given
     cause       TEXT    NOT NULL CHECK (cause IN ('code', 'failures', 'complaint', 'manual', 'import')), -- why it is here

@@ -35,6 +35,7 @@ from mailqueue.faces import (
     Schedules,
     SenderDomains,
     ShapingRules,
+    Suppressions,
     Transports,
     Webhooks,
 )
@@ -154,6 +155,18 @@ class AsyncSenderDomains(_AsyncFace):
     list = _awaited(SenderDomains.list)
     set = _awaited(SenderDomains.set)
     remove = _awaited(SenderDomains.remove)
+
+
+class AsyncSuppressions(_AsyncFace):
+    """`Suppressions`, awaited."""
+
+    list = _awaited(Suppressions.list)
+    add = _awaited(Suppressions.add)
+    lookup = _awaited(Suppressions.lookup)
+    remove = _awaited(Suppressions.remove)
+    import_ = _awaited(Suppressions.import_)
+    export = _awaited(Suppressions.export)
+    rejudge = _awaited(Suppressions.rejudge)
 
 
 class AsyncRetired(_AsyncFace):
@@ -315,6 +328,7 @@ class AsyncQueue(_AsyncFace):
         self.schedules = AsyncSchedules(self.sync.schedules, self._readers)
         self.accounts = AsyncAccounts(self.sync.accounts, self._readers)
         self.sender_domains = AsyncSenderDomains(self.sync.sender_domains, self._readers)
+        self.suppressions = AsyncSuppressions(self.sync.suppressions, self._readers)
         self.retired = AsyncRetired(self.sync.retired, self._readers)
         self.webhooks = AsyncWebhooks(self.sync.webhooks, self._readers)
         self.incoming_mail = AsyncIncomingMail(self.sync.incoming_mail, self._readers)

@@ -7,9 +7,19 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from datetime import timedelta
-from typing import TYPE_CHECKING, Unpack
+from typing import TYPE_CHECKING, TextIO, Unpack
 
-from mailqueue.engine import endpoints, holdrules, incoming, manage, retired, shaping, webhooks
+from mailqueue.engine import (
+    endpoints,
+    holdrules,
+    incoming,
+    manage,
+    retired,
+    shaping,
+    suppressions,
+    suppresslist,
+    webhooks,
+)
 from mailqueue.engine import replies as answers
 from mailqueue.engine import settings as steering
 from mailqueue.engine.many import Progress
@@ -35,6 +45,7 @@ from mailqueue.model.rules import (
     TransportKind,
 )
 from mailqueue.model.schedule import Schedule
+from mailqueue.model.suppression import Imported, Rejudged, Suppression, Unsuppressed
 from mailqueue.model.wanted import Wanted, chosen
 from mailqueue.model.webhook import Endpoint, Webhook, WebhookAnswer, WebhookAttempt, WebhookState
 
@@ -552,6 +563,8 @@ class Accounts:
         new_recipients_per_day: int | None = None,
         over_quota: OverQuota | str | None = None,
         fromid: bool | None = None,
+        suppression: bool | None = None,
+        suppress_for: timedelta | None = None,
     ) -> Account:
         """Change what is given of an account; None leaves a value as it is.
 
@@ -569,6 +582,9 @@ class Accounts:
             new_recipients_per_day: of these, the ones that it has not written to before; 0: no quota.
             over_quota: `reject`, `hold` or `drop`: what becomes of mail over a quota.
             fromid: give each message a return address of its own, by which what comes back is matched.
+            suppression: send nothing to addresses on its suppression list, and have engines put there what
+                has shown to be dead; False: neither, and what is on the list stays there.
+            suppress_for: how long what engines put there stays; zero: until somebody removes it.
 
         Raises:
             NotFound: no such account or schedule.
@@ -587,6 +603,8 @@ class Accounts:
             new_recipients_per_day=new_recipients_per_day,
             over_quota=over_quota,
             fromid=fromid,
+            suppression=suppression,
+            suppress_for=suppress_for,
             now=self._queue.clock.now(),
         )
 
@@ -602,6 +620,185 @@ class Accounts:
                 the text says how many and what to do.
         """
         steering.remove_account(self._queue.store, name)
+
+
+class Suppressions:
+    """Whom accounts write to no more: `queue.suppressions`.
+
+    An address is compared by its base: without case, without what follows a `+`, and at gmail.com without
+    dots.
+    """
+
+    def __init__(self, queue: Queue) -> None:
+        self._queue = queue
+
+    def list(
+        self, *, account: str | None = None, limit: int = 50, after: str | None = None
+    ) -> Page[Suppression]:
+        """Return a page of what is suppressed, in the order of accounts, then of base addresses.
+
+        Args:
+            account: only of this account; None: of all.
+            limit: entries at most, 1 to 1000.
+            after: `next` of the page before.
+
+        Raises:
+            SettingError: a value cannot be.
+            NotFound: no such account.
+        """
+        return suppressions.page(
+            self._queue.store, account=account, limit=limit, after=after, now=self._queue.clock.now()
+        )
+
+    def add(
+        self,
+        address: str,
+        *,
+        account: str = DEFAULT_ACCOUNT,
+        reason: str = "",
+        expires_at: When | None = None,
+        actor: str | None = None,
+    ) -> Suppression:
+        """Suppress an address: mail to it retires as `suppressed`, without an attempt.
+
+        What an entry that is there said before is replaced; since when it counts stays.
+
+        Args:
+            address: whom.
+            account: whose mail.
+            reason: why, for people.
+            expires_at: until when, a datetime with its time zone, or a timedelta from now; None: until it is
+                removed.
+            actor: who does it.
+
+        Raises:
+            AddressError: the address cannot be read.
+            SettingError: `expires_at` is past, or has no time zone.
+            NotFound: no such account.
+        """
+        return suppressions.add(
+            self._queue.store,
+            address,
+            account=account,
+            reason=reason,
+            expires_at=expires_at,
+            actor=self._queue.actor(actor),
+            now=self._queue.clock.now(),
+        )
+
+    def lookup(self, address: str, *, account: str = DEFAULT_ACCOUNT) -> Suppression | None:
+        """Return the entry that stops mail to an address; None: nothing does.
+
+        Args:
+            address: in any spelling of the same base.
+            account: whose mail.
+
+        Raises:
+            AddressError: the address cannot be read.
+            NotFound: no such account.
+        """
+        return suppressions.lookup(self._queue.store, address, account=account, now=self._queue.clock.now())
+
+    def remove(
+        self,
+        address: str,
+        *,
+        account: str = DEFAULT_ACCOUNT,
+        replay: bool = False,
+        actor: str | None = None,
+    ) -> Unsuppressed:
+        """Take an address off the list; the failures that counted before count no more.
+
+        Args:
+            address: in any spelling of the same base.
+            account: whose mail.
+            replay: submit anew what the entry has stopped, as far as its content is there, with the wishes
+                that it had; it is mail like any other, and its times count from now.
+            actor: who does it.
+
+        Raises:
+            AddressError: the address cannot be read.
+            NotFound: it is not suppressed, or no such account.
+        """
+        return suppressions.remove(
+            self._queue.store,
+            address,
+            account=account,
+            replay=replay,
+            actor=self._queue.actor(actor),
+            now=self._queue.clock.now(),
+        )
+
+    def import_(
+        self,
+        lines: Iterable[str],
+        *,
+        account: str = DEFAULT_ACCOUNT,
+        skip_bad: bool = False,
+        actor: str | None = None,
+    ) -> Imported:
+        """Suppress the addresses of a list in CSV (RFC 4180), such as an open text file.
+
+        Its first line names the columns: `address`, and where they are there `reason` and `expires_at`
+        (`2027-01-15T08:00:00Z`; lines whose end is past are passed over). What is on the list already stays
+        as it is, unless it lasts longer now. All lines are read before the first is stored; then they are, a
+        thousand in a transaction.
+
+        Args:
+            lines: of the list.
+            account: whose mail.
+            skip_bad: import the good lines where others are bad.
+            actor: who does it.
+
+        Raises:
+            ParseError: lines that cannot be read, each with its number, or no column `address`; nothing was
+                imported.
+            NotFound: no such account.
+        """
+        return suppresslist.read(
+            self._queue.store,
+            lines,
+            account=account,
+            skip_bad=skip_bad,
+            actor=self._queue.actor(actor),
+            now=self._queue.clock.now(),
+        )
+
+    def export(self, file: TextIO, *, account: str = DEFAULT_ACCOUNT) -> int:
+        """Write what is suppressed as CSV that `import_` reads; return how many addresses those are.
+
+        Args:
+            file: where to, an open text file.
+            account: whose mail.
+
+        Raises:
+            NotFound: no such account.
+        """
+        return suppresslist.write(self._queue.store, file, account=account, now=self._queue.clock.now())
+
+    def rejudge(
+        self, *, account: str | None = None, remove: bool = False, actor: str | None = None
+    ) -> Sequence[Rejudged]:
+        """Return the entries that engines have made, and would not make by the rules of this moment.
+
+        What each was made for is judged again, by the reply rules that there are now. Complaints, and what
+        people have added, are not judged.
+
+        Args:
+            account: only of this account; None: of all.
+            remove: take them off the list.
+            actor: who does it.
+
+        Raises:
+            NotFound: no such account.
+        """
+        return suppressions.rejudge(
+            self._queue.store,
+            account=account,
+            remove=remove,
+            actor=self._queue.actor(actor),
+            now=self._queue.clock.now(),
+        )
 
 
 class SenderDomains:

@@ -34,6 +34,7 @@ from mailqueue.faces import (
     Schedules,
     SenderDomains,
     ShapingRules,
+    Suppressions,
     Transports,
     Webhooks,
 )
@@ -109,6 +110,7 @@ class Queue:
         self.schedules = Schedules(self)
         self.accounts = Accounts(self)
         self.sender_domains = SenderDomains(self)
+        self.suppressions = Suppressions(self)
         self.retired = Retired(self)
         self.webhooks = Webhooks(self)
         self.incoming_mail = IncomingMail(self)

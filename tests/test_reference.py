@@ -63,6 +63,7 @@ from mailqueue.model.schedule import (
     times,
 )
 from mailqueue.model.settlement import Settlement, WishKind
+from mailqueue.model.suppression import Cause, Finding
 from mailqueue.model.verdict import RuleKind
 from mailqueue.model.wanted import Wanted
 from mailqueue.model.way import ChosenBy
@@ -206,6 +207,8 @@ WORDS = {
     OnUncertain: ("Mail that may have arrived", 0),
     Quota: ("Quotas", 0),
     OverQuota: ("Quotas", 1),
+    Cause: ("Suppression", 0),
+    Finding: ("Suppression", 1),
     TransportKind: ("Transports", 0),
     Tls: ("Transports", 1),
     AuthMechanism: ("Transports", 2),
@@ -475,6 +478,7 @@ PARTS = (
     "schedules",
     "sender_domains",
     "accounts",
+    "suppressions",
     "retired",
     "webhooks",
     "incoming_mail",

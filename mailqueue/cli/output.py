@@ -152,9 +152,9 @@ def _wrapped(text: str, width: int, indent: str) -> list[str]:
     return lines
 
 
-def plural(count: int, noun: str) -> str:
-    """Return a count with its noun: `1 message`, `3 messages`."""
-    return f"{count:,} {noun}" + ("" if count == 1 else "s")
+def plural(count: int, noun: str, ending: str = "s") -> str:
+    """Return a count with its noun: `1 message`, `3 messages`; `ending` is what makes it more than one."""
+    return f"{count:,} {noun}" + ("" if count == 1 else ending)
 
 
 def _layout(head: Sequence[str], rows: Sequence[Sequence[str]]) -> tuple[dict[int, int], list[int]]:

@@ -25,6 +25,7 @@ from mailqueue.model.migration import Migration
 from mailqueue.model.plan import Plan
 from mailqueue.model.rules import HoldRule, ReplyRule, Route, SenderDomain, ShapingRule, Transport
 from mailqueue.model.schedule import Schedule, format_delays, times
+from mailqueue.model.suppression import Imported, Rejudged, Suppression, Unsuppressed, evidence_json
 from mailqueue.model.verdict import Verdict
 from mailqueue.model.way import Way
 from mailqueue.model.webhook import Endpoint, Webhook, WebhookAnswer, WebhookAttempt
@@ -423,6 +424,50 @@ def reply_rule(rule: ReplyRule) -> Json:
     }
 
 
+def suppression(found: Suppression) -> Json:
+    """Return an entry of a suppression list."""
+    return {
+        "id": found.id,
+        "account": found.account,
+        "address": found.address,
+        "base": found.base,
+        "cause": found.cause.value,
+        "reason": found.reason,
+        "message_id": found.message_id,
+        "incoming_id": found.incoming_id,
+        "evidence": None if found.evidence is None else evidence_json(found.evidence),
+        "actor": found.actor,
+        "created_at": rfc3339(found.created_at),
+        "expires_at": rfc3339(found.expires_at),
+    }
+
+
+def unsuppressed(done: Unsuppressed) -> Json:
+    """Return an entry that has been removed, and what came of the mail that it had stopped."""
+    return {
+        **suppression(done.suppression),
+        "removed": True,
+        "replayed": [{"id": old, "sent_as": new} for old, new in done.replayed.items()],
+        "gone": list(done.gone),
+        "over_quota": list(done.over_quota),
+    }
+
+
+def imported(done: Imported) -> Json:
+    """Return what an import came to."""
+    return {
+        "read": done.read,
+        "changed": done.changed,
+        "faults": list(done.faults),
+        "ignored": list(done.ignored),
+    }
+
+
+def rejudged(found: Rejudged) -> Json:
+    """Return an entry that would not be made now, and why."""
+    return {**suppression(found.suppression), "refuted": found.reason, "removed": found.removed}
+
+
 def verdict(found: Verdict) -> Json:
     """Return what a reply means."""
     return {
@@ -502,6 +547,8 @@ def account(found: Account) -> Json:
         "new_recipients_per_day": found.new_recipients_per_day,
         "over_quota": found.over_quota.value,
         "fromid": found.fromid,
+        "suppression": found.suppression,
+        "suppress_for": None if found.suppress_for is None else format_duration(found.suppress_for),
         "usage": [quota_use(each) for each in found.usage],
     }
 

@@ -18,7 +18,7 @@ from email.message import Message as EmailMessage
 from typing import Any, BinaryIO
 
 from mailqueue import ids
-from mailqueue.engine import quota
+from mailqueue.engine import quota, suppress
 from mailqueue.engine.envelope import Addressee, Return, read_recipients, read_return, read_sender
 from mailqueue.engine.options import Options, When, read_options
 from mailqueue.errors import Conflict, InvalidSubmission, MailqueueError, NotFound, StoreError
@@ -308,7 +308,9 @@ def _begin_content(transaction: Transaction, new: Draft, size: int) -> int:
     account = find_account(transaction.settings(), new.account)
     key = new.idempotency
     if account.quotas and (key is None or transaction.replay(account.id, key.key) is None):
-        quota.look(transaction, account, [str(each.address) for each in new.recipients], new.now)
+        recipients = [str(each.address) for each in new.recipients]
+        stopped = transaction.suppressed(account.id, recipients, new.now)
+        quota.look(transaction, account, [each for each in recipients if each not in stopped], new.now)
     return transaction.begin_content(size, new.now)
 
 
@@ -326,6 +328,7 @@ def insert(transaction: Transaction, new: Draft, written: int | None = None) -> 
     schedule = settings.schedule(name)
     messages = new_messages(settings, account, new, schedule)
     if new.notice_for is None:
+        messages = suppress.stop(transaction, account, messages, new.now)
         messages = quota.let_in(transaction, account, messages, new.now)
     return transaction.submit(
         NewSubmission(

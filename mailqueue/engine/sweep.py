@@ -36,6 +36,9 @@ KEEP_KEYS = DAY
 KEEP_RECIPIENTS = 365 * DAY
 """Microseconds that an account with a quota of new recipients knows whom it has written to."""
 
+KEEP_STRIKES = 180 * DAY
+"""Microseconds that a failure counts towards the suppression of its address."""
+
 KEEP_ORPHANS = HOUR
 """Microseconds that content may wait for its submission (decision 14)."""
 
@@ -81,6 +84,8 @@ async def purge(store: Store, now: int) -> int:
         lambda transaction: transaction.purge_usage(since(now) - DAY),
         lambda transaction: transaction.purge_tally(now - KEEP_TALLY),
         lambda transaction: transaction.purge_recipients(now - KEEP_RECIPIENTS, PURGE_STEP),
+        lambda transaction: transaction.purge_suppressions(now, PURGE_STEP),
+        lambda transaction: transaction.purge_strikes(now - KEEP_STRIKES, PURGE_STEP),
         lambda transaction: transaction.purge_destinations(now - KEEP_DESTINATIONS, PURGE_STEP),
         lambda transaction: transaction.purge_incoming(now - KEEP_INCOMING, PURGE_STEP),
     )

@@ -17,6 +17,8 @@ class GateKind(StrEnum):
     """What a message may wait at, in the order in which it is looked at."""
 
     HOLD = "hold"
+    SUPPRESSION = "suppression"
+    """Its recipient is suppressed; there only where that is so."""
     TRANSPORT = "transport"
     NOT_DUE = "not_due"
     """Its first attempt is in the future."""

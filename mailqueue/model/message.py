@@ -24,7 +24,8 @@ class SubmittedMessage:
     recipient: str
     """RCPT TO."""
     state: State
-    """`queued`, or `canceled` by its account's quota; of a submission that came again, as it was then."""
+    """`queued`; `suppressed`; or `canceled` by its account's quota. Of a submission that came again, as it
+    was then."""
     fromid: str | None = None
     """What makes its return address unique. None: it has the sender's."""
 
@@ -62,10 +63,12 @@ class Wait:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Drop:
-    """Why a message retires at submit, as canceled."""
+    """Why a message retires at submit."""
 
     reason: str
     """For people."""
+    state: State = State.CANCELED
+    """As what: canceled, or suppressed."""
     keep_content_until: int
     """Microseconds UTC: content stays until then."""
 
@@ -217,6 +220,8 @@ class Claimed:
     """Microseconds UTC: no attempt was to be made before. None: it was not said."""
     due_at: int = 0
     """Microseconds UTC: when this attempt was due."""
+    suppressed: str | None = None
+    """Why its recipient is suppressed: it waits as it is, is no claim, and not to be tried. None: it is."""
 
     lane: Lane = field(init=False)
     """Where it waited, and waits if it is tried again."""

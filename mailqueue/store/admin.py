@@ -61,6 +61,8 @@ def set_account(batch: Batch, account: Account) -> None:
         account.new_recipients_per_day,
         account.over_quota.value,
         int(account.fromid),
+        int(account.suppression),
+        account.suppress_for,
     )
     _change(batch, "update_account", *values, account.id)
 

@@ -34,6 +34,7 @@ from mailqueue.model.rules import HoldRule, ReplyRule, Route, SenderDomain, Shap
 from mailqueue.model.schedule import Schedule
 from mailqueue.model.settings import Settings
 from mailqueue.model.settlement import NewNotice, Settlement, Wish
+from mailqueue.model.suppression import Lesson, Suppression
 from mailqueue.model.webhook import (
     ClaimedWebhook,
     Endpoint,
@@ -162,7 +163,7 @@ class Transaction(Protocol):
         """Store a submission with its content, all its messages, their holds and its idempotency key.
 
         A message with holds, or one that waits, gets its marks and an event `held` for each; one that is
-        dropped is canceled at once, with an event.
+        dropped retires at once, as canceled or suppressed, with an event.
         Raises the wake counter and lowers the due time of the destinations concerned.
         """
         ...
@@ -177,6 +178,14 @@ class Transaction(Protocol):
 
     def count_use(self, account_id: int, uses: Sequence[HourUse], first: Mapping[str, int]) -> None:
         """Add to what an account has sent, and the recipients that it writes to for the first time."""
+        ...
+
+    def suppressed(self, account_id: int, recipients: Sequence[str], now: int) -> dict[str, str]:
+        """Return which of these recipients the account writes to no more, and why, in a line.
+
+        None for an account without suppression.
+        One step into an index each; none where there are no entries.
+        """
         ...
 
     def begin_content(self, size: int, now: int) -> int:
@@ -197,6 +206,8 @@ class Transaction(Protocol):
         Promises: no message that has expired, is on hold, or is matched by a hold rule at work, is claimed
         (one that such a rule matches and has not marked yet is marked now); the claim number, the attempt's
         number and the fallback time are committed with it; the cost does not depend on how many wait.
+        Those whose recipient is suppressed are not claimed, and come beside the others, with `suppressed` set
+        and as they wait: they are to retire without an attempt. Notices are claimed all the same.
         A lane that has more to give goes to the end of the line; one from which nothing is wanted until a
         certain time is not looked at before it. It may look in vain at some lanes and return less than is
         due: then `next_due_at` is not later than `request.now`.
@@ -207,7 +218,8 @@ class Transaction(Protocol):
         """Apply settlements, each guarded by its claim number, and their notices.
 
         For each: the attempt is written, the message retires or is due again, events are written with the
-        notice that tells of them; content that no message needs goes, or gets its purge time.
+        notice that tells of them; content that no message needs goes, or gets its purge time. What it
+        teaches about its recipient is learnt; what is delivered makes the failures before it count no more.
         A settlement whose claim has been returned meanwhile is late: `delivered` retires the message all the
         same (unless it has retired), anything else only adds its attempt.
         One without facts retires a message that waits in the queue, on hold or not, and writes no attempt;
@@ -237,6 +249,21 @@ class Transaction(Protocol):
 
     def unwarned(self, message_ids: Sequence[int]) -> None:
         """Clear `warn_at` of messages that are owed no delay notice any more."""
+        ...
+
+    def suppression(self, account_id: int, base: str, now: int) -> Suppression | None:
+        """Return the entry of an account for a base address. None: it is not suppressed."""
+        ...
+
+    def learn(self, lessons: Sequence[Lesson]) -> list[Suppression]:
+        """Take in what is learnt about addresses, of accounts that have suppression.
+
+        One that is dead, or whose owner complained, is suppressed at once; one for which a message failed,
+        when enough have (`mailqueue.model.suppression.enough`) since the last that was delivered. An entry
+        that is there stays, unless the new one lasts longer.
+
+        Returns the entries that were made or changed.
+        """
         ...
 
     def put_back(self, messages: Sequence[Claimed], due_at: int | None = None) -> None:
@@ -510,6 +537,22 @@ class Transaction(Protocol):
         """
         ...
 
+    def suppress(self, account_id: int, entries: Sequence[Suppression]) -> int:
+        """Put addresses on the list of an account (ids and names of accounts are ignored).
+
+        An entry that is there stays, unless the new one is `manual` or lasts longer; when it began to count
+        stays in any case. Returns how many are new or have changed.
+        """
+        ...
+
+    def unsuppress(self, account_id: int, base: str, now: int) -> Suppression:
+        """Take an address off the list of an account and return the entry; its failures are forgotten.
+
+        Raises:
+            NotFound: it is not on the list.
+        """
+        ...
+
     def add_account(self, name: str, now: int) -> Account:
         """Make an account. Raises Conflict where the name is taken."""
         ...
@@ -533,6 +576,13 @@ class Transaction(Protocol):
 
     def forget_recipients(self, account_id: int, limit: int) -> int:
         """Forget whom an account has written to, `limit` at most. Returns how many went."""
+        ...
+
+    def forget_suppressions(self, account_id: int, limit: int) -> int:
+        """Remove what an account that is gone has suppressed and noted, `limit` of each at most.
+
+        Returns how many went.
+        """
         ...
 
     def add_transport(self, transport: Transport, now: int) -> Transport:
@@ -662,6 +712,14 @@ class Transaction(Protocol):
         """Forget recipients that were first written to before `older_than`. Returns how many went."""
         ...
 
+    def purge_suppressions(self, now: int, limit: int) -> int:
+        """Remove suppressions whose end has come, `limit` at most. Returns how many went."""
+        ...
+
+    def purge_strikes(self, older_than: int, limit: int) -> int:
+        """Forget failures from before `older_than` that might have led to a suppression. Returns how many."""
+        ...
+
     def purge_destinations(self, older_than: int, limit: int) -> int:
         """Forget destinations that have been well since before `older_than`. Returns how many."""
         ...
@@ -728,6 +786,20 @@ class Reader(Protocol):
 
     def known_recipients(self, account_id: int, recipients: Sequence[str]) -> dict[str, int]:
         """Return which of these recipients the account is known to write to, and since when."""
+        ...
+
+    def suppression(self, account_id: int, base: str, now: int) -> Suppression | None:
+        """Return the entry of an account for a base address. None: it is not suppressed."""
+        ...
+
+    def suppressions(
+        self, account_id: int | None, *, limit: int, after: str | None, now: int
+    ) -> Page[Suppression]:
+        """Return a page of the suppressions of an account, or of all (None), in the order of bases.
+
+        Raises:
+            SettingError: a bad cursor.
+        """
         ...
 
     def mail_of_account(self, account_id: int) -> AccountMail:

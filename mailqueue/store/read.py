@@ -29,8 +29,9 @@ from mailqueue.model.lane import Block, Lane
 from mailqueue.model.message import Claimed, Message, Original
 from mailqueue.model.rules import HoldRule
 from mailqueue.model.settings import Settings
+from mailqueue.model.suppression import Suppression
 from mailqueue.model.webhook import Webhook, WebhookAttempt, WebhookFilter
-from mailqueue.store import incoming, integrity, lists, outbox, quota, rows, traffic
+from mailqueue.store import incoming, integrity, lists, outbox, quota, rows, suppression, traffic
 from mailqueue.store.base import Depth
 from mailqueue.store.batch import CHUNK
 from mailqueue.store.queries import query
@@ -96,6 +97,14 @@ class SqliteReader:
 
     def known_recipients(self, account_id: int, recipients: Sequence[str]) -> dict[str, int]:
         return quota.known_recipients(self._cursor, account_id, recipients)
+
+    def suppression(self, account_id: int, base: str, now: int) -> Suppression | None:
+        return suppression.one(self._cursor, account_id, base, now)
+
+    def suppressions(
+        self, account_id: int | None, *, limit: int, after: str | None, now: int
+    ) -> Page[Suppression]:
+        return suppression.page(self._cursor, account_id, limit=limit, after=after, now=now)
 
     def mail_of_account(self, account_id: int) -> AccountMail:
         [(queued, retired, last)] = self._all("mail_of_account", account_id, account_id)

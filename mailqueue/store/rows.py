@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
 from types import MappingProxyType
 from typing import Any
 
-from mailqueue.clock import to_datetime
+from mailqueue.clock import from_datetime, to_datetime
 from mailqueue.model.account import Account, HourUse, Notices, OnUncertain, OverQuota
 from mailqueue.model.attempt import Attempt, Category, Facts, OutcomeKind, Scope
 from mailqueue.model.destination import Destination
@@ -44,6 +45,7 @@ from mailqueue.model.rules import (
 )
 from mailqueue.model.schedule import Schedule, parse_delays
 from mailqueue.model.settlement import NewEvent, Settlement, Wish, WishKind
+from mailqueue.model.suppression import Cause, Lesson, Suppression, evidence_json, evidence_of
 from mailqueue.model.webhook import Endpoint, Webhook, WebhookAttempt, WebhookState
 
 Row = Sequence[Any]
@@ -57,7 +59,7 @@ def _moment(micros: int | None) -> datetime | None:
 def account(row: Row) -> Account:
     """Return the account of a row of `all_accounts`."""
     identity, name, notices, schedule_name, retention, keep_content, on_uncertain, strict, *more = row
-    messages_per_day, new_recipients_per_day, over_quota, fromid = more
+    messages_per_day, new_recipients_per_day, over_quota, fromid, suppression, suppress_for = more
     return Account(
         id=identity,
         name=name,
@@ -71,6 +73,8 @@ def account(row: Row) -> Account:
         new_recipients_per_day=new_recipients_per_day,
         over_quota=OverQuota(over_quota),
         fromid=bool(fromid),
+        suppression=bool(suppression),
+        suppress_for=suppress_for,
     )
 
 
@@ -263,7 +267,14 @@ def replayed(text: str) -> Submission:
 
 
 # --- messages ---------------------------------------------------------------------------------
-def claimed(row: Row, *, engine_id: int, uncertain: bool, separators: Mapping[str, str]) -> Claimed:
+def claimed(
+    row: Row,
+    *,
+    engine_id: int,
+    uncertain: bool,
+    separators: Mapping[str, str],
+    suppressed: str | None = None,
+) -> Claimed:
     """Return the claim of a row of `claim_candidates`, or the message of one of `waiting_messages`.
 
     Args:
@@ -271,6 +282,7 @@ def claimed(row: Row, *, engine_id: int, uncertain: bool, separators: Mapping[st
         engine_id: whose claim it is now; 0: nobody's, the message waits as it is.
         uncertain: an earlier attempt may have reached the receiver.
         separators: what makes return addresses unique stands after these, by the domains of senders.
+        suppressed: why it is not to be tried. None: it is.
     """
     sender, fromid = row[11], row[29]
     return Claimed(
@@ -308,6 +320,7 @@ def claimed(row: Row, *, engine_id: int, uncertain: bool, separators: Mapping[st
         not_before=row[27],
         due_at=row[28],
         uncertain=uncertain,
+        suppressed=suppressed,
     )
 
 
@@ -536,6 +549,72 @@ def sent(row: Row) -> Sent:
         orcpt=orcpt,
         state=State(state),
         feedback=None if feedback is None else Feedback(feedback),
+    )
+
+
+# --- suppression ------------------------------------------------------------------------------
+def suppression(row: Row) -> Suppression:
+    """Return the entry of a row of `list_suppressions` and the like."""
+    evidence = row[8]
+    return Suppression(
+        id=row[0],
+        account=row[1],
+        address=row[2],
+        base=row[3],
+        cause=Cause(row[4]),
+        reason=row[5],
+        message_id=row[6],
+        incoming_id=row[7],
+        evidence=None if evidence is None else evidence_of(json.loads(evidence)),
+        actor=row[9],
+        created_at=to_datetime(row[10]),
+        expires_at=_moment(row[11]),
+    )
+
+
+def suppression_row(
+    account_id: int,
+    base: str,
+    cause: Cause,
+    reason: str,
+    failures: Sequence[int],
+    *,
+    lesson: Lesson,
+    expires_at: int | None,
+) -> tuple[Any, ...]:
+    """Return the row of `suppress` for what a lesson teaches."""
+    evidence = lesson.evidence
+    if evidence is not None:
+        evidence = replace(evidence, failures=tuple(failures))
+    return (
+        account_id,
+        base,
+        lesson.address,
+        cause.value,
+        reason,
+        lesson.message_id or 0,
+        lesson.incoming_id or 0,
+        "" if evidence is None else json.dumps(evidence_json(evidence), ensure_ascii=False),
+        "",
+        lesson.at,
+        expires_at or 0,
+    )
+
+
+def suppression_entry_row(account_id: int, entry: Suppression) -> tuple[Any, ...]:
+    """Return the row of `suppress` for an entry that a person made."""
+    return (
+        account_id,
+        entry.base,
+        entry.address,
+        entry.cause.value,
+        entry.reason,
+        0,
+        0,
+        "",
+        entry.actor or "",
+        from_datetime(entry.created_at),
+        0 if entry.expires_at is None else from_datetime(entry.expires_at),
     )
 
 

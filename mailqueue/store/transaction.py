@@ -18,6 +18,7 @@ from mailqueue.model.rules import HoldRule, ReplyRule, Route, SenderDomain, Shap
 from mailqueue.model.schedule import Schedule
 from mailqueue.model.settings import Settings
 from mailqueue.model.settlement import NewNotice, Settlement, Wish
+from mailqueue.model.suppression import Lesson, Suppression
 from mailqueue.model.webhook import ClaimedWebhook, Endpoint, WebhookSettlement
 from mailqueue.store import (
     admin,
@@ -30,6 +31,7 @@ from mailqueue.store import (
     settle,
     steer,
     submit,
+    suppression,
     traffic,
     upkeep,
 )
@@ -64,6 +66,10 @@ class SqliteTransaction:
     def count_use(self, account_id: int, uses: Sequence[HourUse], first: Mapping[str, int]) -> None:
         quota.count_use(self.batch, account_id, uses, first)
 
+    def suppressed(self, account_id: int, recipients: Sequence[str], now: int) -> dict[str, str]:
+        whom = [(account_id, each) for each in recipients]
+        return {each: why for (_, each), why in suppression.suppressed(self.batch, whom, now).items()}
+
     def begin_content(self, size: int, now: int) -> int:
         return submit.begin_content(self.batch, size, now)
 
@@ -85,6 +91,12 @@ class SqliteTransaction:
 
     def unwarned(self, message_ids: Sequence[int]) -> None:
         settle.unwarned(self.batch, message_ids)
+
+    def suppression(self, account_id: int, base: str, now: int) -> Suppression | None:
+        return suppression.one(self.batch.now(), account_id, base, now)
+
+    def learn(self, lessons: Sequence[Lesson]) -> list[Suppression]:
+        return suppression.learn(self.batch, lessons)
 
     def put_back(self, messages: Sequence[Claimed], due_at: int | None = None) -> None:
         claim.put_back(self.batch, messages, due_at)
@@ -230,6 +242,12 @@ class SqliteTransaction:
     ) -> bool:
         return ending.fail_held(self.batch, rule_id, settlements, notices)
 
+    def suppress(self, account_id: int, entries: Sequence[Suppression]) -> int:
+        return suppression.suppress(self.batch, account_id, entries)
+
+    def unsuppress(self, account_id: int, base: str, now: int) -> Suppression:
+        return suppression.unsuppress(self.batch, account_id, base, now)
+
     def add_account(self, name: str, now: int) -> Account:
         return admin.add_account(self.batch, name, now)
 
@@ -241,6 +259,9 @@ class SqliteTransaction:
 
     def forget_recipients(self, account_id: int, limit: int) -> int:
         return quota.forget_recipients(self.batch, account_id, limit)
+
+    def forget_suppressions(self, account_id: int, limit: int) -> int:
+        return suppression.forget(self.batch, account_id, limit)
 
     def add_transport(self, transport: Transport, now: int) -> Transport:
         return admin.add_transport(self.batch, transport, now)
@@ -316,6 +337,12 @@ class SqliteTransaction:
 
     def purge_recipients(self, older_than: int, limit: int) -> int:
         return quota.purge_recipients(self.batch, older_than, limit)
+
+    def purge_suppressions(self, now: int, limit: int) -> int:
+        return suppression.purge(self.batch, now, limit)
+
+    def purge_strikes(self, older_than: int, limit: int) -> int:
+        return suppression.purge_strikes(self.batch, older_than, limit)
 
     def purge_destinations(self, older_than: int, limit: int) -> int:
         return traffic.purge(self.batch, older_than, limit)

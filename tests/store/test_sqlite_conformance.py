@@ -11,5 +11,6 @@ from store.conformance.read import *  # noqa: F403
 from store.conformance.settle import *  # noqa: F403
 from store.conformance.steer import *  # noqa: F403
 from store.conformance.submit import *  # noqa: F403
+from store.conformance.suppression import *  # noqa: F403
 from store.conformance.traffic import *  # noqa: F403
 from store.conformance.wishes import *  # noqa: F403

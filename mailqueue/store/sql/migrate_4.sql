@@ -44,7 +44,7 @@ CREATE TABLE mailqueue_tally (
 ) WITHOUT ROWID;
 CREATE TABLE mailqueue_suppression (
     id          INTEGER PRIMARY KEY AUTOINCREMENT,
-    account_id  INTEGER NOT NULL REFERENCES mailqueue_account (id),
+    account_id  INTEGER NOT NULL,
     base        TEXT    NOT NULL,
     address     TEXT    NOT NULL,
     cause       TEXT    NOT NULL CHECK (cause IN ('code', 'failures', 'complaint', 'manual', 'import')),

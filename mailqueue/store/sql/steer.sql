@@ -135,7 +135,7 @@ DELETE FROM mailqueue_sender_domain WHERE name = ?
 -- name: update_account
 UPDATE mailqueue_account
 SET notices = ?, schedule = ?, retention = ?, keep_content = ?, on_uncertain = ?, strict = ?, messages_per_day = ?,
-    new_recipients_per_day = ?, over_quota = ?, fromid = ?
+    new_recipients_per_day = ?, over_quota = ?, fromid = ?, suppression = ?, suppress_for = ?
 WHERE id = ?
 
 -- (By id: + keeps it from counting all that the account has.)
