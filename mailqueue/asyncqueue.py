@@ -173,6 +173,8 @@ class AsyncRetired(_AsyncFace):
 
     list = _awaited(Retired.list)
     count = _awaited(Retired.count)
+    resend = _awaited(Retired.resend)
+    purge = _awaited(Retired.purge)
     show = _awaited(Retired.show)
 
 

@@ -9,15 +9,26 @@ from collections.abc import Iterable, Sequence
 from datetime import timedelta
 from typing import TYPE_CHECKING, TextIO, Unpack
 
-from mailqueue.engine import endpoints, holdrules, manage, shaping, suppressions, suppresslist, webhooks
+from mailqueue.engine import (
+    endpoints,
+    holdrules,
+    manage,
+    retired,
+    shaping,
+    suppressions,
+    suppresslist,
+    webhooks,
+)
 from mailqueue.engine import replies as answers
 from mailqueue.engine import settings as steering
+from mailqueue.engine.many import Progress
 from mailqueue.engine.options import When
 from mailqueue.model.account import DEFAULT_ACCOUNT, Account, Notices, OnUncertain, OverQuota
 from mailqueue.model.attempt import Category
 from mailqueue.model.destination import DestinationInfo
 from mailqueue.model.events import EventKind
-from mailqueue.model.filters import Order, Page
+from mailqueue.model.explain import Purged, Resent
+from mailqueue.model.filters import Filter, Order, Page
 from mailqueue.model.message import Message
 from mailqueue.model.rules import (
     AuthMechanism,
@@ -699,8 +710,7 @@ class Suppressions:
         Args:
             address: in any spelling of the same base.
             account: whose mail.
-            replay: submit anew what the entry has stopped, as far as its content is there, with the wishes
-                that it had; it is mail like any other, and its times count from now.
+            replay: submit anew what the entry has stopped, as `retired.resend` does.
             actor: who does it.
 
         Raises:
@@ -713,7 +723,7 @@ class Suppressions:
             account=account,
             replay=replay,
             actor=self._queue.actor(actor),
-            now=self._queue.clock.now(),
+            clock=self._queue.clock,
         )
 
     def import_(
@@ -853,7 +863,10 @@ class Retired:
         return manage.retired_page(self._queue.store, meant, limit=limit, after=after, sort=sort)
 
     def count(self, *, ids: int | Iterable[int] | None = None, **which: Unpack[Wanted]) -> int:
-        """Return how many retired messages are meant; each is looked at, some thousand at a time.
+        """Return how many retired messages are meant.
+
+        An index tells of all, of one account, of one state but `delivered`, and of a stretch of `retired` in
+        these; for other filters each message is looked at, some thousand at a time.
 
         Args:
             ids: only these.
@@ -866,6 +879,96 @@ class Retired:
         return manage.count(
             self._queue.store, chosen(which, ids=ids, now=self._queue.clock.now()), retired=True
         )
+
+    def resend(
+        self,
+        ids: int | Iterable[int] | None = None,
+        *,
+        all: bool = False,
+        reason: str = "",
+        dry_run: bool = False,
+        progress: Progress | None = None,
+        actor: str | None = None,
+        **which: Unpack[Wanted],
+    ) -> Resent:
+        """Submit retired messages anew, to the same recipients.
+
+        Content, sender, wishes, priority and extra are the same. Recipients of one submission that are meant
+        together share a new one. They are mail like any other: the schedule is the account's, quotas count
+        them, hold rules hold them, suppressed recipients get none. `transport` and `require_tls` stay as they were; a transport that is no
+        more is left to the routes. Nothing is sent for a message whose content has been purged.
+
+        Args:
+            ids: message ids; None: see the others.
+            all: everything in the history.
+            reason: for the history, of the old message and of the new one, which name each other.
+            dry_run: change nothing, and say in `preview` what would happen.
+            progress: called with how many messages have been looked at, and how many there are.
+            actor: who does it.
+            which: what these filters mean, by their names in `Wanted`.
+
+        Raises:
+            SettingError: neither ids nor a filter nor `all=True`; or a value cannot be.
+            NotFound: an id is unknown, or no such account; nothing was changed.
+        """
+        meant = self._meant(ids, which, all=all)
+        queue = self._queue
+        if dry_run:
+            return retired.preview_resend(queue.store, meant)
+        return retired.resend(
+            queue.store,
+            meant,
+            actor=queue.actor(actor),
+            reason=reason,
+            clock=queue.clock,
+            progress=progress,
+        )
+
+    def purge(
+        self,
+        ids: int | Iterable[int] | None = None,
+        *,
+        all: bool = False,
+        reason: str = "",
+        dry_run: bool = False,
+        progress: Progress | None = None,
+        actor: str | None = None,
+        **which: Unpack[Wanted],
+    ) -> Purged:
+        """Remove messages from the history now, with attempts and events; the content with the last of them.
+
+        An event `admin` says who did it, why, and how many went.
+
+        Args:
+            ids: message ids; None: see the others.
+            all: everything in the history.
+            reason: for that event.
+            dry_run: change nothing, and say in `preview` what would happen.
+            progress: called with how many messages have been looked at, and None: nobody knows of how many.
+            actor: who does it.
+            which: what these filters mean, by their names in `Wanted`.
+
+        Raises:
+            SettingError: neither ids nor a filter nor `all=True`; or a value cannot be.
+            NotFound: an id is unknown, or no such account; nothing was changed.
+        """
+        meant = self._meant(ids, which, all=all)
+        queue = self._queue
+        if dry_run:
+            return retired.preview_purge(queue.store, meant)
+        return retired.purge(
+            queue.store,
+            meant,
+            actor=queue.actor(actor),
+            reason=reason,
+            now=queue.clock.now(),
+            progress=progress,
+        )
+
+    def _meant(self, ids: int | Iterable[int] | None, which: Wanted, *, all: bool) -> Filter:
+        meant = chosen(which, ids=ids, now=self._queue.clock.now())
+        manage.check_meant(self._queue.store, meant, all=all, retired=True)
+        return meant
 
     def show(self, message_id: int) -> Message:
         """Return a retired message. Raises NotFound, also where it is still queued."""

@@ -307,7 +307,8 @@ class Queue:
     def count(self, *, ids: int | Iterable[int] | None = None, **which: Unpack[Wanted]) -> int:
         """Return how many messages in the queue are meant.
 
-        Without filters that is known; with them each is looked at, some thousand at a time.
+        Without filters that is known; of one account, and of what is on hold, an index tells; for other
+        filters each is looked at, some thousand at a time.
 
         Args:
             ids: only these.

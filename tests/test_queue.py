@@ -137,6 +137,8 @@ PINNED = {
         __init__(self, queue)
         list(self, *, limit=50, after=None, sort=None, ids=None, **which)
         count(self, *, ids=None, **which)
+        resend(self, ids=None, *, all=False, reason='', dry_run=False, progress=None, actor=None, **which)
+        purge(self, ids=None, *, all=False, reason='', dry_run=False, progress=None, actor=None, **which)
         show(self, message_id)
     """,
     Engine: """

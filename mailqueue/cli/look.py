@@ -75,7 +75,7 @@ def list_(
             )
         more_pages(page, limit)
         for line in standing.footer(queue.status(), now):
-            output.line(line)
+            output.wrapped(line, 4)
 
     face.answer(output.items(map(shape.message, page.items), page.next), people)
 
@@ -89,7 +89,7 @@ def status(face: Face) -> None:
 
     def people() -> None:
         for line in standing.footer(found, queue.clock.now()):
-            output.line(line)
+            output.wrapped(line, 4)
 
     face.answer(shape.status(found), people)
 

@@ -91,7 +91,9 @@ def add(
         min_attempts=min_attempts,
         position=position,
     )
-    face.answer(shape.route(made, account), lambda: output.line(f"route {made.id}: {_told(made, account)}"))
+    face.answer(
+        shape.route(made, account), lambda: output.wrapped(f"route {made.id}: {_told(made, account)}", 4)
+    )
 
 
 def _told(made: Route, account: str | None) -> str:

@@ -18,7 +18,7 @@ from mailqueue.model.destination import DestinationInfo
 from mailqueue.model.duration import format_duration
 from mailqueue.model.engine import EngineInfo
 from mailqueue.model.events import Event, Happened, Notice
-from mailqueue.model.explain import Explanation, Gate, Status, Steered
+from mailqueue.model.explain import Explanation, Gate, Preview, Purged, Resent, Status, Steered
 from mailqueue.model.message import Message, Submission
 from mailqueue.model.migration import Migration
 from mailqueue.model.plan import Plan
@@ -281,11 +281,33 @@ def steered(done: Steered) -> Json:
         "in_delivery": done.in_delivery,
         "retired": list(done.retired),
     }
-    if done.preview is None:
-        return found
-    preview = done.preview
-    sample = [message(each) for each in preview.sample]
-    return {**found, "preview": {"messages": preview.messages, "sample": sample, "would": preview.would}}
+    return {**found, **_preview(done.preview)}
+
+
+def _preview(found: Preview | None) -> Json:
+    if found is None:
+        return {}
+    sample = [message(each) for each in found.sample]
+    return {"preview": {"messages": found.messages, "sample": sample, "would": found.would}}
+
+
+def resent(done: Resent) -> Json:
+    """Return what sending anew came to, or would."""
+    return {
+        "sent": done.sent,
+        "messages": [{"id": old, "sent_as": new} for old, new in done.messages.items()],
+        "gone": done.gone,
+        "purged": [{"id": each, "at": rfc3339(at)} for each, at in done.gone_at.items()],
+        "refused": done.refused,
+        "refusal": done.refusal,
+        "queued": list(done.queued),
+        **_preview(done.preview),
+    }
+
+
+def purged(done: Purged) -> Json:
+    """Return what purging from the history came to, or would."""
+    return {"messages": done.messages, "queued": list(done.queued), **_preview(done.preview)}
 
 
 def backup(done: Backup) -> Json:
@@ -400,13 +422,8 @@ def suppression(found: Suppression) -> Json:
 
 def unsuppressed(done: Unsuppressed) -> Json:
     """Return an entry that has been removed, and what came of the mail that it had stopped."""
-    return {
-        **suppression(done.suppression),
-        "removed": True,
-        "replayed": [{"id": old, "sent_as": new} for old, new in done.replayed.items()],
-        "gone": list(done.gone),
-        "over_quota": list(done.over_quota),
-    }
+    replayed = None if done.replayed is None else resent(done.replayed)
+    return {**suppression(done.suppression), "removed": True, "replayed": replayed}
 
 
 def imported(done: Imported) -> Json:

@@ -47,7 +47,9 @@ MAX_SIZE = 50 * 2**20
 MAX_KEY = 255
 """Characters that an idempotency key may have."""
 
-_IN_TRANSACTION = 2**20  # larger content is written in steps before, so that it holds nobody up
+IN_TRANSACTION = 2**20
+"""Octets of content: what is larger is written in steps before, so that it holds nobody up."""
+
 _STEP = 256 * 2**10
 
 
@@ -73,6 +75,8 @@ class Draft:
     repairs: tuple[str, ...]
     actor: str
     now: int
+    notice_for: int | None = None
+    """The submission this is a delivery notice for, which no quota counts. None: ordinary mail."""
 
     @property
     def size(self) -> int:
@@ -82,7 +86,7 @@ class Draft:
     @property
     def large(self) -> bool:
         """Its content is written in steps of its own, before the submission."""
-        return self.size > _IN_TRANSACTION
+        return self.size > IN_TRANSACTION
 
 
 def draft(
@@ -323,6 +327,9 @@ def insert(transaction: Transaction, new: Draft, written: int | None = None) -> 
     name = new.schedule or account.schedule or STANDARD
     schedule = settings.schedule(name)
     messages = new_messages(settings, account, new, schedule)
+    if new.notice_for is None:
+        messages = suppress.stop(transaction, account, messages, new.now)
+        messages = quota.let_in(transaction, account, messages, new.now)
     return transaction.submit(
         NewSubmission(
             account_id=account.id,
@@ -332,12 +339,11 @@ def insert(transaction: Transaction, new: Draft, written: int | None = None) -> 
             eight_bit=new.eight_bit,
             utf8_header=new.utf8_header,
             content=new.header + new.body if written is None else written,
-            messages=quota.let_in(
-                transaction, account, suppress.stop(transaction, account, messages, new.now), new.now
-            ),
+            messages=messages,
             actor=new.actor,
             submitted_at=new.now,
             idempotency=new.idempotency,
+            notice_for=new.notice_for,
             ret=new.wishes.ret,
             envid=new.wishes.envid,
             repairs=new.repairs,

@@ -24,8 +24,8 @@ from mailqueue.store.base import Store, Transaction
 
 logger = logging.getLogger("mailqueue.engine")
 
-PURGE_STEP = 200
-"""Rows that one step of purging removes at most."""
+PURGE_STEP = 100
+"""Rows that one step of purging removes at most: it holds a writer for some ten milliseconds."""
 
 PAUSE = 0.05
 """Seconds between two steps, in which others write."""
@@ -92,6 +92,7 @@ async def purge(store: Store, now: int) -> int:
             total += went
             if went == 0:
                 break
+            await asyncio.to_thread(store.checkpoint)
             await asyncio.sleep(PAUSE)
     return total
 

@@ -235,6 +235,52 @@ class Claimed:
         return max(self.submitted_at, self.not_before or 0)
 
 
+@dataclass(slots=True, kw_only=True)
+class Original:
+    """A retired message: all that sending it anew needs."""
+
+    id: int
+    """The message's."""
+    submission_id: int
+    """The submission it is part of."""
+    account_id: int
+    """Who sends."""
+    sender: str
+    """MAIL FROM; '' is the null return path."""
+    recipient: str
+    """RCPT TO."""
+    content_id: int
+    """Its content."""
+    purged_at: int | None
+    """Microseconds UTC: when its content was purged. None: it is there."""
+    message_id: str
+    """The Message-ID field, with its brackets."""
+    subject: str | None
+    """Decoded. None: there is none."""
+    eight_bit: bool
+    """The body has octets above 127."""
+    utf8_header: bool
+    """The header has octets above 127."""
+    notice_for: int | None
+    """The submission this is a delivery notice for. None: ordinary mail."""
+    envid: str | None
+    """ENVID, decoded. None: none."""
+    ret: str | None
+    """RET. None: not said."""
+    notify: str | None
+    """NOTIFY. None: not said."""
+    orcpt: str | None
+    """ORCPT, decoded. None: none."""
+    priority: Priority
+    """What goes first."""
+    transport: str
+    """The transport it took, whatever the routes say. '': as they say."""
+    require_tls: bool | None
+    """RFC 8689. None: not said."""
+    extra: Mapping[str, str]
+    """What travels along."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Hold:
     """A mark that keeps a message from being claimed."""

@@ -27,7 +27,7 @@ from mailqueue.model.engine import EngineInfo, Identity
 from mailqueue.model.events import Event, Notice
 from mailqueue.model.filters import LAST_RETIRED_FIRST, OLDEST_FIRST, Filter, Order, Page
 from mailqueue.model.lane import Block, Lane, Room
-from mailqueue.model.message import Claimed, Message, NewSubmission, Submission
+from mailqueue.model.message import Claimed, Message, NewSubmission, Original, Submission
 from mailqueue.model.migration import Migration
 from mailqueue.model.rules import HoldRule, ReplyRule, Route, SenderDomain, ShapingRule, Then, Transport
 from mailqueue.model.schedule import Schedule
@@ -124,6 +124,26 @@ class Lifted:
     """As it is now; once the last mark has gone, it is there no more."""
     failing: tuple[int, ...] = ()
     """Messages that wait, and that it alone holds, where these are to fail: hand them to `fail_held`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Gone:
+    """What steps of purging messages came to."""
+
+    looked: int = 0
+    """Messages that were looked at."""
+    messages: int = 0
+    """Messages that went."""
+    submissions: int = 0
+    """Submissions whose last message went."""
+
+    def __add__(self, other: Gone) -> Gone:
+        """Return what two steps came to."""
+        return Gone(
+            self.looked + other.looked,
+            self.messages + other.messages,
+            self.submissions + other.submissions,
+        )
 
 
 class Transaction(Protocol):
@@ -384,6 +404,17 @@ class Transaction(Protocol):
         """
         ...
 
+    def resent(self, messages: Mapping[int, int], *, actor: str, reason: str, now: int) -> None:
+        """Note that retired messages were sent anew, as others: an event `admin` of each, naming the other.
+
+        Args:
+            messages: the new ones, by the ids of the old ones, which may have been purged meanwhile.
+            actor: who did it.
+            reason: a line for people; '' is none.
+            now: microseconds UTC.
+        """
+        ...
+
     def lift_holds(self, now: int, limit: int) -> int:
         """Take away `limit` marks at most whose end has come. Returns how many messages had them.
 
@@ -599,11 +630,32 @@ class Transaction(Protocol):
         """Write an event `admin`: a change by a person that is about no single message."""
         ...
 
+    def note_so_far(
+        self, event_id: int | None, reason: str, data: Mapping[str, object], *, actor: str, now: int
+    ) -> int:
+        """Write what a change in steps has come to so far: one event as `note_change` does. Returns its id.
+
+        Args:
+            event_id: what the step before returned. None: this is the first.
+            reason: a line for people.
+            data: all that was done up to here.
+            actor: who does it.
+            now: microseconds UTC.
+        """
+        ...
+
     # -- upkeep --------------------------------------------------------------------------------
     def purge_history(self, now: int, limit: int) -> int:
         """Remove messages whose account's retention is over, `limit` at most. Returns how many went.
 
         With each go its attempts and events; with the last one of a submission its content and notices.
+        """
+        ...
+
+    def purge_messages(self, ids: Sequence[int]) -> Gone:
+        """Remove the first of these messages, so many that a step stays short, as `purge_history` does.
+
+        Those that have not retired stay.
         """
         ...
 
@@ -811,6 +863,21 @@ class Reader(Protocol):
         """Return a page of the ids of messages of the history (`retired`), or of the queue; a large one."""
         ...
 
+    def count(self, which: Filter, *, retired: bool) -> int | None:
+        """Return how many messages are meant, where an index alone tells: some 10 a microsecond.
+
+        None: each of them would have to be looked at.
+        """
+        ...
+
+    def submissions_of(self, ids: Sequence[int]) -> list[tuple[int, int]]:
+        """Return the submission of each of these messages, and the message, in any order."""
+        ...
+
+    def originals(self, ids: Sequence[int]) -> list[Original]:
+        """Return those of the messages that are in the history, in the order given."""
+        ...
+
     def attempts(self, message_id: int) -> list[Attempt]:
         """Return the attempts of a message, in order. Raises NotFound where there is no such message."""
         ...
@@ -939,6 +1006,13 @@ class Store(Protocol):
         Raises:
             SchemaMissing, SchemaOutdated, SchemaNewer: the backup has no tables of ours, or others.
             StoreError: it is not sound; the file may not be replaced; the copy cannot be made.
+        """
+        ...
+
+    def checkpoint(self) -> None:
+        """Bring what was committed to its place in the file, so that no commit has to; nobody waits for it.
+
+        Whoever commits much in steps calls it after each: else a commit does now and then, and takes long.
         """
         ...
 

@@ -25,7 +25,7 @@ from mailqueue.model.engine import EngineInfo
 from mailqueue.model.events import Event, Notice
 from mailqueue.model.filters import LAST_RETIRED_FIRST, OLDEST_FIRST, Filter, Order, Page
 from mailqueue.model.lane import Block, Lane
-from mailqueue.model.message import Claimed, Message
+from mailqueue.model.message import Claimed, Message, Original
 from mailqueue.model.rules import HoldRule
 from mailqueue.model.settings import Settings
 from mailqueue.model.suppression import Suppression
@@ -189,6 +189,9 @@ class SqliteReader:
         order = LAST_RETIRED_FIRST if retired else OLDEST_FIRST
         return self._ids(which, order, retired=retired, limit=lists.LOOK, after=after)
 
+    def count(self, which: Filter, *, retired: bool) -> int | None:
+        return lists.count(self._cursor, which, retired=retired)
+
     def _ids(self, which: Filter, order: Order, *, retired: bool, limit: int, after: str | None) -> Page[int]:
         return lists.page(
             self._cursor, which, order, retired=retired, limit=limit, after=after, contents=self._pieces
@@ -201,6 +204,12 @@ class SqliteReader:
 
     def _messages(self, where: str, *values: object) -> list[Any]:
         return self._cursor.execute(f"{query('read_messages')} {where}", values).fetchall()
+
+    def submissions_of(self, ids: Sequence[int]) -> list[tuple[int, int]]:
+        return self._all("submissions_of", json.dumps(ids))
+
+    def originals(self, ids: Sequence[int]) -> list[Original]:
+        return [rows.original(row) for row in self._all("originals", json.dumps(ids))]
 
     def _no_message(self, message_id: int) -> NotFound:
         known = self._one("last_message_id")

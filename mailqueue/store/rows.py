@@ -22,7 +22,15 @@ from mailqueue.model.events import Event, EventKind, Notice, NoticeKind
 from mailqueue.model.fromid import SEPARATOR, return_path
 from mailqueue.model.lane import Priority
 from mailqueue.model.lifecycle import State
-from mailqueue.model.message import Claimed, Hold, Message, NewSubmission, Submission, SubmittedMessage
+from mailqueue.model.message import (
+    Claimed,
+    Hold,
+    Message,
+    NewSubmission,
+    Original,
+    Submission,
+    SubmittedMessage,
+)
 from mailqueue.model.rules import (
     AuthMechanism,
     HoldRule,
@@ -312,6 +320,32 @@ def claimed(
         due_at=row[28],
         uncertain=uncertain,
         suppressed=suppressed,
+    )
+
+
+def original(row: Row) -> Original:
+    """Return the retired message of a row of `originals`."""
+    return Original(
+        id=row[0],
+        submission_id=row[1],
+        account_id=row[2],
+        sender=row[3],
+        recipient=row[4],
+        content_id=row[5],
+        purged_at=row[6],
+        message_id=row[7],
+        subject=row[8],
+        eight_bit=row[9] == 1,
+        utf8_header=row[10] == 1,
+        notice_for=row[11],
+        envid=row[12],
+        ret=row[13],
+        notify=row[14],
+        orcpt=row[15],
+        priority=Priority(row[16]),
+        transport=row[17],
+        require_tls=None if row[18] is None else row[18] == 1,
+        extra={} if row[19] is None else json.loads(row[19]),
     )
 
 

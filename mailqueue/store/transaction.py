@@ -33,7 +33,7 @@ from mailqueue.store import (
     traffic,
     upkeep,
 )
-from mailqueue.store.base import ClaimRequest, Lifted, Progress, WebhookClaim
+from mailqueue.store.base import ClaimRequest, Gone, Lifted, Progress, WebhookClaim
 from mailqueue.store.batch import Batch
 
 
@@ -182,6 +182,9 @@ class SqliteTransaction:
             self.batch, which, change, actor=actor, reason=reason, now=now, after=after, limit=limit
         )
 
+    def resent(self, messages: Mapping[int, int], *, actor: str, reason: str, now: int) -> None:
+        steer.resent(self.batch, messages, actor=actor, reason=reason, now=now)
+
     def lift_holds(self, now: int, limit: int) -> int:
         return steer.lift(self.batch, now, limit)
 
@@ -296,9 +299,17 @@ class SqliteTransaction:
     def note_change(self, reason: str, data: Mapping[str, object], *, actor: str, now: int) -> None:
         admin.note_change(self.batch, reason, data, actor=actor, now=now)
 
+    def note_so_far(
+        self, event_id: int | None, reason: str, data: Mapping[str, object], *, actor: str, now: int
+    ) -> int:
+        return admin.note_so_far(self.batch, event_id, reason, data, actor=actor, now=now)
+
     # -- upkeep --------------------------------------------------------------------------------
     def purge_history(self, now: int, limit: int) -> int:
         return upkeep.purge_history(self.batch, now, limit)
+
+    def purge_messages(self, ids: Sequence[int]) -> Gone:
+        return upkeep.purge_messages(self.batch, ids)
 
     def purge_content(self, now: int, limit: int) -> int:
         return upkeep.purge_content(self.batch, now, limit)
