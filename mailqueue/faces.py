@@ -895,8 +895,9 @@ class Retired:
 
         Content, sender, wishes, priority and extra are the same. Recipients of one submission that are meant
         together share a new one. They are mail like any other: the schedule is the account's, quotas count
-        them, hold rules hold them, suppressed recipients get none. `transport` and `require_tls` stay as they were; a transport that is no
-        more is left to the routes. Nothing is sent for a message whose content has been purged.
+        them, hold rules hold them, suppressed recipients get none. `transport` and `require_tls` stay as they
+        were; a transport that is no more is left to the routes. Nothing is sent for a message whose content
+        has been purged.
 
         Args:
             ids: message ids; None: see the others.
