@@ -27,6 +27,7 @@ from mailqueue.faces import (
     Accounts,
     Destinations,
     HoldRules,
+    IncomingMail,
     ReplyRules,
     Retired,
     RetiredWebhooks,
@@ -204,6 +205,13 @@ class AsyncWebhooks(_AsyncFace):
     replay = _awaited(Webhooks.replay)
 
 
+class AsyncIncomingMail(_AsyncFace):
+    """`IncomingMail`, awaited."""
+
+    list = _awaited(IncomingMail.list)
+    show = _awaited(IncomingMail.show)
+
+
 class _Gate:
     """Where the submissions of one event loop go to the writer together.
 
@@ -323,6 +331,7 @@ class AsyncQueue(_AsyncFace):
         self.suppressions = AsyncSuppressions(self.sync.suppressions, self._readers)
         self.retired = AsyncRetired(self.sync.retired, self._readers)
         self.webhooks = AsyncWebhooks(self.sync.webhooks, self._readers)
+        self.incoming_mail = AsyncIncomingMail(self.sync.incoming_mail, self._readers)
         _queues.add(self)
 
     @property
@@ -449,6 +458,7 @@ class AsyncQueue(_AsyncFace):
     reroute = _awaited(Queue.reroute)
     require_tls = _awaited(Queue.require_tls)
     release = _awaited(Queue.release)
+    incoming = _awaited(Queue.incoming)
     classify = _awaited(Queue.classify)
     check_integrity = _awaited(Queue.check_integrity)
     migrate = _awaited(Queue.migrate)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, TextIO, Unpack
 from mailqueue.engine import (
     endpoints,
     holdrules,
+    incoming,
     manage,
     retired,
     shaping,
@@ -29,6 +30,7 @@ from mailqueue.model.destination import DestinationInfo
 from mailqueue.model.events import EventKind
 from mailqueue.model.explain import Purged, Resent
 from mailqueue.model.filters import Filter, Order, Page
+from mailqueue.model.incoming import Incoming
 from mailqueue.model.message import Message
 from mailqueue.model.rules import (
     AuthMechanism,
@@ -1199,3 +1201,39 @@ class Webhooks:
             Conflict: one of them is on its way, or its account has no endpoint at work; then none is posted.
         """
         return webhooks.replay(self._queue.store, ids, self._queue.clock.now())
+
+
+class IncomingMail:
+    """What came in about mail that went out: `queue.incoming_mail`. `queue.incoming` takes it in."""
+
+    def __init__(self, queue: Queue) -> None:
+        self._queue = queue
+
+    def list(
+        self,
+        *,
+        limit: int = 50,
+        after: str | None = None,
+        account: str | None = None,
+        matched: bool | None = None,
+    ) -> Page[Incoming]:
+        """Return a page of what came in, the last first.
+
+        A page may have fewer items than asked for, or none, and a `next` all the same: then it would have
+        taken long to look further.
+
+        Args:
+            limit: items at most, 1 to 1000.
+            after: `next` of the page before.
+            account: only about mail of this account.
+            matched: True: only what is about mail that is known here; False: only what is not.
+
+        Raises:
+            SettingError: a value cannot be.
+            NotFound: no such account.
+        """
+        return incoming.page(self._queue.store, limit=limit, after=after, account=account, matched=matched)
+
+    def show(self, incoming_id: int) -> Incoming:
+        """Return what came in, with what followed and its beginning. Raises NotFound."""
+        return incoming.show(self._queue.store, incoming_id)

@@ -16,7 +16,7 @@ from typing import Any, BinaryIO, Self, Unpack
 from mailqueue.clock import Clock, SystemClock
 from mailqueue.engine import explain as explaining
 from mailqueue.engine import follow as following
-from mailqueue.engine import manage, many, replies, verbs
+from mailqueue.engine import incoming, manage, many, replies, verbs
 from mailqueue.engine import plan as planning
 from mailqueue.engine.many import Progress
 from mailqueue.engine.options import When
@@ -27,6 +27,7 @@ from mailqueue.faces import (
     Accounts,
     Destinations,
     HoldRules,
+    IncomingMail,
     ReplyRules,
     Retired,
     Routes,
@@ -45,6 +46,7 @@ from mailqueue.model.change import Change
 from mailqueue.model.events import Event, EventKind, Happened, Notice
 from mailqueue.model.explain import Explanation, Status, Steered
 from mailqueue.model.filters import Filter, Order, Page
+from mailqueue.model.incoming import Incoming
 from mailqueue.model.lane import Priority
 from mailqueue.model.message import Message, Submission
 from mailqueue.model.migration import Migration
@@ -111,6 +113,7 @@ class Queue:
         self.suppressions = Suppressions(self)
         self.retired = Retired(self)
         self.webhooks = Webhooks(self)
+        self.incoming_mail = IncomingMail(self)
 
     def actor(self, name: str | None = None) -> str:
         """Return who makes a change, as the history writes it: `python`, `python:anna`, `cli:root` ..."""
@@ -357,8 +360,8 @@ class Queue:
     def timeline(self, message_id: int) -> Sequence[Happened]:
         """Return all that happened to a message, in order, with who did it and why. Raises NotFound.
 
-        Its submission, holds and releases, every attempt and what came of it, the notices about it, and
-        what was done to it by hand.
+        Its submission, holds and releases, every attempt and what came of it, the notices about it, what
+        came in about it, and what was done to it by hand.
         """
         return manage.timeline(self.store, message_id)
 
@@ -633,6 +636,39 @@ class Queue:
     def _change(self, meant: Filter, wanted: Change, actor: str | None, reason: str) -> Steered:
         now = self.clock.now()
         return verbs.change(self.store, meant, wanted, actor=self.actor(actor), reason=reason, now=now)
+
+    def incoming(
+        self,
+        raw: bytes | BinaryIO,
+        *,
+        recipient: str | None = None,
+        sender: str | None = None,
+        actor: str | None = None,
+    ) -> Incoming:
+        """Take in a message that came to a return address: a bounce, a complaint, or anything else.
+
+        When this returns, it is on disk, with what follows for the messages that it is about: an event in
+        their history, and `Message.feedback` once they have retired. The same octets for the same address
+        again change nothing. No message is ever too strange: what is none is `unreadable`.
+
+        Args:
+            raw: the message, or a binary file of it; what is beyond its first 8 MiB is not looked at.
+            recipient: the address it came to, which may tell the message by itself; None: as its header says.
+            sender: its envelope sender, '' for the null one; None: as its header says.
+            actor: who hands it in, for the history.
+
+        Raises:
+            TypeError: `raw` is neither.
+            StoreError: the database is in the way; hand it in again.
+        """
+        return incoming.take(
+            self.store,
+            raw,
+            recipient=recipient,
+            sender=sender,
+            actor=self.actor(actor),
+            now=self.clock.now,
+        )
 
     def classify(self, reply: str, *, phase: Phase | str = Phase.RCPT) -> Verdict:
         """Return what a reply of a server means, and which rule says so, with the rules of this moment.

@@ -31,6 +31,7 @@ from mailqueue.errors import (
 from mailqueue.faces import (
     Accounts,
     HoldRules,
+    IncomingMail,
     ReplyRules,
     Retired,
     Routes,
@@ -73,6 +74,7 @@ PINNED = {
             **which)
         reroute(self, ids=None, *, via, all=False, reason='', dry_run=False, actor=None, **which)
         require_tls(self, ids=None, *, value, all=False, reason='', dry_run=False, actor=None, **which)
+        incoming(self, raw, *, recipient=None, sender=None, actor=None)
         classify(self, reply, *, phase='rcpt')
         check_integrity(self)
         migrate(self, *, copy=True)
@@ -141,6 +143,11 @@ PINNED = {
         purge(self, ids=None, *, all=False, reason='', dry_run=False, progress=None, actor=None, **which)
         show(self, message_id)
     """,
+    IncomingMail: """
+        __init__(self, queue)
+        list(self, *, limit=50, after=None, account=None, matched=None)
+        show(self, incoming_id)
+    """,
     Engine: """
         __init__(self, queue, *, relay=None, hostname=None, listener=None, connections=20,
             total_connections=None, window=2000, per_lane=400, heartbeat=10.0, dead_after=60.0,
@@ -157,6 +164,7 @@ FACES = (
     "hold_rules",
     "reply_rules",
     "retired",
+    "incoming_mail",
     "routes",
     "schedules",
     "sender_domains",

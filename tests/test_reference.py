@@ -40,7 +40,8 @@ from mailqueue.model.attempt import Category, OutcomeKind, Scope
 from mailqueue.model.events import EventKind, NoticeKind
 from mailqueue.model.explain import GateKind
 from mailqueue.model.filters import Sort
-from mailqueue.model.lifecycle import State
+from mailqueue.model.incoming import MatchedBy
+from mailqueue.model.lifecycle import Feedback, State
 from mailqueue.model.rules import (
     AuthMechanism,
     HoldRule,
@@ -198,6 +199,8 @@ WORDS = {
     RuleKind: ("Rules about replies", 0),
     GateKind: ("Gates", 0),
     NoticeKind: ("Notices", 0),
+    Feedback: ("What comes back", 0),
+    MatchedBy: ("What comes back", 1),
     WishKind: ("Wishes", 0),
     Then: ("Ends of hold rules", 0),
     Notices: ("Notices", 1),
@@ -478,6 +481,7 @@ PARTS = (
     "suppressions",
     "retired",
     "webhooks",
+    "incoming_mail",
 )
 
 

@@ -178,6 +178,7 @@ def _print_message(queue: Queue, found: Message) -> None:
             ("return id", found.fromid),
             *((f"extra {key}", value) for key, value in found.extra.items()),
             ("state", state(found)),
+            ("feedback", found.feedback),
             *_held(found, now),
             ("submitted", output.when(found.submitted_at, now)),
             ("attempts", found.attempts),

@@ -30,6 +30,7 @@ Json = Mapping[str, object]
 _NEVER_CUT = 100_000
 _GIVE_WAY = {
     "LAST ERROR": 0,
+    "SAYS": 0,
     "REASON": 0,
     "ENDS": 0,
     "ERROR": 0,

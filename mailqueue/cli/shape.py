@@ -19,6 +19,7 @@ from mailqueue.model.duration import format_duration
 from mailqueue.model.engine import EngineInfo
 from mailqueue.model.events import Event, Happened, Notice
 from mailqueue.model.explain import Explanation, Gate, Preview, Purged, Resent, Status, Steered
+from mailqueue.model.incoming import Incoming
 from mailqueue.model.message import Message, Submission
 from mailqueue.model.migration import Migration
 from mailqueue.model.plan import Plan
@@ -67,6 +68,7 @@ def message(found: Message) -> Json:
         "max_attempts": found.max_attempts,
         "extra": dict(found.extra),
         "fromid": found.fromid,
+        "feedback": None if found.feedback is None else found.feedback.value,
     }
 
 
@@ -174,6 +176,26 @@ def notice(found: Notice) -> Json:
         "kind": found.kind.value,
         "at": rfc3339(found.at),
         "sent_as": found.sent_as,
+    }
+
+
+def incoming(found: Incoming) -> Json:
+    """Return what came in, without its content."""
+    return {
+        "id": found.id,
+        "at": rfc3339(found.at),
+        "recipient": found.recipient,
+        "kind": found.kind,
+        "matched_by": None if found.matched_by is None else found.matched_by.value,
+        "submission_id": found.submission_id,
+        "account": found.account,
+        "messages": list(found.messages),
+        "summary": found.summary,
+        "size": found.size,
+        "correlation": found.correlation,
+        "actor": found.actor,
+        "replayed": found.replayed,
+        "events": [{"message_id": each.message_id, **event(each)} for each in found.events],
     }
 
 

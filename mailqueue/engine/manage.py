@@ -69,6 +69,7 @@ def timeline(store: Store, message_id: int) -> Sequence[Happened]:
             reader.submitted(message_id),
             reader.attempts(message_id),
             reader.events(message_id),
+            reader.incoming_about(message_id),
         )
     )
 

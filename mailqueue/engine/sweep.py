@@ -42,6 +42,9 @@ KEEP_STRIKES = 180 * DAY
 KEEP_ORPHANS = HOUR
 """Microseconds that content may wait for its submission (decision 14)."""
 
+KEEP_INCOMING = 30 * DAY
+"""Microseconds that what came in is kept that is about no mail; the rest goes with that mail."""
+
 KEEP_TALLY = 31 * DAY
 """Microseconds that is known what happened in an hour."""
 
@@ -84,6 +87,7 @@ async def purge(store: Store, now: int) -> int:
         lambda transaction: transaction.purge_suppressions(now, PURGE_STEP),
         lambda transaction: transaction.purge_strikes(now - KEEP_STRIKES, PURGE_STEP),
         lambda transaction: transaction.purge_destinations(now - KEEP_DESTINATIONS, PURGE_STEP),
+        lambda transaction: transaction.purge_incoming(now - KEEP_INCOMING, PURGE_STEP),
     )
     total = 0
     for step in steps:

@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 
 from mailqueue.model.attempt import Category
 from mailqueue.model.lane import Lane, Priority
-from mailqueue.model.lifecycle import State
+from mailqueue.model.lifecycle import Feedback, State
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -378,3 +378,5 @@ class Message:
     """What makes its return address unique. None: it has the sender's."""
     category: Category | None = None
     """What kind of answer the last attempt had. None: none is over yet."""
+    feedback: Feedback | None = None
+    """What came back after it had retired. None: nothing."""

@@ -26,6 +26,7 @@ from mailqueue.model.destination import Backlog, Destination
 from mailqueue.model.engine import EngineInfo, Identity
 from mailqueue.model.events import Event, Notice
 from mailqueue.model.filters import LAST_RETIRED_FIRST, OLDEST_FIRST, Filter, Order, Page
+from mailqueue.model.incoming import Incoming, Match, MatchedBy, NewIncoming, Sent
 from mailqueue.model.lane import Block, Lane, Room
 from mailqueue.model.message import Claimed, Message, NewSubmission, Original, Submission
 from mailqueue.model.migration import Migration
@@ -362,6 +363,30 @@ class Transaction(Protocol):
 
     def cancel_stranded_webhooks(self, reason: str, now: int, limit: int) -> int:
         """Cancel what is queued for accounts without an endpoint at work. Returns how many went."""
+        ...
+
+    # -- what comes in -------------------------------------------------------------------------
+    def known_incoming(self, digest: bytes, recipient: str | None) -> Incoming | None:
+        """Return what came in with the same octets for the same address (`replayed=True`). None: new."""
+        ...
+
+    def sent(self, by: MatchedBy, names: Sequence[str], recipients: Sequence[str]) -> list[Sent]:
+        """Return messages, queued or retired, that a report may be about; its cost is bounded.
+
+        Args:
+            by: what `names` are. The first that is known here counts: of fromids its message, of others the
+                messages of its submissions, the newest submission first.
+            names: fromids, ENVIDs or Message-IDs, the likeliest first.
+            recipients: of submissions with many messages, those to these addresses come first, and then
+                only the first of the others.
+        """
+        ...
+
+    def take_incoming(self, new: NewIncoming, match: Match | None) -> Incoming:
+        """Write what came in, and what follows from it: events, and feedback of messages that have retired.
+
+        A complaint stays the feedback, whatever comes after it. No state changes.
+        """
         ...
 
     # -- steer ---------------------------------------------------------------------------------
@@ -703,6 +728,13 @@ class Transaction(Protocol):
         """Remove retired webhooks whose account's retention is over, with their attempts."""
         ...
 
+    def purge_incoming(self, older_than: int, limit: int) -> int:
+        """Remove what came in before `older_than` and was about no mail. Returns how much went.
+
+        The rest goes with the history of the submission that it is about.
+        """
+        ...
+
 
 class Reader(Protocol):
     """Questions, answered from one snapshot each."""
@@ -900,6 +932,30 @@ class Reader(Protocol):
 
     def notices(self, message_id: int) -> list[Notice]:
         """Return the notices that told of a message, in order. Raises NotFound: no such message."""
+        ...
+
+    def incoming(self, incoming_id: int) -> Incoming:
+        """Return what came in, with what followed and its content. Raises NotFound."""
+        ...
+
+    def incoming_page(
+        self, *, limit: int, after: str | None, account: str | None, matched: bool | None
+    ) -> Page[Incoming]:
+        """Return a page of what came in, the last first; its cost is bounded, as that of `queue`.
+
+        Args:
+            limit: items at most.
+            after: `next` of the page before; None: the first page.
+            account: only about mail of the account of this name; None: all.
+            matched: only what is about mail (True), or about none (False); None: all.
+
+        Raises:
+            SettingError: a bad cursor.
+        """
+        ...
+
+    def incoming_about(self, message_id: int) -> list[Incoming]:
+        """Return what came in about a message, in order, without content and events."""
         ...
 
     def content(self, content_id: int) -> bytes:

@@ -24,13 +24,14 @@ from mailqueue.model.destination import Backlog, Destination
 from mailqueue.model.engine import EngineInfo
 from mailqueue.model.events import Event, Notice
 from mailqueue.model.filters import LAST_RETIRED_FIRST, OLDEST_FIRST, Filter, Order, Page
+from mailqueue.model.incoming import Incoming
 from mailqueue.model.lane import Block, Lane
 from mailqueue.model.message import Claimed, Message, Original
 from mailqueue.model.rules import HoldRule
 from mailqueue.model.settings import Settings
 from mailqueue.model.suppression import Suppression
 from mailqueue.model.webhook import Webhook, WebhookAttempt, WebhookFilter
-from mailqueue.store import integrity, lists, outbox, quota, rows, suppression, traffic
+from mailqueue.store import incoming, integrity, lists, outbox, quota, rows, suppression, traffic
 from mailqueue.store.base import Depth
 from mailqueue.store.batch import CHUNK
 from mailqueue.store.queries import query
@@ -257,6 +258,18 @@ class SqliteReader:
     def notices(self, message_id: int) -> list[Notice]:
         self._check(message_id)
         return [rows.notice(row) for row in self._all("notices_of_message", message_id)]
+
+    # -- what came in --------------------------------------------------------------------------
+    def incoming(self, incoming_id: int) -> Incoming:
+        return incoming.read(self._cursor, incoming_id)
+
+    def incoming_page(
+        self, *, limit: int, after: str | None, account: str | None, matched: bool | None
+    ) -> Page[Incoming]:
+        return incoming.page(self._cursor, limit=limit, after=after, account=account, matched=matched)
+
+    def incoming_about(self, message_id: int) -> list[Incoming]:
+        return incoming.about(self._cursor, message_id)
 
     # -- content -------------------------------------------------------------------------------
     def content_of(self, message_id: int) -> int:

@@ -20,8 +20,9 @@ from mailqueue.model.destination import Destination
 from mailqueue.model.engine import EngineInfo, Identity
 from mailqueue.model.events import Event, EventKind, Notice, NoticeKind
 from mailqueue.model.fromid import SEPARATOR, return_path
+from mailqueue.model.incoming import Incoming, Match, MatchedBy, NewIncoming, Sent
 from mailqueue.model.lane import Priority
-from mailqueue.model.lifecycle import State
+from mailqueue.model.lifecycle import Feedback, State
 from mailqueue.model.message import (
     Claimed,
     Hold,
@@ -387,6 +388,7 @@ def message(row: Row, holds: Iterable[Hold] = ()) -> Message:
         category=None if row[31] is None else Category(row[31]),
         extra=MappingProxyType({} if row[32] is None else json.loads(row[32])),
         fromid=row[33],
+        feedback=None if row[34] is None else Feedback(row[34]),
     )
 
 
@@ -493,6 +495,64 @@ def notice(row: Row) -> Notice:
         content=content,
         sent_as=sent_as,
     )
+
+
+# --- what came in -----------------------------------------------------------------------------
+def incoming_row(new: NewIncoming, match: Match | None) -> tuple[Any, ...]:
+    """Return the row of `insert_incoming`; `match` None: it is about no mail."""
+    about = () if match is None else sorted({each.message.id for each in match.follows})
+    return (
+        new.at,
+        new.recipient,
+        new.kind,
+        match and match.by.value,
+        match and match.submission_id,
+        match and match.account_id,
+        json.dumps(about),
+        new.summary,
+        new.digest,
+        new.size,
+        new.correlation,
+        new.actor,
+        new.content,
+    )
+
+
+def incoming(row: Row) -> Incoming:
+    """Return what came in of a row of `read_incoming` and the like, without what followed."""
+    identity, at, recipient, kind, by, submission_id, owner, messages, summary, size, correlation, actor = row
+    return Incoming(
+        id=identity,
+        at=to_datetime(at),
+        recipient=recipient,
+        kind=kind,
+        matched_by=None if by is None else MatchedBy(by),
+        submission_id=submission_id,
+        account=owner,
+        messages=tuple(json.loads(messages)),
+        summary=summary,
+        size=size,
+        correlation=correlation,
+        actor=actor,
+    )
+
+
+def sent(row: Row) -> Sent:
+    """Return the message of a row of `sent_by_fromid` and the like."""
+    identity, submission_id, account_id, sender, recipient, orcpt, state, feedback = row
+    return Sent(
+        id=identity,
+        submission_id=submission_id,
+        account_id=account_id,
+        sender=sender,
+        recipient=recipient,
+        orcpt=orcpt,
+        state=State(state),
+        feedback=None if feedback is None else Feedback(feedback),
+    )
+
+
+# --- what engines share -----------------------------------------------------------------------
 
 
 # --- suppression ------------------------------------------------------------------------------

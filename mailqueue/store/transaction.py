@@ -11,6 +11,7 @@ from mailqueue.model.change import Change
 from mailqueue.model.destination import Destination
 from mailqueue.model.engine import Identity
 from mailqueue.model.filters import Filter
+from mailqueue.model.incoming import Incoming, Match, MatchedBy, NewIncoming, Sent
 from mailqueue.model.lane import Block
 from mailqueue.model.message import Claimed, NewSubmission, Submission
 from mailqueue.model.rules import HoldRule, ReplyRule, Route, SenderDomain, ShapingRule, Then, Transport
@@ -25,6 +26,7 @@ from mailqueue.store import (
     ending,
     engines,
     hooks,
+    incoming,
     quota,
     settle,
     steer,
@@ -157,6 +159,16 @@ class SqliteTransaction:
 
     def cancel_stranded_webhooks(self, reason: str, now: int, limit: int) -> int:
         return hooks.cancel_stranded(self.batch, reason, now, limit)
+
+    # -- what comes in -------------------------------------------------------------------------
+    def known_incoming(self, digest: bytes, recipient: str | None) -> Incoming | None:
+        return incoming.known(self.batch, digest, recipient)
+
+    def sent(self, by: MatchedBy, names: Sequence[str], recipients: Sequence[str]) -> list[Sent]:
+        return incoming.sent(self.batch, by, names, recipients)
+
+    def take_incoming(self, new: NewIncoming, match: Match | None) -> Incoming:
+        return incoming.take(self.batch, new, match)
 
     # -- steer ---------------------------------------------------------------------------------
     def hold(self, which: Filter, *, actor: str, reason: str, now: int, after: int, limit: int) -> Progress:
@@ -337,3 +349,6 @@ class SqliteTransaction:
 
     def purge_webhooks(self, now: int, limit: int) -> int:
         return hooks.purge(self.batch, now, limit)
+
+    def purge_incoming(self, older_than: int, limit: int) -> int:
+        return incoming.purge(self.batch, older_than, limit)

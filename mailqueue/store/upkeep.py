@@ -52,6 +52,7 @@ def _remove_messages(batch: Batch, ids: str, submissions: str) -> int:
     emptied = cursor.execute(query("emptied_submissions"), (submissions,)).fetchall()
     gone = json.dumps([submission for submission, _ in emptied])
     cursor.execute(query("purge_notices"), (gone,))
+    cursor.execute(query("purge_incoming_of_submissions"), (gone,))
     cursor.execute(query("purge_submissions"), (gone,))
     _remove_contents(batch, json.dumps([content for _, content in emptied]))
     return len(emptied)

@@ -32,6 +32,7 @@ FACES = {
     "retired": (faces.Retired, "retired"),
     "webhook": (faces.Webhooks, "webhooks"),
     "webhook retired": (faces.RetiredWebhooks, "webhooks.retired"),
+    "incoming": (faces.IncomingMail, "incoming_mail"),
 }
 SAID_OTHERWISE = {
     "submit_many": "submit-many",
@@ -43,9 +44,10 @@ SAID_OTHERWISE = {
     "notices": "notice show",
     "check_integrity": "check-integrity",
     "require_tls": "require-tls",
+    "incoming": "incoming take",
 }
 NO_VERB = {"actor", "close"}
-NOT_OF_A_QUEUE = {"run", "dsn parse", "arf parse", "demo", "notice show"}
+NOT_OF_A_QUEUE = {"run", "dsn parse", "arf parse", "demo", "notice show", "incoming listen"}
 COMMON = {"--db", "--json", "--help", "-h", "--version"}
 
 

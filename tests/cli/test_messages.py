@@ -48,6 +48,7 @@ KEYS = {
     "max_attempts",
     "extra",
     "fromid",
+    "feedback",
 }
 
 

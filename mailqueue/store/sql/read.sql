@@ -87,7 +87,7 @@ SELECT message.id, message.submission_id, account.name, submission.sender, messa
     submission.warn_after, submission.max_attempts, lane.blocked_until, lane.blocked_by,
     (SELECT attempt.category FROM mailqueue_attempt AS attempt
         WHERE attempt.message_id = message.id ORDER BY attempt.id DESC LIMIT 1),
-    submission.extra, message.fromid
+    submission.extra, message.fromid, message.feedback
 FROM mailqueue_message AS message
 CROSS JOIN mailqueue_submission AS submission ON submission.id = message.submission_id
 CROSS JOIN mailqueue_content AS content ON content.id = submission.content_id
