@@ -126,7 +126,7 @@ PINNED = {
         show(self, name)
         set(self, name, *, notices=None, schedule=None, retention=None, keep_content=None,
             on_uncertain=None, strict=None, messages_per_day=None, new_recipients_per_day=None,
-            over_quota=None, fromid=None)
+            over_quota=None, fromid=None, suppression=None, suppress_for=None)
         remove(self, name)
     """,
     SenderDomains: """
@@ -169,6 +169,7 @@ FACES = (
     "schedules",
     "sender_domains",
     "shaping_rules",
+    "suppressions",
     "transports",
     "webhooks",
 )
