@@ -46,6 +46,12 @@ DEAD = "dead.example"
 LATER = "later.example"
 ASKED = 30
 """Times that each question is asked."""
+TITLES = {
+    "page": "the slowest first page",
+    "explain": "explain",
+    "status": "status",
+    "stats": "stats",
+}
 
 
 def waiting(size: int) -> Iterator[dict[str, object]]:
@@ -111,6 +117,7 @@ def questions(queue: Queue) -> dict[str, float]:
         "page": max(taken.values()),
         "explain": max(milliseconds(lambda: queue.explain(later)), milliseconds(lambda: queue.explain(dead))),
         "status": milliseconds(queue.status),
+        "stats": milliseconds(queue.stats),
     }
 
 
@@ -186,9 +193,9 @@ def main() -> None:
     report(f"V7 claim and settle with {size:,} waiting", compare(found, size, new, "deliver"), quick=quick)
     asked = {
         name: {count: [each["asked"][name] for each in runs] for count, runs in found.items()}
-        for name in ("page", "explain", "status")
+        for name in TITLES
     }
-    for name, title in {"page": "the slowest first page", "explain": "explain", "status": "status"}.items():
+    for name, title in TITLES.items():
         text = f"{spread(asked[name][size], '.1f')} ms, {spread(asked[name][FEW], '.1f')} ms with {FEW:,}"
         report(f"V7 {title} with {size:,} waiting", text, quick=quick)
     peaks = {count: [each["peak"] for each in runs] for count, runs in found.items()}

@@ -375,6 +375,7 @@ class AsyncQueue(_AsyncFace):
     dump = _awaited(Queue.dump)
     explain = _awaited(Queue.explain)
     status = _awaited(Queue.status)
+    stats = _awaited(Queue.stats)
     hold = _awaited(Queue.hold)
     fail = _awaited(Queue.fail)
     drop = _awaited(Queue.drop)

@@ -15,6 +15,7 @@ from typing import Any, BinaryIO, Self, Unpack
 
 from mailqueue.clock import Clock, SystemClock
 from mailqueue.engine import manage, many, replies, verbs
+from mailqueue.engine import stats as statistics
 from mailqueue.engine.many import Progress
 from mailqueue.engine.options import When
 from mailqueue.engine.replies import classify_alone
@@ -45,6 +46,7 @@ from mailqueue.model.migration import Migration
 from mailqueue.model.recipient import Recipient
 from mailqueue.model.settings import Settings
 from mailqueue.model.settlement import Wish, WishKind
+from mailqueue.model.stats import Stats
 from mailqueue.model.verdict import Verdict
 from mailqueue.model.wanted import Wanted, chosen
 from mailqueue.store import open_store
@@ -340,6 +342,21 @@ class Queue:
     def status(self) -> Status:
         """Return how the queue stands."""
         return manage.status(self.store, self.clock.now())
+
+    def stats(self, *, hours: int = 24, limit: int = 20) -> Stats:
+        """Return the queue in numbers: how it stands, what happened, what waits for whom, what goes wrong.
+
+        It is counted as it happens, by the hour, so that it takes some milliseconds, whatever waits.
+
+        Args:
+            hours: so many hours back, and from the beginning of that hour on, it is told what happened;
+                1 to 744. (What happened before the tables had version 4 is not counted.)
+            limit: domains, errors and destinations that are listed at most, 1 to 1000.
+
+        Raises:
+            SettingError: a value cannot be.
+        """
+        return statistics.stats(self.store, hours=hours, limit=limit, now=self.clock.now())
 
     def hold(
         self,

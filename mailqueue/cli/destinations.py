@@ -9,6 +9,8 @@ from mailqueue.cli.base import Face, Verbs, pass_face
 from mailqueue.clock import to_datetime
 from mailqueue.model.destination import COUNTED, DestinationInfo
 
+HEAD = ("DESTINATION", "FAILED", "SINCE", "NEXT TRY", "WAITING", "LAST ERROR")
+
 
 @click.group(cls=Verbs)
 def destinations() -> None:
@@ -27,20 +29,19 @@ def list_(face: Face) -> None:
     now = queue.clock.now()
     face.answer(
         output.items(map(shape.destination, found)),
-        lambda: output.table(
-            ("DESTINATION", "FAILED", "SINCE", "NEXT TRY", "WAITING", "LAST ERROR"),
-            (
-                (
-                    each.name,
-                    each.failures,
-                    f"{output.about(to_datetime(now) - each.since_at)} ago",
-                    _next_try(each, now),
-                    _waiting(each).partition(" ")[0],
-                    each.last_error,
-                )
-                for each in found
-            ),
-        ),
+        lambda: output.table(HEAD, (row(each, now) for each in found)),
+    )
+
+
+def row(found: DestinationInfo, now: int, counted: int = COUNTED) -> tuple[object, ...]:
+    """Return the row of a destination below HEAD; what waits for it was counted up to `counted`."""
+    return (
+        found.name,
+        found.failures,
+        f"{output.about(to_datetime(now) - found.since_at)} ago",
+        _next_try(found, now),
+        _waiting(found, counted).partition(" ")[0],
+        found.last_error,
     )
 
 
@@ -77,9 +78,9 @@ def retry(face: Face, name: tuple[str, ...]) -> None:
     face.answer(shape.destination(found), lambda: output.line(f"{found.name}: its mail is due now"))
 
 
-def _waiting(found: DestinationInfo) -> str:
-    if found.messages >= COUNTED:
-        return f"{COUNTED:,}+ messages"
+def _waiting(found: DestinationInfo, counted: int = COUNTED) -> str:
+    if found.messages >= counted:
+        return f"{counted:,}+ messages"
     return output.plural(found.messages, "message")
 
 

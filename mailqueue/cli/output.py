@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import sys
 import textwrap
@@ -28,12 +29,14 @@ Json = Mapping[str, object]
 """A JSON document: always an object."""
 
 _NEVER_CUT = 100_000
+_NUMBER = re.compile(r"[0-9][0-9,.]*[kMG]?")
 _FLEXIBLE = {
     "LAST ERROR": 16,
     "REASON": 12,
     "DELAYS": 20,
     "MATCHES": 20,
     "DESTINATION": 20,
+    "DOMAIN": 12,
     "BY": 8,
     "TO": 20,
     "FROM": 12,
@@ -112,6 +115,15 @@ def plural(count: int, noun: str) -> str:
     return f"{count:,} {noun}" + ("" if count == 1 else "s")
 
 
+def short(count: int) -> str:
+    """Return a count in four characters, roughly where it is large: `9999`, `12k`, `1.2M`."""
+    for size, unit in ((1_000_000_000, "G"), (1_000_000, "M"), (1_000, "k")):
+        if count >= max(size, 10_000):
+            whole = count / size
+            return f"{whole:.1f}{unit}" if whole < 9.95 else f"{whole:.0f}{unit}"
+    return str(count)
+
+
 def _widths(head: Sequence[str], rows: Sequence[Sequence[str]]) -> list[int]:
     """Return how wide each column is, so that all of them fit, with two blanks between them, if they can."""
     from rich.cells import cell_len
@@ -153,6 +165,11 @@ def line(text: str = "") -> None:
 
 def table(head: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
     """Print a table; columns of numbers stand to the right, long texts give way where it is narrow."""
+    _print(rich_table(head, rows))
+
+
+def rich_table(head: Sequence[str], rows: Iterable[Sequence[object]]) -> Table:
+    """Return what `table` prints."""
     from rich.table import Table
     from rich.text import Text
 
@@ -160,11 +177,11 @@ def table(head: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
     made = Table(box=None, show_edge=False, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
     widths = _widths(head, shown)
     for number, name in enumerate(head):
-        right = bool(shown) and all(row[number].replace(",", "").isdigit() for row in shown)
+        right = bool(shown) and all(_NUMBER.fullmatch(row[number]) for row in shown)
         made.add_column(name, justify="right" if right else "left", width=widths[number], no_wrap=True)
     for row in shown:
         made.add_row(*(Text(cell, style=_COLOURS.get(cell, ""), overflow="ellipsis") for cell in row))
-    _print(made)
+    return made
 
 
 def details(pairs: Iterable[tuple[str, object]]) -> None:

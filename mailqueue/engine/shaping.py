@@ -90,12 +90,12 @@ def remove_rule(store: Store, rule_id: int) -> ShapingRule:
 # -- destinations ---------------------------------------------------------------------------------
 def destinations(store: Store) -> Sequence[DestinationInfo]:
     """Return the destinations in trouble, the longest first."""
-    return store.read(lambda reader: [_info(reader, each) for each in reader.destinations()])
+    return store.read(lambda reader: [info(reader, each, COUNTED) for each in reader.destinations()])
 
 
 def destination(store: Store, name: str) -> DestinationInfo:
     """Return one destination. Raises NotFound, naming the nearest of those in trouble."""
-    return store.read(lambda reader: _info(reader, _find(reader, name)))
+    return store.read(lambda reader: info(reader, _find(reader, name), COUNTED))
 
 
 def _find(reader: Reader, name: str) -> Destination:
@@ -106,8 +106,9 @@ def _find(reader: Reader, name: str) -> Destination:
     return found
 
 
-def _info(reader: Reader, found: Destination) -> DestinationInfo:
-    backlog = reader.backlog(found.name, COUNTED)
+def info(reader: Reader, found: Destination, counted: int) -> DestinationInfo:
+    """Return a destination as people see it; what waits for it is counted up to `counted`."""
+    backlog = reader.backlog(found.name, counted)
     return DestinationInfo(
         name=found.name,
         failures=found.failures,

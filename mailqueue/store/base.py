@@ -90,6 +90,38 @@ class Progress:
     """Messages on which it acts after the running attempt; not counted as changed."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Waiting:
+    """What waits for the receivers of one domain."""
+
+    domain: str
+    hours: tuple[tuple[int, int], ...]
+    """Beginnings of hours, microseconds UTC, and how many of the messages submitted then wait."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tally:
+    """How often something happened."""
+
+    what: str
+    """`submitted`, `retired`, an event, or `trouble`: an attempt that did not deliver."""
+    detail: str
+    """retired: the state; trouble: category, reply code and enhanced code, with spaces between; else ''."""
+    times: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HourTally:
+    """How many messages came and went in one hour."""
+
+    hour_at: int
+    """When it begins, microseconds UTC."""
+    submitted: int
+    delivered: int
+    failed: int
+    """Expired ones included."""
+
+
 class Transaction(Protocol):
     """Changes, inside one write transaction that others may share."""
 
@@ -492,6 +524,21 @@ class Reader(Protocol):
 
     def backlog(self, destination: str, limit: int) -> Backlog:
         """Return what waits in the lanes that a destination blocks; messages are counted up to `limit`."""
+        ...
+
+    def waiting_by_domain(self, limit: int) -> tuple[list[Waiting], int]:
+        """Return the domains with the most mail, the largest first, and how many there are.
+
+        Its cost grows with the domains and hours, not with the messages.
+        """
+        ...
+
+    def tally(self, since: int) -> list[Tally]:
+        """Return what happened from the hour `since` on, in any order."""
+        ...
+
+    def tally_by_hour(self, since: int) -> list[HourTally]:
+        """Return the hours from `since` on in which messages came or went, in order."""
         ...
 
     def owed_warnings(self, now: int, limit: int) -> list[Claimed]:

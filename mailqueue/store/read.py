@@ -25,7 +25,7 @@ from mailqueue.model.filters import LAST_RETIRED_FIRST, OLDEST_FIRST, Filter, Or
 from mailqueue.model.message import Claimed, Message
 from mailqueue.model.settings import Settings
 from mailqueue.store import integrity, lists, quota, rows
-from mailqueue.store.base import Depth
+from mailqueue.store.base import Depth, HourTally, Tally, Waiting
 from mailqueue.store.batch import CHUNK
 from mailqueue.store.queries import query
 from mailqueue.store.settings import Snapshots
@@ -91,6 +91,25 @@ class SqliteReader:
     def backlog(self, destination: str, limit: int) -> Backlog:
         [(lanes, messages)] = self._all("backlog", destination, destination, limit)
         return Backlog(lanes, messages)
+
+    def waiting_by_domain(self, limit: int) -> tuple[list[Waiting], int]:
+        found = self._all("largest_domains", limit)
+        hours: dict[str, list[tuple[int, int]]] = {domain: [] for domain, _ in found}
+        for domain, *hour in self._all("waiting_by_hour", json.dumps(list(hours))):
+            hours[domain].append((hour[0], hour[1]))
+        waiting = [Waiting(domain=domain, hours=tuple(each)) for domain, each in hours.items()]
+        return waiting, found[0][1] if found else 0
+
+    def tally(self, since: int) -> list[Tally]:
+        return [
+            Tally(what=what, detail=detail, times=times) for what, detail, times in self._all("tally", since)
+        ]
+
+    def tally_by_hour(self, since: int) -> list[HourTally]:
+        return [
+            HourTally(hour_at=hour_at, submitted=submitted, delivered=delivered, failed=failed)
+            for hour_at, submitted, delivered, failed in self._all("tally_by_hour", since)
+        ]
 
     def owed_warnings(self, now: int, limit: int) -> list[Claimed]:
         owed: list[int] = []

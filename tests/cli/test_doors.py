@@ -40,7 +40,7 @@ SAID_OTHERWISE = {
     "require_tls": "require-tls",
 }
 NO_VERB = {"actor", "close"}
-NOT_OF_A_QUEUE = {"run", "dsn parse", "arf parse", "demo", "notice show"}
+NOT_OF_A_QUEUE = {"run", "top", "dsn parse", "arf parse", "demo", "notice show"}
 COMMON = {"--db", "--json", "--help", "-h", "--version"}
 
 
