@@ -371,6 +371,7 @@ class AsyncQueue(_AsyncFace):
     attempts = _awaited(Queue.attempts)
     events = _awaited(Queue.events)
     timeline = _awaited(Queue.timeline)
+    changes = _awaited(Queue.changes)
     notices = _awaited(Queue.notices)
     dump = _awaited(Queue.dump)
     explain = _awaited(Queue.explain)

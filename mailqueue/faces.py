@@ -76,9 +76,7 @@ class HoldRules:
             sender=sender,
             recipient_domain=recipient_domain,
             recipient=recipient,
-            reason=reason,
-            actor=self._queue.actor(actor),
-            now=self._queue.clock.now(),
+            by=self._queue._by(actor, reason),
         )
 
     def list(self) -> Sequence[HoldRule]:
@@ -93,19 +91,18 @@ class HoldRules:
         """Return how many messages a rule holds, alone or with others. Raises NotFound."""
         return manage.held_by_rule(self._queue.store, rule_id)
 
-    def remove(self, rule_id: int, *, actor: str | None = None) -> HoldRule:
+    def remove(self, rule_id: int, *, reason: str = "", actor: str | None = None) -> HoldRule:
         """Remove a rule. What it holds stays on hold, by marks that name it, until released.
 
         Args:
             rule_id: of the rule.
+            reason: why, for the history.
             actor: who removes it.
 
         Raises:
             NotFound: no such rule.
         """
-        return manage.remove_hold_rule(
-            self._queue.store, rule_id, actor=self._queue.actor(actor), now=self._queue.clock.now()
-        )
+        return manage.remove_hold_rule(self._queue.store, rule_id, self._queue._by(actor, reason))
 
 
 class Transports:
@@ -129,6 +126,8 @@ class Transports:
         allow_private: bool = False,
         reply: str | None = None,
         default: bool = False,
+        reason: str = "",
+        actor: str | None = None,
     ) -> Transport:
         """Make a transport. The first one made takes all mail that no route matches.
 
@@ -147,6 +146,8 @@ class Transports:
             allow_private: direct: also loopback and private addresses that DNS gave.
             reply: fail: what it answers, e.g. "550 5.7.1 not from here".
             default: take the mark `default` from the transport that has it.
+            reason: why, for the history.
+            actor: who does it.
 
         Raises:
             SettingError: a value does not fit the kind.
@@ -155,7 +156,7 @@ class Transports:
         return steering.add_transport(
             self._queue.store,
             name,
-            now=self._queue.clock.now(),
+            by=self._queue._by(actor, reason),
             kind=kind,
             host=host,
             port=port,
@@ -187,6 +188,8 @@ class Transports:
         allow_private: bool | None = None,
         reply: str | None = None,
         default: bool | None = None,
+        reason: str = "",
+        actor: str | None = None,
     ) -> Transport:
         """Change what is given of a transport; None leaves a value as it is.
 
@@ -211,18 +214,23 @@ class Transports:
             allow_private=allow_private,
             reply=reply,
             default=default,
-            now=self._queue.clock.now(),
+            by=self._queue._by(actor, reason),
         )
 
-    def remove(self, name: str) -> None:
+    def remove(self, name: str, *, reason: str = "", actor: str | None = None) -> None:
         """Remove a transport.
+
+        Args:
+            name: of the transport.
+            reason: why, for the history.
+            actor: who does it.
 
         Raises:
             NotFound: no such transport.
             Conflict: a route or a shaping rule uses it, messages in the queue name it, or it is the
                 default and others exist.
         """
-        steering.remove_transport(self._queue.store, name)
+        steering.remove_transport(self._queue.store, name, self._queue._by(actor, reason))
 
 
 class Routes:
@@ -240,6 +248,8 @@ class Routes:
         recipient_domain: str | None = None,
         min_attempts: int = 0,
         position: int = 0,
+        reason: str = "",
+        actor: str | None = None,
     ) -> Route:
         """Make a route. A domain with a leading dot means its subdomains too.
 
@@ -253,6 +263,8 @@ class Routes:
             recipient_domain: of the recipient; None: any.
             min_attempts: only messages of which at least so many attempts have failed.
             position: lower ones are tried first.
+            reason: why, for the history.
+            actor: who does it.
 
         Raises:
             NotFound: no such transport or account.
@@ -267,16 +279,25 @@ class Routes:
             recipient_domain=recipient_domain,
             min_attempts=min_attempts,
             position=position,
-            now=self._queue.clock.now(),
+            by=self._queue._by(actor, reason),
         )
 
     def list(self) -> Sequence[Route]:
         """Return all routes in the order in which they are tried."""
         return manage.settings(self._queue.store).routes
 
-    def remove(self, route_id: int) -> None:
-        """Remove a route. Raises NotFound."""
-        steering.remove_route(self._queue.store, route_id, self._queue.clock.now())
+    def remove(self, route_id: int, *, reason: str = "", actor: str | None = None) -> None:
+        """Remove a route.
+
+        Args:
+            route_id: of the route.
+            reason: why, for the history.
+            actor: who does it.
+
+        Raises:
+            NotFound: there is none of that id.
+        """
+        steering.remove_route(self._queue.store, route_id, self._queue._by(actor, reason))
 
 
 class ReplyRules:
@@ -319,18 +340,25 @@ class ReplyRules:
             code=code,
             permanent=permanent,
             position=position,
-            note=note,
-            actor=self._queue.actor(actor),
-            now=self._queue.clock.now(),
+            by=self._queue._by(actor, note),
         )
 
     def list(self) -> Sequence[ReplyRule]:
         """Return the own rules in the order in which they are asked."""
         return manage.settings(self._queue.store).reply_rules
 
-    def remove(self, rule_id: int) -> ReplyRule:
-        """Remove a rule and return it. Raises NotFound."""
-        return answers.remove_rule(self._queue.store, rule_id)
+    def remove(self, rule_id: int, *, reason: str = "", actor: str | None = None) -> ReplyRule:
+        """Remove a rule and return it.
+
+        Args:
+            rule_id: of the rule.
+            reason: why, for the history.
+            actor: who does it.
+
+        Raises:
+            NotFound: there is none of that id.
+        """
+        return answers.remove_rule(self._queue.store, rule_id, self._queue._by(actor, reason))
 
 
 class ShapingRules:
@@ -383,9 +411,7 @@ class ShapingRules:
             per_connection=per_connection,
             per_minute=per_minute,
             position=position,
-            reason=reason,
-            actor=self._queue.actor(actor),
-            now=self._queue.clock.now(),
+            by=self._queue._by(actor, reason),
         )
 
     def list(self) -> Sequence[ShapingRule]:
@@ -396,9 +422,18 @@ class ShapingRules:
         """Return one rule. Raises NotFound."""
         return shaping.rule(self._queue.store, rule_id)
 
-    def remove(self, rule_id: int) -> ShapingRule:
-        """Remove a rule and return it. Raises NotFound."""
-        return shaping.remove_rule(self._queue.store, rule_id)
+    def remove(self, rule_id: int, *, reason: str = "", actor: str | None = None) -> ShapingRule:
+        """Remove a rule and return it.
+
+        Args:
+            rule_id: of the rule.
+            reason: why, for the history.
+            actor: who does it.
+
+        Raises:
+            NotFound: there is none of that id.
+        """
+        return shaping.remove_rule(self._queue.store, rule_id, self._queue._by(actor, reason))
 
 
 class Destinations:
@@ -422,19 +457,18 @@ class Destinations:
         """
         return shaping.destination(self._queue.store, name)
 
-    def retry(self, name: str, *, actor: str | None = None) -> DestinationInfo:
+    def retry(self, name: str, *, reason: str = "", actor: str | None = None) -> DestinationInfo:
         """Take its block away: mail goes there now, and the next failure blocks it again.
 
         Args:
             name: as for `show`.
+            reason: why, for the history.
             actor: who does it.
 
         Raises:
             NotFound: as for `show`.
         """
-        return shaping.retry(
-            self._queue.store, name, actor=self._queue.actor(actor), now=self._queue.clock.now()
-        )
+        return shaping.retry(self._queue.store, name, self._queue._by(actor, reason))
 
 
 class Schedules:
@@ -444,7 +478,14 @@ class Schedules:
         self._queue = queue
 
     def add(
-        self, name: str, delays: str, *, lifetime: timedelta, warn_after: timedelta | None = None
+        self,
+        name: str,
+        delays: str,
+        *,
+        lifetime: timedelta,
+        warn_after: timedelta | None = None,
+        reason: str = "",
+        actor: str | None = None,
     ) -> Schedule:
         """Make a schedule from its readable form.
 
@@ -453,6 +494,8 @@ class Schedules:
             delays: e.g. "5m, 15m, 30m, 1h, 2h, 3h*".
             lifetime: given up after this long.
             warn_after: a delay notice after this long; None: none.
+            reason: why, for the history.
+            actor: who does it.
 
         Raises:
             ScheduleError: `delays` cannot be read.
@@ -465,7 +508,7 @@ class Schedules:
             delays,
             lifetime=lifetime,
             warn_after=warn_after,
-            now=self._queue.clock.now(),
+            by=self._queue._by(actor, reason),
         )
 
     def list(self) -> Sequence[Schedule]:
@@ -483,9 +526,19 @@ class Accounts:
     def __init__(self, queue: Queue) -> None:
         self._queue = queue
 
-    def add(self, name: str) -> Account:
-        """Make an account. Raises Conflict where the name is taken, SettingError for an unusable one."""
-        return steering.add_account(self._queue.store, name, self._queue.clock.now())
+    def add(self, name: str, *, reason: str = "", actor: str | None = None) -> Account:
+        """Make an account.
+
+        Args:
+            name: what `submit(account=)` calls it.
+            reason: why, for the history.
+            actor: who does it.
+
+        Raises:
+            Conflict: the name is taken.
+            SettingError: the name cannot be.
+        """
+        return steering.add_account(self._queue.store, name, self._queue._by(actor, reason))
 
     def list(self) -> Sequence[Account]:
         """Return all accounts, in the order made."""
@@ -508,6 +561,8 @@ class Accounts:
         messages_per_day: int | None = None,
         new_recipients_per_day: int | None = None,
         over_quota: OverQuota | str | None = None,
+        reason: str = "",
+        actor: str | None = None,
     ) -> Account:
         """Change what is given of an account; None leaves a value as it is.
 
@@ -524,6 +579,8 @@ class Accounts:
                 0: no quota.
             new_recipients_per_day: of these, the ones that it has not written to before; 0: no quota.
             over_quota: `reject`, `hold` or `drop`: what becomes of mail over a quota.
+            reason: why, for the history.
+            actor: who does it.
 
         Raises:
             NotFound: no such account or schedule.
@@ -541,21 +598,23 @@ class Accounts:
             messages_per_day=messages_per_day,
             new_recipients_per_day=new_recipients_per_day,
             over_quota=over_quota,
-            now=self._queue.clock.now(),
+            by=self._queue._by(actor, reason),
         )
 
-    def remove(self, name: str) -> None:
+    def remove(self, name: str, *, reason: str = "", actor: str | None = None) -> None:
         """Remove an account, and what is kept of whom it has written to.
 
         Args:
             name: of the account.
+            reason: why, for the history.
+            actor: who does it.
 
         Raises:
             NotFound: there is none of that name.
             Conflict: it is `default`, or mail in the queue or the history, routes or hold rules need it;
                 the text says how many and what to do.
         """
-        steering.remove_account(self._queue.store, name)
+        steering.remove_account(self._queue.store, name, self._queue._by(actor, reason))
 
 
 class Retired:

@@ -286,14 +286,16 @@ def parameters(verb: Callable[..., object]) -> dict[str, inspect.Parameter]:
     return {name: each for name, each in inspect.signature(verb).parameters.items() if name != "self"}
 
 
+WHY = ("reason", "actor")
+"""For the history: no settings."""
 VERBS = {
-    "Account": (Accounts.set, {"name"}, "account set"),
-    "Transport": (Transports.add, {"name"}, "transport add"),
-    "Route": (Routes.add, {"transport"}, "route add"),
+    "Account": (Accounts.set, {"name", *WHY}, "account set"),
+    "Transport": (Transports.add, {"name", *WHY}, "transport add"),
+    "Route": (Routes.add, {"transport", *WHY}, "route add"),
     "Hold rule": (HoldRules.add, {"actor"}, "holdrules add"),
     "Reply rule": (ReplyRules.add, {"actor"}, "replies add"),
     "Shaping rule": (ShapingRules.add, {"actor"}, "shaping add"),
-    "Schedule": (Schedules.add, {"name"}, "schedule add"),
+    "Schedule": (Schedules.add, {"name", *WHY}, "schedule add"),
     "Settings of a submission": (Queue.submit, {"message"}, "submit"),
 }
 
@@ -323,7 +325,7 @@ def test_options_of_settings_are_those_of_the_command_line(title: str) -> None:
     described = [option for options in told for option in options.split(", ")]
     assert set(described) <= known
     options = {each.opts[0] for each in command.params if isinstance(each, click.Option)}
-    assert options - {"--db", "--json"} <= set(described)
+    assert options - {"--db", "--json", "--reason"} <= set(described)
 
 
 def test_accounts_have_the_settings_that_are_described(tmp_path: Path) -> None:

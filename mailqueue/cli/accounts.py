@@ -7,7 +7,7 @@ from datetime import timedelta
 import click
 
 from mailqueue.cli import output, shape
-from mailqueue.cli.base import Face, Verbs, pass_face
+from mailqueue.cli.base import Face, Verbs, pass_face, reason
 from mailqueue.cli.values import duration
 from mailqueue.model.account import Account, Notices, OnUncertain, OverQuota, QuotaUse
 from mailqueue.model.duration import format_duration
@@ -49,11 +49,12 @@ def list_(face: Face) -> None:
 
 @account.command()
 @click.argument("name")
+@reason
 @pass_face
-def add(face: Face, name: str) -> None:
+def add(face: Face, name: str, reason: str) -> None:
     """Make an account."""
     queue = face.queue()
-    made = queue.accounts.add(name)
+    made = queue.accounts.add(name, reason=reason)
     face.answer(shape.account(made), lambda: _print(made, queue.clock.now()))
 
 
@@ -69,10 +70,11 @@ def show(face: Face, name: str) -> None:
 
 @account.command()
 @click.argument("name")
+@reason
 @pass_face
-def remove(face: Face, name: str) -> None:
+def remove(face: Face, name: str, reason: str) -> None:
     """Remove an account that nothing needs any more."""
-    face.queue().accounts.remove(name)
+    face.queue().accounts.remove(name, reason=reason)
     face.answer({"name": name, "removed": True}, lambda: output.line(f"account {name} is gone"))
 
 
@@ -102,6 +104,7 @@ def remove(face: Face, name: str) -> None:
     type=click.Choice([each.value for each in OverQuota]),
     help="What becomes of mail over a quota.",
 )
+@reason
 @pass_face
 def set_(
     face: Face,
@@ -115,6 +118,7 @@ def set_(
     messages_per_day: int | None,
     new_recipients_per_day: int | None,
     over_quota: str | None,
+    reason: str,
 ) -> None:
     """Change what is given of an account, and leave the rest."""
     queue = face.queue()
@@ -129,6 +133,7 @@ def set_(
         messages_per_day=messages_per_day,
         new_recipients_per_day=new_recipients_per_day,
         over_quota=over_quota,
+        reason=reason,
     )
     face.answer(shape.account(changed), lambda: _print(changed, queue.clock.now()))
 

@@ -191,5 +191,8 @@ def status(error: MailqueueError) -> int:
             return REFUSED
 
 
+reason = click.option("--reason", default="", metavar="TEXT", help="Why, for the history.")
+"""Gives a verb the option that says why."""
+
 pass_face = click.make_pass_decorator(Face)
 """Hands the `Face` to a verb as its first argument."""

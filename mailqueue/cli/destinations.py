@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from mailqueue.cli import output, shape
-from mailqueue.cli.base import Face, Verbs, pass_face
+from mailqueue.cli.base import Face, Verbs, pass_face, reason
 from mailqueue.clock import to_datetime
 from mailqueue.model.destination import COUNTED, DestinationInfo
 
@@ -71,10 +71,11 @@ def show(face: Face, name: tuple[str, ...]) -> None:
 
 @destinations.command()
 @click.argument("name", nargs=-1, required=True, metavar="NAME")
+@reason
 @pass_face
-def retry(face: Face, name: tuple[str, ...]) -> None:
+def retry(face: Face, name: tuple[str, ...], reason: str) -> None:
     """Take a block away now. The next failure there blocks it again, for longer."""
-    found = face.queue().destinations.retry(" ".join(name))
+    found = face.queue().destinations.retry(" ".join(name), reason=reason)
     face.answer(shape.destination(found), lambda: output.line(f"{found.name}: its mail is due now"))
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from mailqueue.cli import output, shape
-from mailqueue.cli.base import Face, Verbs, pass_face
+from mailqueue.cli.base import Face, Verbs, pass_face, reason
 from mailqueue.model.rules import HoldRule
 
 if TYPE_CHECKING:
@@ -100,11 +100,12 @@ def show(face: Face, rule_id: int) -> None:
 
 @holdrules.command()
 @click.argument("rule_id", type=int, metavar="ID")
+@reason
 @pass_face
-def remove(face: Face, rule_id: int) -> None:
+def remove(face: Face, rule_id: int, reason: str) -> None:
     """Remove a rule. What it holds stays on hold until it is released."""
     queue = face.queue()
-    gone = queue.hold_rules.remove(rule_id)
+    gone = queue.hold_rules.remove(rule_id, reason=reason)
     face.answer(
         _shape(queue, gone),
         lambda: output.line(

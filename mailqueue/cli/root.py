@@ -6,6 +6,7 @@ import click
 
 from mailqueue.cli import (
     accounts,
+    changes,
     demo,
     destinations,
     history,
@@ -68,6 +69,7 @@ for _verb in (
     accounts.account,
     history.retired,
     history.notice,
+    changes.changes,
     reports.dsn_,
     reports.arf_,
     upkeep.migrate,

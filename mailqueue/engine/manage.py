@@ -7,18 +7,19 @@ named is looked up before anything is changed.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from os import PathLike, fspath
 
 from mailqueue.clock import to_datetime
-from mailqueue.engine import liveness
+from mailqueue.engine import audit, liveness
 from mailqueue.engine.submit import find_account
-from mailqueue.errors import NotFound, SettingError, StoreError
+from mailqueue.errors import DatabaseReadOnly, NotFound, SettingError, StoreError
 from mailqueue.mail import address, domain
 from mailqueue.model.attempt import Attempt
 from mailqueue.model.backup import Backup, Restored
 from mailqueue.model.engine import EngineInfo
-from mailqueue.model.events import Event, Happened, Notice
+from mailqueue.model.events import By, Event, Happened, Notice
 from mailqueue.model.explain import Explanation, Preview, Status, Steered
 from mailqueue.model.filters import LAST_RETIRED_FIRST, OLDEST_FIRST, Filter, Order, Page, Sort
 from mailqueue.model.lifecycle import State
@@ -77,6 +78,11 @@ def timeline(store: Store, message_id: int) -> Sequence[Happened]:
             reader.events(message_id),
         )
     )
+
+
+def changes(store: Store, *, limit: int, after: str | None) -> Page[Event]:
+    """Return a page of what was done by hand. Raises SettingError."""
+    return audit.changes(store, limit=limit, after=after, most=MAX_PAGE)
 
 
 def notices(store: Store, message_id: int) -> Sequence[Notice]:
@@ -220,9 +226,13 @@ def check_integrity(store: Store) -> Sequence[str]:
     return store.read(lambda reader: reader.integrity())
 
 
-def migrate(store: Store, copy: Copy, now: int) -> Migration:
+def migrate(store: Store, copy: Copy, by: By) -> Migration:
     """Bring older tables up to date. Raises StoreError, also where an engine is at work."""
-    return store.migrate(copy=copy, check=_nobody_at_work("migrate", now))
+    done = store.migrate(copy=copy, check=_nobody_at_work("migrate", by.at))
+    if done.changed:
+        told = {"before": done.before, "after": done.after, "copy": done.copy}
+        store.run(lambda transaction: audit.note(transaction, by, "migrate", **told))
+    return done
 
 
 def _nobody_at_work(verb: str, now: int) -> Check:
@@ -237,9 +247,12 @@ def _nobody_at_work(verb: str, now: int) -> Check:
     return check
 
 
-def back_up(store: Store, target: str | PathLike[str]) -> Backup:
+def back_up(store: Store, target: str | PathLike[str], by: By) -> Backup:
     """Copy the whole file, while it is in use. Raises StoreError."""
-    return store.back_up(fspath(target))
+    done = store.back_up(fspath(target))
+    with suppress(DatabaseReadOnly):  # then nobody may note it, and it is a backup all the same
+        store.run(lambda transaction: audit.note(transaction, by, "backup", path=done.path))
+    return done
 
 
 def restore(
@@ -249,16 +262,16 @@ def restore(
     copy: Copy,
     whole_file: bool,
     hold_all: bool,
-    actor: str,
-    now: int,
+    by: By,
 ) -> Restored:
     """Put a backup in the place of the file. Raises StoreError, also where an engine is at work."""
-    check = _nobody_at_work("restore", now)
+    check = _nobody_at_work("restore", by.at)
     done = store.restore(fspath(source), copy=copy, whole_file=whole_file, check=check)
+    store.run(lambda transaction: audit.note(transaction, by, "restore", source=done.source, copy=done.copy))
     if not hold_all:
         return done
     reason = f"restored from {done.source}: it may have been delivered since"
-    held = hold(store, Filter(), actor=actor, reason=reason, now=now)
+    held = hold(store, Filter(), replace(by, reason=reason))
     return replace(done, held=held.changed)
 
 
@@ -280,26 +293,22 @@ def _named(store: Store, which: Filter) -> Sequence[Message]:
     return store.read(lambda reader: [reader.message(each) for each in which.ids or ()])
 
 
-def hold(store: Store, which: Filter, *, actor: str, reason: str, now: int) -> Steered:
+def hold(store: Store, which: Filter, by: By) -> Steered:
     """Put messages on hold by hand, in steps."""
-    return steer(
-        store,
-        which,
-        lambda transaction, part, after: transaction.hold(
-            part, actor=actor, reason=reason, now=now, after=after, limit=STEP
-        ),
-    )
+
+    def step(transaction: Transaction, part: Filter, after: int) -> Progress:
+        return transaction.hold(part, actor=by.actor, reason=by.reason, now=by.at, after=after, limit=STEP)
+
+    return audit.steered(store, by, "hold", which, steer(store, which, step))
 
 
-def release(store: Store, which: Filter, *, actor: str, reason: str, now: int) -> Steered:
+def release(store: Store, which: Filter, by: By) -> Steered:
     """Take all marks from messages, in steps."""
-    return steer(
-        store,
-        which,
-        lambda transaction, part, after: transaction.release(
-            part, actor=actor, reason=reason, now=now, after=after, limit=STEP
-        ),
-    )
+
+    def step(transaction: Transaction, part: Filter, after: int) -> Progress:
+        return transaction.release(part, actor=by.actor, reason=by.reason, now=by.at, after=after, limit=STEP)
+
+    return audit.steered(store, by, "release", which, steer(store, which, step))
 
 
 def steer(store: Store, which: Filter, step: Callable[[Transaction, Filter, int], Progress]) -> Steered:
@@ -369,9 +378,7 @@ def add_hold_rule(
     sender: str | None,
     recipient_domain: str | None,
     recipient: str | None,
-    reason: str,
-    actor: str,
-    now: int,
+    by: By,
 ) -> HoldRule:
     """Make a rule and mark what matches it, in steps. An engine finishes the marks should we not."""
     wanted = HoldRule(
@@ -381,13 +388,29 @@ def add_hold_rule(
         sender=_address(sender),
         recipient_domain=_domain(recipient_domain),
         recipient=_address(recipient),
-        reason=reason,
-        actor=actor,
-        created_at=to_datetime(now),
+        reason=by.reason,
+        actor=by.actor,
+        created_at=to_datetime(by.at),
         marking=True,
     )
-    made = store.run(lambda transaction: transaction.add_hold_rule(wanted, now))
-    in_steps(store, lambda transaction, _: transaction.mark_rule(made.id, now, STEP))
+
+    def job(transaction: Transaction) -> HoldRule:
+        made = transaction.add_hold_rule(wanted, by.at)
+        audit.note(
+            transaction,
+            by,
+            "holdrules add",
+            id=made.id,
+            account=account,
+            sender_domain=made.sender_domain,
+            sender=made.sender,
+            recipient_domain=made.recipient_domain,
+            recipient=made.recipient,
+        )
+        return made
+
+    made = store.run(job)
+    in_steps(store, lambda transaction, _: transaction.mark_rule(made.id, by.at, STEP))
     return hold_rule(store, made.id)
 
 
@@ -413,6 +436,12 @@ def held_by_rule(store: Store, rule_id: int) -> int:
     return store.read(lambda reader: reader.held_by_rule(rule_id))
 
 
-def remove_hold_rule(store: Store, rule_id: int, *, actor: str, now: int) -> HoldRule:
+def remove_hold_rule(store: Store, rule_id: int, by: By) -> HoldRule:
     """Remove a rule. Raises NotFound."""
-    return store.run(lambda transaction: transaction.remove_hold_rule(rule_id, actor=actor, now=now))
+
+    def job(transaction: Transaction) -> HoldRule:
+        gone = transaction.remove_hold_rule(rule_id)
+        audit.note(transaction, by, "holdrules remove", id=rule_id)
+        return gone
+
+    return store.run(job)

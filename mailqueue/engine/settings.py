@@ -13,6 +13,7 @@ from types import MappingProxyType
 from typing import TypeVar
 
 from mailqueue.clock import to_micros
+from mailqueue.engine.audit import note
 from mailqueue.engine.manage import STEP, settings
 from mailqueue.engine.submit import find_account, find_schedule, find_transport
 from mailqueue.engine.transports import check_ca_file, check_transport, default_port, default_tls
@@ -20,6 +21,7 @@ from mailqueue.errors import SettingError
 from mailqueue.mail import domain
 from mailqueue.model.account import Account, Notices, OnUncertain, OverQuota
 from mailqueue.model.duration import LONGEST, format_duration
+from mailqueue.model.events import By
 from mailqueue.model.rules import AuthMechanism, Route, Tls, Transport, TransportKind
 from mailqueue.model.schedule import Schedule, parse_delays
 from mailqueue.policy import quota
@@ -68,7 +70,7 @@ def length(setting: str, value: timedelta) -> int:
 
 # -- schedules and accounts -----------------------------------------------------------------------
 def add_schedule(
-    store: Store, name: str, delays: str, *, lifetime: timedelta, warn_after: timedelta | None, now: int
+    store: Store, name: str, delays: str, *, lifetime: timedelta, warn_after: timedelta | None, by: By
 ) -> Schedule:
     """Make a schedule. Raises ScheduleError, Conflict, SettingError."""
     check_name("schedule", name)
@@ -82,8 +84,21 @@ def add_schedule(
         warn_after=None if warn_after is None else length("warn-after", warn_after),
         classes=MappingProxyType(dict(classes)),
     )
-    store.run(lambda transaction: transaction.add_schedule(made, now))
-    return made
+
+    def job(transaction: Transaction) -> Schedule:
+        transaction.add_schedule(made, by.at)
+        note(
+            transaction,
+            by,
+            "schedule add",
+            name=name,
+            delays=delays,
+            lifetime=lifetime,
+            warn_after=warn_after,
+        )
+        return made
+
+    return store.run(job)
 
 
 def schedule(store: Store, name: str) -> Schedule:
@@ -91,10 +106,16 @@ def schedule(store: Store, name: str) -> Schedule:
     return find_schedule(settings(store), name)
 
 
-def add_account(store: Store, name: str, now: int) -> Account:
+def add_account(store: Store, name: str, by: By) -> Account:
     """Make an account. Raises Conflict, SettingError."""
     check_name("account", name)
-    return store.run(lambda transaction: transaction.add_account(name, now))
+
+    def job(transaction: Transaction) -> Account:
+        made = transaction.add_account(name, by.at)
+        note(transaction, by, "account add", name=name)
+        return made
+
+    return store.run(job)
 
 
 def account(store: Store, name: str, now: int) -> Account:
@@ -121,7 +142,7 @@ def set_account(
     messages_per_day: int | None,
     new_recipients_per_day: int | None,
     over_quota: OverQuota | str | None,
-    now: int,
+    by: By,
 ) -> Account:
     """Change what is given of an account. Raises NotFound, SettingError."""
     over = None if over_quota is None else choice("over-quota", over_quota, OverQuota)
@@ -150,7 +171,23 @@ def set_account(
             over_quota=over or old.over_quota,
         )
         transaction.set_account(new)
-        return replace(new, usage=quota.usage(new, transaction.usage(new.id, quota.since(now)), now))
+        note(
+            transaction,
+            by,
+            "account set",
+            name=name,
+            notices=notices,
+            schedule=schedule,
+            retention=retention,
+            keep_content=keep_content,
+            on_uncertain=on_uncertain,
+            strict=strict,
+            messages_per_day=messages_per_day,
+            new_recipients_per_day=new_recipients_per_day,
+            over_quota=over_quota,
+        )
+        uses = transaction.usage(new.id, quota.since(by.at))
+        return replace(new, usage=quota.usage(new, uses, by.at))
 
     return store.run(job)
 
@@ -164,10 +201,16 @@ def _limit(setting: str, value: int | None, old: int | None) -> int | None:
     return value or None
 
 
-def remove_account(store: Store, name: str) -> None:
+def remove_account(store: Store, name: str, by: By) -> None:
     """Remove an account. Raises NotFound, Conflict."""
     mail = store.read(lambda reader: reader.mail_of_account(find_account(reader.settings(), name).id))
-    gone = store.run(lambda transaction: transaction.remove_account(name, mail))
+
+    def job(transaction: Transaction) -> Account:
+        gone = transaction.remove_account(name, mail)
+        note(transaction, by, "account remove", name=name)
+        return gone
+
+    gone = store.run(job)
     while store.run(lambda transaction: transaction.forget_recipients(gone.id, STEP)):
         pass
 
@@ -177,7 +220,7 @@ def add_transport(
     store: Store,
     name: str,
     *,
-    now: int,
+    by: By,
     kind: TransportKind | str,
     host: str | None,
     port: int | None,
@@ -210,7 +253,29 @@ def add_transport(
     )
     check_transport(wanted)
     check_ca_file(ca_file)
-    return store.run(lambda transaction: transaction.add_transport(wanted, now))
+
+    def job(transaction: Transaction) -> Transport:
+        made = transaction.add_transport(wanted, by.at)
+        note(
+            transaction,
+            by,
+            "transport add",
+            name=name,
+            kind=chosen,
+            host=host,
+            port=port,
+            tls=tls,
+            username=username,
+            password=password,
+            auth=auth,
+            ca_file=ca_file,
+            allow_private=allow_private or None,
+            reply=reply,
+            default=default or None,
+        )
+        return made
+
+    return store.run(job)
 
 
 def _given(value: str | None, old: str | None) -> str | None:
@@ -232,7 +297,7 @@ def set_transport(
     allow_private: bool | None,
     reply: str | None,
     default: bool | None,
-    now: int,
+    by: By,
 ) -> Transport:
     """Change what is given of a transport. Raises NotFound, SettingError."""
     chosen = None if tls is None else choice("tls", tls, Tls)
@@ -257,15 +322,36 @@ def set_transport(
             is_default=old.is_default if default is None else default,
         )
         check_transport(new)
-        transaction.set_transport(new, now)
+        transaction.set_transport(new, by.at)
+        note(
+            transaction,
+            by,
+            "transport set",
+            name=name,
+            host=host,
+            port=port,
+            tls=tls,
+            username=username,
+            password=password,
+            auth=auth,
+            ca_file=ca_file,
+            allow_private=allow_private,
+            reply=reply,
+            default=default,
+        )
         return new
 
     return store.run(job)
 
 
-def remove_transport(store: Store, name: str) -> None:
+def remove_transport(store: Store, name: str, by: By) -> None:
     """Remove a transport. Raises NotFound, Conflict."""
-    store.run(lambda transaction: transaction.remove_transport(name))
+
+    def job(transaction: Transaction) -> None:
+        transaction.remove_transport(name)
+        note(transaction, by, "transport remove", name=name)
+
+    store.run(job)
 
 
 def add_route(
@@ -277,7 +363,7 @@ def add_route(
     recipient_domain: str | None,
     min_attempts: int,
     position: int,
-    now: int,
+    by: By,
 ) -> Route:
     """Make a route. Raises NotFound, AddressError, SettingError."""
     known = settings(store)
@@ -293,7 +379,24 @@ def add_route(
         recipient_domain=wide_domain(recipient_domain),
         transport=transport,
     )
-    return store.run(lambda transaction: transaction.add_route(wanted, now))
+
+    def job(transaction: Transaction) -> Route:
+        made = transaction.add_route(wanted, by.at)
+        note(
+            transaction,
+            by,
+            "route add",
+            id=made.id,
+            transport=transport,
+            account=account,
+            sender_domain=wanted.sender_domain,
+            recipient_domain=wanted.recipient_domain,
+            min_attempts=min_attempts or None,
+            position=position or None,
+        )
+        return made
+
+    return store.run(job)
 
 
 def wide_domain(text: str | None) -> str | None:
@@ -304,6 +407,11 @@ def wide_domain(text: str | None) -> str | None:
     return dot + domain.normalise_domain(name)
 
 
-def remove_route(store: Store, route_id: int, now: int) -> None:
+def remove_route(store: Store, route_id: int, by: By) -> None:
     """Remove a route. Raises NotFound."""
-    store.run(lambda transaction: transaction.remove_route(route_id, now))
+
+    def job(transaction: Transaction) -> None:
+        transaction.remove_route(route_id, by.at)
+        note(transaction, by, "route remove", id=route_id)
+
+    store.run(job)

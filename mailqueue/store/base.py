@@ -336,7 +336,7 @@ class Transaction(Protocol):
         """
         ...
 
-    def remove_hold_rule(self, rule_id: int, *, actor: str, now: int) -> HoldRule:
+    def remove_hold_rule(self, rule_id: int) -> HoldRule:
         """Remove a rule; its marks stay and become marks by hand that name it.
 
         Raises:
@@ -428,7 +428,14 @@ class Transaction(Protocol):
         ...
 
     def note_change(self, reason: str, data: Mapping[str, object], *, actor: str, now: int) -> None:
-        """Write an event `admin`: a change by a person that is about no single message."""
+        """Write an event `admin`: a change by a person that is about no single message.
+
+        Args:
+            reason: a line for people, why; '' is none.
+            data: what was done: `verb`, and what was given to it.
+            actor: who did it.
+            now: microseconds UTC.
+        """
         ...
 
     # -- upkeep --------------------------------------------------------------------------------
@@ -596,6 +603,15 @@ class Reader(Protocol):
 
     def events(self, message_id: int) -> list[Event]:
         """Return the events of a message, in order."""
+        ...
+
+    def changes(self, *, limit: int, after: int | None) -> Page[Event]:
+        """Return events `admin` about no single message, the newest first.
+
+        Args:
+            limit: events at most.
+            after: only those with ids below this one; None: from the newest on.
+        """
         ...
 
     def submitted(self, message_id: int) -> tuple[datetime, str]:

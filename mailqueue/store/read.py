@@ -188,6 +188,11 @@ class SqliteReader:
     def events(self, message_id: int) -> list[Event]:
         return [rows.event(row) for row in self._all("events_of_message", message_id)]
 
+    def changes(self, *, limit: int, after: int | None) -> Page[Event]:
+        found = self._all("changes", 2**63 - 1 if after is None else after, limit + 1)
+        items = tuple(rows.event(row) for row in found[:limit])
+        return Page(items=items, next=str(items[-1].id) if len(found) > limit else None, looked=len(found))
+
     def submitted(self, message_id: int) -> tuple[datetime, str]:
         self._check(message_id)
         [(at, actor)] = self._all("submitted", message_id)

@@ -17,7 +17,7 @@ from mailqueue.model.change import Change, RequireTls, Reroute, RescheduleAt, Re
 from mailqueue.model.events import EventKind
 from mailqueue.model.filters import Filter
 from mailqueue.model.rules import HoldRule
-from mailqueue.store import admin, filters, rows
+from mailqueue.store import filters, rows
 from mailqueue.store.base import Progress
 from mailqueue.store.batch import EVENT, HOLD, Batch
 from mailqueue.store.claim import let_go, true_due
@@ -188,12 +188,11 @@ def mark_rule(batch: Batch, rule_id: int, now: int, limit: int) -> Progress:
     return Progress(changed=len(matching), after=rest)
 
 
-def remove_rule(batch: Batch, rule_id: int, *, actor: str, now: int) -> HoldRule:
+def remove_rule(batch: Batch, rule_id: int) -> HoldRule:
     """Remove a rule. Its marks stay as they are: without their rule they count as by hand."""
     found = _rule_row(batch, rule_id)
     if found is None:
         raise NotFound(f"there is no hold rule {rule_id}")
     batch.flush().execute(query("delete_hold_rule"), (rule_id,))
-    admin.note_change(batch, f"hold rule {rule_id} removed", {"rule": rule_id}, actor=actor, now=now)
     batch.settings_changed()
     return rows.hold_rule(found[:10])

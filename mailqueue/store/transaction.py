@@ -144,8 +144,8 @@ class SqliteTransaction:
     def mark_rule(self, rule_id: int, now: int, limit: int) -> Progress:
         return steer.mark_rule(self.batch, rule_id, now, limit)
 
-    def remove_hold_rule(self, rule_id: int, *, actor: str, now: int) -> HoldRule:
-        return steer.remove_rule(self.batch, rule_id, actor=actor, now=now)
+    def remove_hold_rule(self, rule_id: int) -> HoldRule:
+        return steer.remove_rule(self.batch, rule_id)
 
     def add_account(self, name: str, now: int) -> Account:
         return admin.add_account(self.batch, name, now)

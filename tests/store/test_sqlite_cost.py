@@ -336,6 +336,7 @@ QUESTIONS: dict[str, Callable[[Reader], object]] = {
         ALL, limit=50, after=cursors.encode((NOON + 700, 700), LAST_RETIRED_FIRST, retired=True)
     ),
     "depth": lambda reader: reader.depth(),
+    "changes": lambda reader: reader.changes(limit=50, after=None),
     "largest domains": lambda reader: reader.waiting_by_domain(20),
     "what happened": lambda reader: (reader.tally(0), reader.tally_by_hour(0)),
     "one message": lambda reader: reader.message(1),
