@@ -155,7 +155,8 @@ CREATE TABLE mailqueue_engine (
     boot_id       TEXT    NOT NULL, -- which boot of which kernel; '' where unknown
     pid_namespace TEXT    NOT NULL, -- where the pid is valid; '' where unknown
     started_at    INTEGER NOT NULL,
-    heartbeat_at  INTEGER NOT NULL
+    heartbeat_at  INTEGER NOT NULL,
+    relay         TEXT             -- HOST:PORT that takes all its mail, whatever transports there are; NULL: none does
 );
 
 -- Limits for what goes to one destination, or to several together: the first rule that matches, by position, then id.
@@ -479,9 +480,10 @@ CREATE TABLE mailqueue_endpoint (
 CREATE TABLE mailqueue_webhook (
     id              INTEGER PRIMARY KEY AUTOINCREMENT,
     account_id      INTEGER NOT NULL, -- of mailqueue_account
-    event_id        INTEGER,       -- of mailqueue_event; NULL: a test
+    event_id        INTEGER NOT NULL, -- of mailqueue_event; it may have been purged
     event           TEXT    NOT NULL, -- its name
-    message_id      INTEGER,       -- NULL: about no single message
+    message_id      INTEGER NOT NULL, -- of mailqueue_message; it may have been purged
+    after_id        INTEGER,       -- the one about the same message that must retire before; NULL: it is the first
     payload         TEXT    NOT NULL, -- what is posted, JSON
     created_at      INTEGER NOT NULL,
     state           TEXT    NOT NULL DEFAULT 'queued' CHECK (state IN ('queued', 'claimed', 'delivered', 'failed', 'canceled')),
@@ -492,10 +494,11 @@ CREATE TABLE mailqueue_webhook (
     last_error      TEXT,          -- what the last attempt came to; NULL: none failed
     retired_at      INTEGER        -- NULL: on its way
 );
-CREATE INDEX mailqueue_webhook_due ON mailqueue_webhook (next_attempt_at) WHERE state = 'queued';
+CREATE INDEX mailqueue_webhook_due ON mailqueue_webhook (account_id, next_attempt_at) WHERE state = 'queued' AND after_id IS NULL;
+CREATE INDEX mailqueue_webhook_active ON mailqueue_webhook (id) WHERE retired_at IS NULL;
 CREATE INDEX mailqueue_webhook_claimed ON mailqueue_webhook (engine_id) WHERE state = 'claimed';
 CREATE INDEX mailqueue_webhook_message ON mailqueue_webhook (message_id);
-CREATE INDEX mailqueue_webhook_retired ON mailqueue_webhook (retired_at) WHERE retired_at IS NOT NULL;
+CREATE INDEX mailqueue_webhook_account ON mailqueue_webhook (account_id, retired_at);
 
 -- One try to post an event.
 CREATE TABLE mailqueue_webhook_attempt (

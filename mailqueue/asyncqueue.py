@@ -28,10 +28,13 @@ from mailqueue.faces import (
     HoldRules,
     ReplyRules,
     Retired,
+    RetiredWebhooks,
     Routes,
     Schedules,
+    SenderDomains,
     ShapingRules,
     Transports,
+    Webhooks,
 )
 from mailqueue.model.account import DEFAULT_ACCOUNT
 from mailqueue.model.lane import Priority
@@ -142,12 +145,46 @@ class AsyncAccounts(_AsyncFace):
     remove = _awaited(Accounts.remove)
 
 
+class AsyncSenderDomains(_AsyncFace):
+    """`SenderDomains`, awaited."""
+
+    list = _awaited(SenderDomains.list)
+    set = _awaited(SenderDomains.set)
+    remove = _awaited(SenderDomains.remove)
+
+
 class AsyncRetired(_AsyncFace):
     """`Retired`, awaited."""
 
     list = _awaited(Retired.list)
     count = _awaited(Retired.count)
     show = _awaited(Retired.show)
+
+
+class AsyncRetiredWebhooks(_AsyncFace):
+    """`RetiredWebhooks`, awaited."""
+
+    list = _awaited(RetiredWebhooks.list)
+    show = _awaited(RetiredWebhooks.show)
+
+
+class AsyncWebhooks(_AsyncFace):
+    """`Webhooks`, awaited."""
+
+    def __init__(self, face: Webhooks, pool: Callable[[], ThreadPoolExecutor]) -> None:
+        super().__init__(face, pool)
+        self.retired = AsyncRetiredWebhooks(face.retired, pool)
+
+    set = _awaited(Webhooks.set)
+    unset = _awaited(Webhooks.unset)
+    endpoints = _awaited(Webhooks.endpoints)
+    test = _awaited(Webhooks.test)
+    list = _awaited(Webhooks.list)
+    show = _awaited(Webhooks.show)
+    attempts = _awaited(Webhooks.attempts)
+    schedule = _awaited(Webhooks.schedule)
+    cancel = _awaited(Webhooks.cancel)
+    replay = _awaited(Webhooks.replay)
 
 
 class _Gate:
@@ -265,7 +302,9 @@ class AsyncQueue(_AsyncFace):
         self.destinations = AsyncDestinations(self.sync.destinations, self._readers)
         self.schedules = AsyncSchedules(self.sync.schedules, self._readers)
         self.accounts = AsyncAccounts(self.sync.accounts, self._readers)
+        self.sender_domains = AsyncSenderDomains(self.sync.sender_domains, self._readers)
         self.retired = AsyncRetired(self.sync.retired, self._readers)
+        self.webhooks = AsyncWebhooks(self.sync.webhooks, self._readers)
         _queues.add(self)
 
     @property
@@ -309,6 +348,7 @@ class AsyncQueue(_AsyncFace):
         priority: Priority | str = "normal",
         transport: str | None = None,
         require_tls: bool | None = None,
+        extra: Mapping[str, str] | None = None,
         actor: str | None = None,
     ) -> Submission:
         """Put a message in the queue, as `Queue.submit`; with `connection=` in this very thread."""
@@ -331,6 +371,7 @@ class AsyncQueue(_AsyncFace):
             priority=priority,
             transport=transport,
             require_tls=require_tls,
+            extra=extra,
         )
         if connection is not None:
             return store_joined(self.sync.store, connection, make)
@@ -375,6 +416,7 @@ class AsyncQueue(_AsyncFace):
     notices = _awaited(Queue.notices)
     dump = _awaited(Queue.dump)
     explain = _awaited(Queue.explain)
+    plan = _awaited(Queue.plan)
     status = _awaited(Queue.status)
     stats = _awaited(Queue.stats)
     hold = _awaited(Queue.hold)

@@ -14,7 +14,9 @@ from types import TracebackType
 from typing import Any, BinaryIO, Self, Unpack
 
 from mailqueue.clock import Clock, SystemClock
+from mailqueue.engine import explain as explaining
 from mailqueue.engine import manage, many, replies, verbs
+from mailqueue.engine import plan as planning
 from mailqueue.engine import stats as statistics
 from mailqueue.engine.many import Progress
 from mailqueue.engine.options import When
@@ -29,8 +31,10 @@ from mailqueue.faces import (
     Retired,
     Routes,
     Schedules,
+    SenderDomains,
     ShapingRules,
     Transports,
+    Webhooks,
 )
 from mailqueue.mail.smtp.facts import Phase
 from mailqueue.model.account import DEFAULT_ACCOUNT
@@ -43,12 +47,14 @@ from mailqueue.model.filters import Filter, Order, Page
 from mailqueue.model.lane import Priority
 from mailqueue.model.message import Message, Submission
 from mailqueue.model.migration import Migration
+from mailqueue.model.plan import Plan
 from mailqueue.model.recipient import Recipient
 from mailqueue.model.settings import Settings
 from mailqueue.model.settlement import Wish, WishKind
 from mailqueue.model.stats import Stats
 from mailqueue.model.verdict import Verdict
 from mailqueue.model.wanted import Wanted, chosen
+from mailqueue.net.resolver import Resolver
 from mailqueue.store import open_store
 from mailqueue.store.base import Store
 
@@ -101,7 +107,9 @@ class Queue:
         self.destinations = Destinations(self)
         self.schedules = Schedules(self)
         self.accounts = Accounts(self)
+        self.sender_domains = SenderDomains(self)
         self.retired = Retired(self)
+        self.webhooks = Webhooks(self)
 
     def actor(self, name: str | None = None) -> str:
         """Return who makes a change, as the history writes it: `python`, `python:anna`, `cli:root` ..."""
@@ -129,6 +137,7 @@ class Queue:
         priority: Priority | str = "normal",
         transport: str | None = None,
         require_tls: bool | None = None,
+        extra: Mapping[str, str] | None = None,
         actor: str | None = None,
     ) -> Submission:
         """Put a message in the queue. When this returns, it is on disk, for all recipients or none.
@@ -164,6 +173,9 @@ class Queue:
             require_tls: True: only under TLS with a verified certificate, and to servers with REQUIRETLS
                 (RFC 8689), else it fails. False: delivered rather than protected, as by the header field
                 `TLS-Required: No`, which counts where this is None.
+            extra: what travels along with the message, into its history and webhooks: a text for each key.
+                Fields `X-Mailqueue-Extra-Key` of the header say the same, where this does not; they are
+                not sent.
             actor: who submits it, for the history.
 
         Raises:
@@ -194,6 +206,7 @@ class Queue:
             priority=priority,
             transport=transport,
             require_tls=require_tls,
+            extra=extra,
         )
         if connection is not None:
             return store_joined(self.store, connection, make)
@@ -249,6 +262,8 @@ class Queue:
         for name in ("recipients", "notify"):
             if given[name] is not None and not isinstance(given[name], str):
                 given[name] = tuple(given[name])
+        if given["extra"] is not None:
+            given["extra"] = dict(given["extra"])
         return lambda settings: draft(
             message,
             settings=settings,
@@ -351,9 +366,59 @@ class Queue:
         """Return the content of a message as it goes out. Raises NotFound, which says when it was purged."""
         return manage.dump(self.store, message_id)
 
-    def explain(self, message_id: int) -> Explanation:
-        """Return why a message waits and what happens next. Raises NotFound."""
-        return manage.explain(self.store, message_id, self.clock.now())
+    def explain(self, message_id: int, *, dns: bool | Resolver = True) -> Explanation:
+        """Return why a message waits, what happens next, and which way it would go.
+
+        Args:
+            message_id: of the message.
+            dns: whether to ask DNS for the hosts and their addresses, for 5 s at most; what that comes to is
+                part of the answer. A `Resolver`, which nobody else uses, to ask by that one.
+
+        Raises:
+            NotFound: there is no such message.
+        """
+        return explaining.explain(self.store, message_id, dns=dns, now=self.clock.now())
+
+    def plan(
+        self,
+        *,
+        sender: str,
+        recipient: str,
+        account: str = DEFAULT_ACCOUNT,
+        schedule: str | None = None,
+        priority: Priority | str = "normal",
+        transport: str | None = None,
+        require_tls: bool | None = None,
+        dns: bool | Resolver = True,
+    ) -> Plan:
+        """Return what would become of a message, were it submitted now. Nothing is stored.
+
+        Args:
+            sender: envelope sender; '' is the null return path.
+            recipient: envelope recipient.
+            account: who sends.
+            schedule: name of a retry schedule; None: the account's, else `standard`.
+            priority: `interactive`, `normal` or `bulk`.
+            transport: name of the transport to take, whatever the routes say; None: as they say.
+            require_tls: as for `submit`.
+            dns: as for `explain`.
+
+        Raises:
+            InvalidSubmission: it could not be queued; `.faults` lists every reason.
+            NotFound: no such account, schedule or transport.
+        """
+        return planning.plan(
+            self.store,
+            sender=sender,
+            recipient=recipient,
+            account=account,
+            schedule=schedule,
+            priority=priority,
+            transport=transport,
+            require_tls=require_tls,
+            dns=dns,
+            now=self.clock.now(),
+        )
 
     def status(self) -> Status:
         """Return how the queue stands."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 
-HEAVY = {"sqlite_utils", "apscheduler", "dns", "cryptography", "click", "rich"}
+HEAVY = {"sqlite_utils", "apscheduler", "dns", "cryptography", "click", "rich", "aiohttp", "standardwebhooks"}
 
 
 def modules_after(statement: str) -> set[str]:
@@ -37,3 +37,8 @@ def test_the_mail_library_loads_nothing_else_of_the_project() -> None:
 
 def test_every_public_name_can_be_had() -> None:
     modules_after("import mailqueue\n[getattr(mailqueue, name) for name in dir(mailqueue)]")
+
+
+def test_engine_without_webhooks_loads_no_http() -> None:
+    loaded = {name.split(".")[0] for name in modules_after("from mailqueue.queue import Engine, Queue")}
+    assert {"aiohttp", "standardwebhooks"}.isdisjoint(loaded)

@@ -28,7 +28,16 @@ from mailqueue.errors import (
     SettingError,
     StoreError,
 )
-from mailqueue.faces import Accounts, HoldRules, ReplyRules, Retired, Routes, Schedules, Transports
+from mailqueue.faces import (
+    Accounts,
+    HoldRules,
+    ReplyRules,
+    Retired,
+    Routes,
+    Schedules,
+    SenderDomains,
+    Transports,
+)
 from mailqueue.model.lane import Priority
 
 # --- names that stay -----------------------------------------------------------------------------
@@ -40,7 +49,7 @@ PINNED = {
         submit(self, message, *, sender=None, recipients=None, account='default', connection=None,
             idempotency_key=None, schedule=None, strict=None, notify=None, ret=None, envid=None,
             not_before=None, expires_at=None, warn_after=None, max_attempts=None, priority='normal',
-            transport=None, require_tls=None, actor=None)
+            transport=None, require_tls=None, extra=None, actor=None)
         submit_many(self, messages, *, progress=None, connection=None, actor=None)
         list(self, *, limit=50, after=None, sort=None, ids=None, **which)
         count(self, *, ids=None, **which)
@@ -51,8 +60,12 @@ PINNED = {
         timeline(self, message_id)
         notices(self, message_id)
         dump(self, message_id)
-        explain(self, message_id)
+        explain(self, message_id, *, dns=True)
+        plan(self, *, sender, recipient, account='default', schedule=None, priority='normal', transport=None,
+            require_tls=None, dns=True)
         status(self)
+        stats(self, *, hours=24, limit=20)
+        changes(self, *, limit=50, after=None)
         hold(self, ids=None, *, all=False, reason='', dry_run=False, actor=None, **which)
         release(self, ids=None, *, all=False, reason='', dry_run=False, actor=None, **which)
         fail(self, ids=None, *, all=False, reason='', dry_run=False, actor=None, **which)
@@ -63,8 +76,8 @@ PINNED = {
         require_tls(self, ids=None, *, value, all=False, reason='', dry_run=False, actor=None, **which)
         classify(self, reply, *, phase='rcpt')
         check_integrity(self)
-        migrate(self, *, copy=True)
-        backup(self, target)
+        migrate(self, *, copy=True, actor=None)
+        backup(self, target, *, actor=None)
         restore(self, source, *, copy=True, whole_file=False, hold=True, actor=None)
         close(self)
     """,
@@ -75,45 +88,53 @@ PINNED = {
         held(self, rule_id)
         list(self)
         show(self, rule_id)
-        remove(self, rule_id, *, actor=None)
+        remove(self, rule_id, *, reason='', actor=None)
     """,
     Transports: """
         __init__(self, queue)
         add(self, name, *, kind, host=None, port=None, tls=None, username=None, password=None, auth=None,
-            ca_file=None, allow_private=False, reply=None, default=False)
+            ca_file=None, allow_private=False, reply=None, default=False,
+            reason='', actor=None)
         list(self)
         set(self, name, *, host=None, port=None, tls=None, username=None, password=None, auth=None,
-            ca_file=None, allow_private=None, reply=None, default=None)
-        remove(self, name)
+            ca_file=None, allow_private=None, reply=None, default=None,
+            reason='', actor=None)
+        remove(self, name, *, reason='', actor=None)
     """,
     Routes: """
         __init__(self, queue)
         add(self, transport, *, account=None, sender_domain=None, recipient_domain=None, min_attempts=0,
-            position=0)
+            position=0, reason='', actor=None)
         list(self)
-        remove(self, route_id)
+        remove(self, route_id, *, reason='', actor=None)
     """,
     ReplyRules: """
         __init__(self, queue)
         add(self, pattern, *, category, code=None, permanent=None, position=0, note='', actor=None)
         list(self)
-        remove(self, rule_id)
+        remove(self, rule_id, *, reason='', actor=None)
     """,
     Schedules: """
         __init__(self, queue)
-        add(self, name, delays, *, lifetime, warn_after=None)
+        add(self, name, delays, *, lifetime, warn_after=None, reason='', actor=None)
         list(self)
         show(self, name)
     """,
     Accounts: """
         __init__(self, queue)
-        add(self, name)
+        add(self, name, *, reason='', actor=None)
         list(self)
         show(self, name)
         set(self, name, *, notices=None, schedule=None, retention=None, keep_content=None,
             on_uncertain=None, strict=None, messages_per_day=None, new_recipients_per_day=None,
-            over_quota=None)
-        remove(self, name)
+            over_quota=None, fromid=None, reason='', actor=None)
+        remove(self, name, *, reason='', actor=None)
+    """,
+    SenderDomains: """
+        __init__(self, queue)
+        list(self)
+        set(self, name, *, separator, reason='', actor=None)
+        remove(self, name, *, reason='', actor=None)
     """,
     Retired: """
         __init__(self, queue)
@@ -138,8 +159,10 @@ FACES = (
     "retired",
     "routes",
     "schedules",
+    "sender_domains",
     "shaping_rules",
     "transports",
+    "webhooks",
 )
 
 

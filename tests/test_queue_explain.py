@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, timedelta
 from pathlib import Path
 
@@ -33,6 +34,25 @@ def test_explain_names_the_first_gate_that_is_shut(stage: Stage, receiver: Recei
     stage.relay(receiver.port)
     assert gate(stage, message) == ("engine", "no engine is running")
     assert stage.queue.explain(message).transport == "relay"
+
+
+def test_explain_tells_of_a_rule_that_has_not_come_to_the_message_yet(
+    stage: Stage, receiver: Receiver
+) -> None:
+    """Its maker died before all that was queued was marked: a claim marks what it meets."""
+    stage.relay(receiver.port)
+    held, released, other = stage.submit("ann@example.com", "ben@example.com", "carl@example.net")
+    made = replace(stage.queue.hold_rules.add(reason="odd"), recipient_domain="example.com")
+    stage.queue.hold_rules.remove(made.id)
+    stage.queue.release(all=True)
+    rule = stage.queue.store.run(lambda tx: tx.add_hold_rule(made, stage.clock.now()))
+    stage.queue.release(released)
+    assert stage.show(held).hold is False
+    assert gate(stage, held) == ("hold", f"on hold by rule {rule.id} (python: odd)")
+    assert [gate(stage, each)[0] for each in (released, other)] == ["engine", "engine"]
+    stage.deliver()
+    assert [stage.state(each) for each in (held, released, other)] == ["queued", "delivered", "delivered"]
+    assert gate(stage, held) == ("hold", f"on hold by rule {rule.id} (python: odd)")
 
 
 def test_explain_tells_of_the_wait_after_a_reply(stage: Stage, receiver: Receiver) -> None:

@@ -55,6 +55,8 @@ from mailqueue.model.schedule import (
 from mailqueue.model.settlement import Settlement, WishKind
 from mailqueue.model.verdict import RuleKind
 from mailqueue.model.wanted import Wanted
+from mailqueue.model.way import ChosenBy
+from mailqueue.model.webhook import WebhookState
 from mailqueue.policy.classify import classify
 from mailqueue.store import lists
 from mailqueue.store.filters import SLACK
@@ -194,7 +196,9 @@ WORDS = {
     TransportKind: ("Transports", 0),
     Tls: ("Transports", 1),
     AuthMechanism: ("Transports", 2),
+    ChosenBy: ("Transports", 3),
     Sort: ("Orders", 0),
+    WebhookState: ("Webhooks", 0),
 }
 
 
@@ -454,8 +458,10 @@ PARTS = (
     "shaping_rules",
     "destinations",
     "schedules",
+    "sender_domains",
     "accounts",
     "retired",
+    "webhooks",
 )
 
 

@@ -104,6 +104,9 @@ def remove(face: Face, name: str, reason: str) -> None:
     type=click.Choice([each.value for each in OverQuota]),
     help="What becomes of mail over a quota.",
 )
+@click.option(
+    "--fromid/--no-fromid", default=None, help="A return address of its own for each message, or not."
+)
 @reason
 @pass_face
 def set_(
@@ -118,6 +121,7 @@ def set_(
     messages_per_day: int | None,
     new_recipients_per_day: int | None,
     over_quota: str | None,
+    fromid: bool | None,
     reason: str,
 ) -> None:
     """Change what is given of an account, and leave the rest."""
@@ -133,6 +137,7 @@ def set_(
         messages_per_day=messages_per_day,
         new_recipients_per_day=new_recipients_per_day,
         over_quota=over_quota,
+        fromid=fromid,
         reason=reason,
     )
     face.answer(shape.account(changed), lambda: _print(changed, queue.clock.now()))
@@ -152,7 +157,8 @@ _OVER = {
 }
 
 
-def _used(found: QuotaUse, now: int) -> str:
+def used(found: QuotaUse, now: int) -> str:
+    """Return for people how far a quota is used; `now` in microseconds UTC."""
     waiting = f", {found.waiting:,} on hold until there is room" if found.waiting else ""
     room = "" if found.opens_at is None else f", room for more {output.when(found.opens_at, now)}"
     return f"{found.used:,} of {found.limit:,} used{waiting}{room}"
@@ -168,7 +174,8 @@ def _print(found: Account, now: int) -> None:
             ("keep-content", f"{format_duration(found.keep_content)} when not delivered to all"),
             ("on-uncertain", f"{found.on_uncertain.value} what may have arrived"),
             ("strict", found.strict),
-            *((f"{each.quota.words} a day", _used(each, now)) for each in found.usage),
+            ("fromid", found.fromid),
+            *((f"{each.quota.words} a day", used(each, now)) for each in found.usage),
             ("over-quota", _OVER[found.over_quota] if found.quotas else None),
         ]
     )

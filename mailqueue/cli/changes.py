@@ -22,7 +22,7 @@ def changes(face: Face, limit: int, after: str | None) -> None:
         now = queue.clock.now()
         for each in page.items:
             why = f": {each.reason}" if each.reason else ""
-            output.wrapped(f"{output.when(each.at, now)}  {each.actor}  {_what(each)}{why}", 4)
+            output.wrapped(f"{output.when(each.at, now)}  {each.actor or 'an engine'}  {_what(each)}{why}", 4)
         if page.next is not None:
             output.line(f"more: --after {page.next}")
 

@@ -175,6 +175,8 @@ def _print_message(queue: Queue, found: Message) -> None:
             ("priority", None if found.priority is Priority.NORMAL else found.priority),
             ("transport", found.transport),
             ("TLS", _TLS[found.require_tls]),
+            ("return id", found.fromid),
+            *((f"extra {key}", value) for key, value in found.extra.items()),
             ("state", state(found)),
             *_held(found, now),
             ("submitted", output.when(found.submitted_at, now)),

@@ -9,10 +9,12 @@ from mailqueue.cli import (
     changes,
     demo,
     destinations,
+    domains,
     history,
     holdrules,
     look,
     many,
+    plan,
     replies,
     reports,
     routes,
@@ -25,6 +27,7 @@ from mailqueue.cli import (
     trace,
     transports,
     upkeep,
+    webhooks,
 )
 from mailqueue.cli.base import Root
 
@@ -41,6 +44,7 @@ def cli() -> None:
 for _verb in (
     submit.submit,
     many.submit_many,
+    plan.plan,
     run.run,
     look.list_,
     look.status,
@@ -67,6 +71,8 @@ for _verb in (
     replies.replies,
     replies.classify,
     accounts.account,
+    domains.domain,
+    webhooks.webhook,
     history.retired,
     history.notice,
     changes.changes,

@@ -6,24 +6,28 @@ those that were measured are seconds.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Container, Sequence
 
 from mailqueue.cli.output import Json, rfc3339
 from mailqueue.clock import to_micros
-from mailqueue.model.account import Account
+from mailqueue.model.account import Account, QuotaUse
 from mailqueue.model.attempt import Attempt
 from mailqueue.model.backup import Backup, Restored
 from mailqueue.model.destination import DestinationInfo
 from mailqueue.model.duration import format_duration
 from mailqueue.model.engine import EngineInfo
 from mailqueue.model.events import Event, Happened, Notice
-from mailqueue.model.explain import Explanation, Status, Steered
+from mailqueue.model.explain import Explanation, Gate, Status, Steered
 from mailqueue.model.message import Message, Submission
 from mailqueue.model.migration import Migration
-from mailqueue.model.rules import HoldRule, ReplyRule, Route, ShapingRule, Transport
+from mailqueue.model.plan import Plan
+from mailqueue.model.rules import HoldRule, ReplyRule, Route, SenderDomain, ShapingRule, Transport
 from mailqueue.model.schedule import Schedule, format_delays, times
 from mailqueue.model.stats import AGES, Stats
 from mailqueue.model.verdict import Verdict
+from mailqueue.model.way import Way
+from mailqueue.model.webhook import Endpoint, Webhook, WebhookAnswer, WebhookAttempt
 
 
 def message(found: Message) -> Json:
@@ -61,6 +65,8 @@ def message(found: Message) -> Json:
         "expires_at": rfc3339(found.expires_at),
         "warn_after": None if found.warn_after is None else format_duration(to_micros(found.warn_after)),
         "max_attempts": found.max_attempts,
+        "extra": dict(found.extra),
+        "fromid": found.fromid,
     }
 
 
@@ -99,6 +105,7 @@ def submission(made: Submission, held: Container[int] | None = None) -> Json:
                 "id": each.id,
                 "recipient": each.recipient,
                 "state": each.state.value,
+                "fromid": each.fromid,
                 **({} if held is None else {"hold": each.id in held}),
             }
             for each in made.messages
@@ -172,16 +179,6 @@ def notice(found: Notice) -> Json:
 
 def explanation(found: Explanation) -> Json:
     """Return why a message waits."""
-    gates = [
-        {
-            "gate": gate.gate.value,
-            "open": gate.open,
-            "text": gate.text,
-            "until": rfc3339(gate.until),
-            "frees": gate.frees,
-        }
-        for gate in found.gates
-    ]
     return {
         "id": found.message_id,
         "state": found.state,
@@ -189,9 +186,66 @@ def explanation(found: Explanation) -> Json:
         "blocked_by": found.blocked_by.value if found.blocked_by else None,
         "earliest_attempt_at": rfc3339(found.earliest_attempt_at),
         "transport": found.transport,
+        "way": None if found.way is None else way(found.way),
         "priority": str(found.priority),
         "expires_at": rfc3339(found.expires_at),
-        "gates": gates,
+        "gates": [gate(each) for each in found.gates],
+    }
+
+
+def gate(found: Gate) -> Json:
+    """Return one thing that a message may wait at."""
+    return {
+        "gate": found.gate.value,
+        "open": found.open,
+        "text": found.text,
+        "until": rfc3339(found.until),
+        "frees": found.frees,
+    }
+
+
+def way(found: Way) -> Json:
+    """Return how a message would go."""
+    return {
+        "transport": found.transport,
+        "kind": found.kind.value,
+        "chosen_by": found.chosen_by.value,
+        "route_id": found.route_id,
+        "destination": found.destination,
+        "hosts": [
+            {
+                "name": each.name,
+                "port": each.port,
+                "preference": each.preference,
+                "addresses": list(each.addresses),
+            }
+            for each in found.hosts
+        ],
+        "error": found.error,
+        "tls": None if found.tls is None else found.tls.value,
+        "require_tls": found.require_tls,
+        "reply": found.reply,
+    }
+
+
+def plan(found: Plan) -> Json:
+    """Return what would become of a message."""
+    return {
+        "account": found.account,
+        "sender": found.sender,
+        "recipient": found.recipient,
+        "priority": str(found.priority),
+        "state": None if found.state is None else found.state.value,
+        "over_quota": found.over_quota,
+        "usage": [quota_use(each) for each in found.usage],
+        "summary": found.summary,
+        "blocked_by": found.blocked_by.value if found.blocked_by else None,
+        "earliest_attempt_at": rfc3339(found.earliest_attempt_at),
+        "way": None if found.way is None else way(found.way),
+        "schedule": found.schedule,
+        "times": [format_duration(to_micros(each)) for each in found.times],
+        "give_up_at": rfc3339(found.give_up_at),
+        "gates": [gate(each) for each in found.gates],
     }
 
 
@@ -215,6 +269,7 @@ def engine(found: EngineInfo) -> Json:
         "pid": found.identity.pid,
         "started_at": rfc3339(found.started_at),
         "heartbeat_at": rfc3339(found.heartbeat_at),
+        "relay": found.relay,
     }
 
 
@@ -419,6 +474,11 @@ def schedule(found: Schedule) -> Json:
     }
 
 
+def sender_domain(found: SenderDomain) -> Json:
+    """Return what is wished for the mail from a domain."""
+    return {"name": found.name, "separator": found.separator}
+
+
 def account(found: Account) -> Json:
     """Return an account."""
     return {
@@ -433,14 +493,76 @@ def account(found: Account) -> Json:
         "messages_per_day": found.messages_per_day,
         "new_recipients_per_day": found.new_recipients_per_day,
         "over_quota": found.over_quota.value,
-        "usage": [
-            {
-                "quota": each.quota.value,
-                "limit": each.limit,
-                "used": each.used,
-                "waiting": each.waiting,
-                "opens_at": rfc3339(each.opens_at),
-            }
-            for each in found.usage
-        ],
+        "fromid": found.fromid,
+        "usage": [quota_use(each) for each in found.usage],
+    }
+
+
+def quota_use(found: QuotaUse) -> Json:
+    """Return how far a quota is used."""
+    return {
+        "quota": found.quota.value,
+        "limit": found.limit,
+        "used": found.used,
+        "waiting": found.waiting,
+        "opens_at": rfc3339(found.opens_at),
+    }
+
+
+def endpoint(found: Endpoint, account: str) -> Json:
+    """Return an endpoint; of its secrets only how many there are."""
+    return {
+        "account": account,
+        "url": found.url,
+        "events": sorted(found.events),
+        "authorization": found.authorization is not None,
+        "secrets": len(found.secrets),
+        "allow_private": found.allow_private,
+        "disabled_at": rfc3339(found.disabled_at),
+        "created_at": rfc3339(found.created_at),
+    }
+
+
+def webhook(found: Webhook) -> Json:
+    """Return a webhook with its payload."""
+    return {
+        "id": found.id,
+        "account": found.account,
+        "event_id": found.event_id,
+        "event": found.event.value,
+        "message_id": found.message_id,
+        "state": found.state.value,
+        "attempts": found.attempts,
+        "after_id": found.after_id,
+        "created_at": rfc3339(found.created_at),
+        "next_attempt_at": rfc3339(found.next_attempt_at),
+        "last_error": found.last_error,
+        "retired_at": rfc3339(found.retired_at),
+        "payload": json.loads(found.payload),
+    }
+
+
+def webhook_attempt(found: WebhookAttempt) -> Json:
+    """Return an attempt to post a webhook."""
+    return {
+        "id": found.id,
+        "webhook_id": found.webhook_id,
+        "number": found.number,
+        "started_at": rfc3339(found.started_at),
+        "duration": found.duration.total_seconds(),
+        "status": found.status,
+        "answer": found.answer,
+        "error": found.error,
+    }
+
+
+def webhook_answer(found: WebhookAnswer) -> Json:
+    """Return what an endpoint answered to a test."""
+    return {
+        "url": found.url,
+        "taken": found.taken,
+        "status": found.status,
+        "answer": found.answer,
+        "error": found.error,
+        "duration": found.duration.total_seconds(),
     }

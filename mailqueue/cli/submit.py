@@ -50,6 +50,7 @@ _PRIORITIES = [str(each) for each in Priority]
     default=None,
     help="Only under verified TLS with REQUIRETLS; or delivered rather than protected.",
 )
+@click.option("--extra", multiple=True, metavar="KEY=VALUE", help="What travels along; repeatable.")
 @click.option("--notify", metavar="LIST", help="When to tell the sender: never, or of success,failure,delay.")
 @click.option("--ret", metavar="full|hdrs", help="What a failure notice returns: all of it, or the header.")
 @click.option("--envid", metavar="TEXT", help="The sender's own name for the message; notices repeat it.")
@@ -73,6 +74,7 @@ def submit(
     priority: str,
     transport: str | None,
     require_tls: bool | None,
+    extra: tuple[str, ...],
     notify: str | None,
     ret: str | None,
     envid: str | None,
@@ -104,12 +106,26 @@ def submit(
         priority=priority,
         transport=transport,
         require_tls=require_tls,
+        extra=_extra(extra),
     )
     held, status = _held(queue, made), queue.status()
     face.answer(
         {**shape.submission(made, held), "status": shape.status(status)},
         lambda: _tell(made, held, status),
     )
+
+
+def _extra(given: Sequence[str]) -> dict[str, str] | None:
+    """Return what was given as KEY=VALUE."""
+    found: dict[str, str] = {}
+    for each in given:
+        key, equals, value = each.partition("=")
+        if not equals:
+            raise click.UsageError(f"--extra {each!r}: must be KEY=VALUE")
+        if key in found:
+            raise click.UsageError(f"--extra: {key!r} is given twice")
+        found[key] = value
+    return found or None
 
 
 def _recipients(to: Sequence[str], orcpt: Sequence[str]) -> list[str | Recipient]:

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Iterator
 
 import click
 
-from mailqueue.cli import ids, output, shape
+from mailqueue.cli import ids, output, shape, ways
 from mailqueue.cli.base import Face, Verb, pass_face
 from mailqueue.cli.ids import Id, id_
 from mailqueue.model.attempt import Attempt
-from mailqueue.model.explain import Explanation, Gate
+from mailqueue.model.explain import Explanation
 from mailqueue.model.lane import Priority
 
 
@@ -86,11 +85,12 @@ def timeline(face: Face, typed: Id) -> None:
 
 @click.command(cls=Verb)
 @click.argument("typed", type=id_, metavar="ID")
+@click.option("--dns/--no-dns", default=True, help="Ask DNS for the hosts, as is done unless told not to.")
 @pass_face
-def explain(face: Face, typed: Id) -> None:
-    """Explain why a message waits, and what happens next."""
+def explain(face: Face, typed: Id, dns: bool) -> None:
+    """Explain why a message waits, what happens next, and which way it goes."""
     queue = face.queue()
-    found = queue.explain(ids.one_message(queue, typed))
+    found = queue.explain(ids.one_message(queue, typed), dns=dns)
     face.answer(shape.explanation(found), lambda: _print_explanation(found, queue.clock.now()))
 
 
@@ -99,22 +99,16 @@ def _print_explanation(found: Explanation, now: int) -> None:
     if not found.gates:
         return
     output.line()
-    output.details(row for gate in found.gates for row in _gate(gate, now))
+    ways.print_gates(found.gates, now)
     output.line()
+    if found.way is not None:
+        output.details(ways.rows(found.way))
     earliest = found.earliest_attempt_at
     output.line(f"earliest attempt: {output.when(earliest, now) if earliest else 'not by itself'}")
     if found.expires_at is not None:
         output.line(f"expires: {output.when(found.expires_at, now)}")
     if found.priority is not Priority.NORMAL:
         output.line(f"priority: {found.priority}")
-
-
-def _gate(gate: Gate, now: int) -> Iterator[tuple[str, str]]:
-    yield ("  ok" if gate.open else "  WAITS"), gate.text
-    if gate.until is not None:
-        yield "", f"until {output.when(gate.until, now)}"
-    if gate.frees is not None and gate.frees not in gate.text:
-        yield "", f"opened by: {gate.frees}"
 
 
 @click.command(cls=Verb)

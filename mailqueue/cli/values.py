@@ -79,25 +79,28 @@ def host_port(text: str | HostPort) -> HostPort:
     return HostPort(host, int(found["port"]) if found["port"] else None)
 
 
-def secret(variable: str | None, file: str | None) -> str | None:
-    """Return a password from an environment variable or from a file of one line; None: neither is given."""
+def secret(variable: str | None, file: str | None, what: str = "password") -> str | None:
+    """Return a secret from an environment variable or from a file of one line; None: neither is given.
+
+    The options are called `--WHAT-env` and `--WHAT-file`.
+    """
     if variable is not None and file is not None:
-        raise click.UsageError("--password-env or --password-file, not both.")
+        raise click.UsageError(f"--{what}-env or --{what}-file, not both.")
     if variable is not None:
         found = os.environ.get(variable)
         if not found:
-            raise click.UsageError(f"--password-env: {variable} is not set, or is empty.")
+            raise click.UsageError(f"--{what}-env: {variable} is not set, or is empty.")
         return found
-    return None if file is None else _first_line(file)
+    return None if file is None else _first_line(file, what)
 
 
-def _first_line(file: str) -> str:
+def _first_line(file: str, what: str) -> str:
     try:
         text = Path(file).read_bytes().decode().removesuffix("\n").removesuffix("\r")
     except OSError as error:
-        raise click.UsageError(f"--password-file: {file}: {error.strerror}.") from None
+        raise click.UsageError(f"--{what}-file: {file}: {error.strerror}.") from None
     except UnicodeDecodeError:
-        raise click.UsageError(f"--password-file: {file} is not UTF-8.") from None
+        raise click.UsageError(f"--{what}-file: {file} is not UTF-8.") from None
     if not text or "\n" in text:
-        raise click.UsageError(f"--password-file: {file} must hold one line, the password.")
+        raise click.UsageError(f"--{what}-file: {file} must hold one line, the {what}.")
     return text

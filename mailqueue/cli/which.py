@@ -42,6 +42,7 @@ _OPTIONS = (
     ("state", "--state", "NAME", "In this state."),
     ("event", "--event", "NAME", "To which this has happened, such as held or delayed."),
     ("message_id", "--message-id", "TEXT", "With this Message-ID."),
+    ("fromid", "--fromid", "TEXT", "With this in its return address."),
     ("text", "--text", "TEXT", "With this in the header or in a part that is text. Slow."),
     ("priority", "--priority", "NAME", "Of this priority."),
     ("destination", "--destination", "NAME", "That waits for this destination in trouble."),

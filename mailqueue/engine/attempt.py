@@ -17,11 +17,11 @@ from dataclasses import replace
 
 from mailqueue.clock import Clock
 from mailqueue.engine.convert import Converter
+from mailqueue.engine.hops import next_hops
 from mailqueue.engine.visit import GoesOn, Target, Visit, fault
 from mailqueue.engine.visit import Tried as Tried
 from mailqueue.errors import NotFound
 from mailqueue.mail import codes
-from mailqueue.mail.domain import literal_host
 from mailqueue.mail.sasl import Credentials, Mechanism
 from mailqueue.mail.smtp import Envelope, lacks
 from mailqueue.model.message import Claimed
@@ -197,13 +197,7 @@ class Courier:
         return session
 
     async def _targets(self, batch: Batch, transport: Transport) -> list[Target] | ResolveFailure:
-        if transport.kind.names_host:
-            host = transport.host or ""
-            found = await self.resolver.addresses(literal_host(host) or host)
-            if isinstance(found, ResolveFailure):
-                return found
-            return [Target(host, ip, transport.port) for ip in found[:2]]
-        hops = await self.resolver.route(batch.messages[0].domain, allow_private=transport.allow_private)
+        hops = await next_hops(self.resolver, transport, batch.messages[0].domain)
         if isinstance(hops, ResolveFailure):
             return hops
         return [Target(host.name, ip, transport.port) for host in hops.hosts for ip in host.addresses]
@@ -278,7 +272,7 @@ def _envelope(messages: Sequence[Claimed], smtputf8: bool, session: Session) -> 
     # A bounce goes without REQUIRETLS rather than not at all, still under TLS (RFC 8689 5).
     unsaid = first.sender == "" and not session.capabilities.requiretls
     return Envelope(
-        sender=first.sender,
+        sender=first.return_path,
         recipients=tuple(message.recipient for message in messages),
         size=first.size,
         eight_bit=first.eight_bit,

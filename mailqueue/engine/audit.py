@@ -6,6 +6,7 @@ password is never told.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import fields
 from datetime import timedelta
 
@@ -18,7 +19,7 @@ from mailqueue.model.filters import Filter, Page, Times
 from mailqueue.store.base import Store, Transaction
 
 MOST_IDS = 20
-"""Message ids that a line of the history names; of more it tells how many they were."""
+"""Ids that a line of the history names; of more it tells how many they were."""
 
 SECRETS = frozenset({"password"})
 
@@ -62,9 +63,14 @@ def _meant(value: object) -> object:
             ends = (("after", value.after), ("before", value.before))
             return " ".join(f"{name} {rfc3339(from_datetime(end))}" for name, end in ends if end is not None)
         case tuple():
-            return list(value) if len(value) <= MOST_IDS else f"{len(value)} ids"
+            return few(value)
         case _:
             return value
+
+
+def few(ids: Sequence[int]) -> object:
+    """Return ids, or how many they are where they are many."""
+    return list(ids) if len(ids) <= MOST_IDS else f"{len(ids)} ids"
 
 
 def changes(store: Store, *, limit: int, after: str | None, most: int) -> Page[Event]:

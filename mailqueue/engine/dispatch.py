@@ -13,9 +13,10 @@ from collections.abc import Callable, Collection, Iterable, Sequence
 
 from mailqueue.clock import SECOND, Clock
 from mailqueue.engine.attempt import Courier, Tried
+from mailqueue.engine.hops import Hop, next_hops, unknown_hop
 from mailqueue.engine.pool import Key, Pool
 from mailqueue.engine.slots import Slots
-from mailqueue.engine.traffic import Hop, Tally, Traffic
+from mailqueue.engine.traffic import Tally, Traffic
 from mailqueue.engine.waiting import Waiting
 from mailqueue.model.destination import Destination
 from mailqueue.model.lane import Lane, Priority, Room
@@ -165,7 +166,7 @@ class Dispatch:
 
     async def _resolve(self, transport: Transport, domain: str, waiting: Waiting, settings: Settings) -> None:
         try:
-            found = await self.courier.resolver.route(domain, allow_private=transport.allow_private)
+            found = await next_hops(self.courier.resolver, transport, domain)
         except Exception:
             logger.exception("a fault of ours in looking up %s", domain)
             later = self.clock.now() + _AFTER_A_FAULT
@@ -178,10 +179,9 @@ class Dispatch:
                 self.report(self.courier.no_way(waiting.pop(), found), None)
             return
         if isinstance(found, ResolveFailure):
-            hop = self.traffic.unknown_hop(transport, domain)
+            hop = unknown_hop(transport, domain)
         else:
-            hosts = tuple(host.name for host in found.hosts)
-            hop = self.traffic.learn(transport, domain, found.key, hosts)
+            hop = self.traffic.learn(transport, domain, found)
         while waiting:
             self._give(waiting.pop(), hop, settings)
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import socket
+from collections.abc import Iterable
 from pathlib import Path
 
 from mailqueue.clock import SECOND, from_datetime
@@ -43,6 +44,12 @@ def dead(engine: EngineInfo, me: Identity, now: int, dead_after: int = DEAD_AFTE
     return _same_machine(engine.identity, me) and (
         _process_start(engine.identity.pid) != engine.identity.process_start
     )
+
+
+def living(engines: Iterable[EngineInfo], now: int) -> tuple[EngineInfo, ...]:
+    """Return the engines that are at work, of those noted; `now` in microseconds UTC."""
+    me = this_process()
+    return tuple(engine for engine in engines if not dead(engine, me, now))
 
 
 def _same_machine(one: Identity, other: Identity) -> bool:

@@ -1,4 +1,4 @@
-"""The verbs that look at the queue and hold mail: lists, explanations, holds and hold rules.
+"""The verbs that look at the queue and hold mail: lists, histories, holds and hold rules.
 
 The rule: a bulk change goes in steps of bounded size, so that it never blocks delivery, and what is
 named is looked up before anything is changed.
@@ -20,18 +20,14 @@ from mailqueue.model.attempt import Attempt
 from mailqueue.model.backup import Backup, Restored
 from mailqueue.model.engine import EngineInfo
 from mailqueue.model.events import By, Event, Happened, Notice
-from mailqueue.model.explain import Explanation, Preview, Status, Steered
+from mailqueue.model.explain import Preview, Status, Steered
 from mailqueue.model.filters import LAST_RETIRED_FIRST, OLDEST_FIRST, Filter, Order, Page, Sort
-from mailqueue.model.lifecycle import State
 from mailqueue.model.message import Message
 from mailqueue.model.migration import Migration
-from mailqueue.model.rules import HoldRule, Transport
+from mailqueue.model.rules import HoldRule
 from mailqueue.model.settings import Settings
-from mailqueue.policy import route
-from mailqueue.policy.batch import destination_of
-from mailqueue.policy.explain import explain as explained
 from mailqueue.policy.timeline import timeline as in_order
-from mailqueue.store.base import Check, Copy, Progress, Reader, Store, Transaction
+from mailqueue.store.base import Check, Copy, Progress, Store, Transaction
 
 STEP = 1000
 """Messages that one step of a bulk change looks at."""
@@ -163,40 +159,6 @@ def id_pages(store: Store, which: Filter, *, retired: bool) -> Iterator[tuple[in
             return
 
 
-def explain(store: Store, message_id: int, now: int) -> Explanation:
-    """Return why a message waits. Raises NotFound."""
-    return store.read(lambda reader: _explained(reader, message_id, now))
-
-
-def _explained(reader: Reader, message_id: int, now: int) -> Explanation:
-    found, tried, now_set = reader.message(message_id), reader.attempts(message_id), reader.settings()
-    chosen = route.choose(
-        now_set,
-        found.sender,
-        found.recipient,
-        account_id=now_set.accounts[found.account].id,
-        failed=found.attempts - (found.state is State.CLAIMED),
-        named=found.transport or "",
-    )
-    transport = chosen[0] if chosen else None
-    leads_to = _leads_to(found, transport)
-    return explained(
-        found,
-        last=tried[-1] if tried else None,
-        transport=transport,
-        destination=None if leads_to is None else reader.destination(leads_to),
-        engines=_living(reader.engines(), now),
-        now=now,
-    )
-
-
-def _leads_to(found: Message, transport: Transport | None) -> str | None:
-    """Return the name of the destination of a message, as far as it is known without asking DNS."""
-    if found.blocked_by is not None or transport is None or not transport.kind.names_host:
-        return found.blocked_by
-    return f"{transport.name} {destination_of(transport, route.domain_of(found.recipient))}"
-
-
 def status(store: Store, now: int) -> Status:
     """Return how the queue stands."""
     depth, now_set = store.read(lambda reader: (reader.depth(), reader.settings()))
@@ -213,12 +175,7 @@ def status(store: Store, now: int) -> Status:
 
 def alive(store: Store, now: int) -> tuple[EngineInfo, ...]:
     """Return the engines at work."""
-    return _living(store.read(lambda reader: reader.engines()), now)
-
-
-def _living(engines: Sequence[EngineInfo], now: int) -> tuple[EngineInfo, ...]:
-    me = liveness.this_process()
-    return tuple(engine for engine in engines if not liveness.dead(engine, me, now))
+    return liveness.living(store.read(lambda reader: reader.engines()), now)
 
 
 def check_integrity(store: Store) -> Sequence[str]:
@@ -239,7 +196,7 @@ def _nobody_at_work(verb: str, now: int) -> Check:
     """Return what raises StoreError where an engine is at work."""
 
     def check(engines: Sequence[EngineInfo]) -> None:
-        at_work = [each.identity for each in _living(engines, now)]
+        at_work = [each.identity for each in liveness.living(engines, now)]
         if at_work:
             told = ", ".join(f"pid {each.pid} on {each.host}" for each in at_work)
             raise StoreError(f"an engine is at work ({told}): stop it, then {verb}; nothing was changed")

@@ -14,14 +14,14 @@ from mailqueue.errors import QuotaExceeded
 from mailqueue.model.account import Account, OverQuota, Quota
 from mailqueue.model.message import Drop, NewMessage, Wait
 from mailqueue.policy.quota import Admission, Excess, admit, since
-from mailqueue.store.base import Transaction
+from mailqueue.store.base import Reader, Transaction
 
 
-def look(transaction: Transaction, account: Account, recipients: Sequence[str], now: int) -> Admission:
+def look(counts: Transaction | Reader, account: Account, recipients: Sequence[str], now: int) -> Admission:
     """Return what the quotas of an account let in of mail to `recipients`. Raises QuotaExceeded."""
-    uses = transaction.usage(account.id, since(now))
+    uses = counts.usage(account.id, since(now))
     new_ones_count = Quota.NEW_RECIPIENTS in account.quotas
-    known = transaction.known_recipients(account.id, recipients) if new_ones_count else {}
+    known = counts.known_recipients(account.id, recipients) if new_ones_count else {}
     found = admit(account, uses, known, recipients, now)
     if isinstance(found, Excess):
         raise QuotaExceeded(
@@ -47,6 +47,13 @@ def let_in(
         return messages
     admission = look(transaction, account, [each.recipient for each in messages], now)
     transaction.count_use(account.id, admission.uses, admission.first)
+    return as_admitted(messages, admission, account, now)
+
+
+def as_admitted(
+    messages: tuple[NewMessage, ...], admission: Admission, account: Account, now: int
+) -> tuple[NewMessage, ...]:
+    """Return messages as quotas let them in: as they are, on hold for a while, or to retire at once."""
     return tuple(
         each if excess is None else _put_off(each, excess, account, now)
         for each, excess in zip(messages, admission.over, strict=True)

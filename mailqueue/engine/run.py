@@ -21,6 +21,7 @@ from mailqueue.engine import liveness, sweep
 from mailqueue.engine.attempt import Courier, Tried
 from mailqueue.engine.contents import Contents
 from mailqueue.engine.dispatch import Dispatch
+from mailqueue.engine.hooks import Hooks, cancel_stranded
 from mailqueue.engine.log import log
 from mailqueue.engine.settle import Settler, Work
 from mailqueue.engine.timer import SystemTimer, Timer
@@ -34,6 +35,7 @@ from mailqueue.model.rules import HoldRule, Transport
 from mailqueue.model.settings import Settings
 from mailqueue.model.settlement import Settlement
 from mailqueue.net.resolver import Resolver
+from mailqueue.policy.batch import destination_of
 from mailqueue.policy.explain import NO_TRANSPORT
 from mailqueue.store.base import ClaimRequest, StaleNotice, Store, Transaction, Unheeded
 
@@ -123,6 +125,9 @@ class Run:
             connections=options.connections,
             total=options.total,
         )
+        self._hooks = Hooks(
+            self._store, self._clock, self._resolver, engine_id=lambda: self._id, armed=self._arm
+        )
         self.begun: Callable[[], object] = lambda: None
 
     def ask_to_stop(self) -> None:
@@ -132,12 +137,13 @@ class Run:
 
     async def live(self) -> None:
         """Register, work, drain, sign off."""
-        self._id = await self._write(lambda tx: tx.register_engine(self._me, self._clock.now()))
+        self._id = await self._register()
         self._beat_at = self._loop.time()
         logger.info("engine %d started: pid %d, hostname %s", self._id, self._me.pid, self._options.hostname)
         unwatch = self._store.on_wake(self._woken)
         self._timer.start(self._ring)
         watch = Watch(self._store, self._wake)
+        self._hooks.start()
         upkeep = self._loop.create_task(self._upkeep())
         self._timer.every(self._options.heartbeat, self._beat, "heartbeat")
         self._timer.every(_LOOK_EVERY, self._look_again, "look")
@@ -153,10 +159,17 @@ class Run:
             upkeep.cancel()
             await self._end(pump)
 
+    async def _register(self) -> int:
+        override = self._options.override
+        relay = None if override is None else destination_of(override, "")
+        registered: int = await self._write(lambda tx: tx.register_engine(self._me, self._clock.now(), relay))
+        return registered
+
     # -- waking up ---------------------------------------------------------------------------------
     def _wake(self) -> None:
         self._look = True
         self._kick.set()
+        self._hooks.look()
 
     def _woken(self) -> None:
         with suppress(RuntimeError):  # the loop has just been closed
@@ -197,7 +210,10 @@ class Run:
                 self._wake()
                 continue
             if self._once and not claimed and self._idle:
-                return
+                self._hooks.look()  # what has just been settled may be posted
+                await self._hooks.rest()
+                if not self._kick.is_set():
+                    return
 
     @property
     def _idle(self) -> bool:
@@ -384,7 +400,8 @@ class Run:
 
     def _arm(self, soon: int = _SOON) -> None:
         """Set the alarm for when something is due next, in `soon` microseconds at the earliest."""
-        due = self._store.look(lambda reader: reader.next_due_at())
+        mail = self._store.look(lambda reader: reader.next_due_at())
+        due = min((each for each in (mail, self._hooks.due) if each is not None), default=None)
         if due is not None:
             self._timer.arm(max(due, self._clock.now() + soon))
 
@@ -427,7 +444,7 @@ class Run:
             if not alive:
                 logger.warning("engine %d was taken for dead: what it was trying is broken off", self._id)
                 self._dispatch.break_off()
-                self._id = await self._write(lambda tx: tx.register_engine(self._me, self._clock.now()))
+                self._id = await self._register()
         except StoreError as error:
             logger.error("no sign of life could be written: %s", error)
             return
@@ -442,6 +459,7 @@ class Run:
             await self._see_to_overdue()
             await sweep.finish_marking(self._store, now)
             await sweep.purge(self._store, now)
+            await cancel_stranded(self._store, now, sweep.PURGE_STEP)
 
     async def _see_to_overdue(self) -> None:
         """Give up what has expired, end holds whose time is over, and give the delay notices owed."""
@@ -459,7 +477,8 @@ class Run:
     async def _end(self, pump: asyncio.Task[None]) -> None:
         self._stopping.set()
         unbegun = self._dispatch.withdraw()
-        await self._dispatch.finish(self._options.drain)
+        drain = self._options.drain
+        await asyncio.gather(self._dispatch.finish(drain), self._hooks.finish(drain))
         self._timer.stop()
         self._ending = True
         self._kick.set()

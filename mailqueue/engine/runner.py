@@ -18,8 +18,8 @@ from typing import Protocol
 from mailqueue.clock import Clock
 from mailqueue.engine.run import Listener, Options, Run
 from mailqueue.engine.timer import Timer
+from mailqueue.engine.transports import relay_transport
 from mailqueue.errors import SettingError
-from mailqueue.model.rules import Transport, TransportKind
 from mailqueue.net.resolver import Resolver
 from mailqueue.store.base import Store
 
@@ -186,16 +186,6 @@ def _after_fork_in_child() -> None:
 
 
 os.register_at_fork(after_in_child=_after_fork_in_child)
-
-
-def relay_transport(text: str) -> Transport:
-    """Return the transport for `HOST:PORT`, `HOST` (port 25) or `[IPV6]:PORT`. Raises SettingError."""
-    host, colon, port = text.rpartition(":")
-    if not colon or text.endswith("]"):
-        host, port = text, "25"
-    if not host.strip("[]") or not port.isdecimal() or not 1 <= int(port) <= 65535:
-        raise SettingError(f"relay: must be HOST:PORT, not {text!r}")
-    return Transport(id=0, name="relay", kind=TransportKind.RELAY, host=host.strip("[]"), port=int(port))
 
 
 def default_hostname() -> str:

@@ -22,7 +22,7 @@ from mailqueue.mail import domain
 from mailqueue.model.account import Account, Notices, OnUncertain, OverQuota
 from mailqueue.model.duration import LONGEST, format_duration
 from mailqueue.model.events import By
-from mailqueue.model.rules import AuthMechanism, Route, Tls, Transport, TransportKind
+from mailqueue.model.rules import AuthMechanism, Route, SenderDomain, Tls, Transport, TransportKind
 from mailqueue.model.schedule import Schedule, parse_delays
 from mailqueue.policy import quota
 from mailqueue.store.base import Reader, Store, Transaction
@@ -34,6 +34,11 @@ MAX_ATTEMPTS = 1_000_000
 
 MAX_QUOTA = 1_000_000_000
 """Messages a day that a quota may allow."""
+
+MAX_SEPARATOR = 4
+"""Characters that the separator of a sender's domain may have."""
+
+_SEPARATORS = frozenset("!#$%&*+-/=^_|~")  # of RFC 5322 atext, but for what shells and people stumble over
 
 MAX_NAME = 64
 """Characters that the name of an account, schedule or transport may have."""
@@ -142,6 +147,7 @@ def set_account(
     messages_per_day: int | None,
     new_recipients_per_day: int | None,
     over_quota: OverQuota | str | None,
+    fromid: bool | None,
     by: By,
 ) -> Account:
     """Change what is given of an account. Raises NotFound, SettingError."""
@@ -169,6 +175,7 @@ def set_account(
                 "new-recipients-per-day", new_recipients_per_day, old.new_recipients_per_day
             ),
             over_quota=over or old.over_quota,
+            fromid=old.fromid if fromid is None else fromid,
         )
         transaction.set_account(new)
         note(
@@ -185,6 +192,7 @@ def set_account(
             messages_per_day=messages_per_day,
             new_recipients_per_day=new_recipients_per_day,
             over_quota=over_quota,
+            fromid=fromid,
         )
         uses = transaction.usage(new.id, quota.since(by.at))
         return replace(new, usage=quota.usage(new, uses, by.at))
@@ -213,6 +221,41 @@ def remove_account(store: Store, name: str, by: By) -> None:
     gone = store.run(job)
     while store.run(lambda transaction: transaction.forget_recipients(gone.id, STEP)):
         pass
+
+
+# -- domains of senders ---------------------------------------------------------------------------
+def sender_domains(store: Store) -> tuple[SenderDomain, ...]:
+    """Return the domains for which something has been set."""
+    found = settings(store).separators
+    return tuple(SenderDomain(name=name, separator=separator) for name, separator in found.items())
+
+
+def set_sender_domain(store: Store, name: str, separator: str, by: By) -> SenderDomain:
+    """Say what is wished for the mail from a domain. Raises AddressError, SettingError."""
+    made = SenderDomain(name=domain.normalise_domain(name.removeprefix("@")), separator=separator)
+    if not 1 <= len(separator) <= MAX_SEPARATOR or not set(separator) <= _SEPARATORS:
+        raise SettingError(
+            f"separator: must be 1 to {MAX_SEPARATOR} of {' '.join(sorted(_SEPARATORS))}, not {separator!r}"
+        )
+
+    def job(transaction: Transaction) -> SenderDomain:
+        transaction.set_sender_domain(made)
+        note(transaction, by, "domain set", name=made.name, separator=separator)
+        return made
+
+    return store.run(job)
+
+
+def remove_sender_domain(store: Store, name: str, by: By) -> SenderDomain:
+    """Forget what was wished for the mail from a domain. Raises NotFound, AddressError."""
+    wanted = domain.normalise_domain(name.removeprefix("@"))
+
+    def job(transaction: Transaction) -> SenderDomain:
+        gone = transaction.remove_sender_domain(wanted)
+        note(transaction, by, "domain remove", name=wanted)
+        return gone
+
+    return store.run(job)
 
 
 # -- transports and routes ------------------------------------------------------------------------

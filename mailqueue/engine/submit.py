@@ -10,7 +10,7 @@ RFC 5321 2.3.1 (envelope), RFC 5322 3.6, RFC 6531 (SMTPUTF8).
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from difflib import get_close_matches
@@ -23,10 +23,13 @@ from mailqueue.engine.envelope import Addressee, Return, read_recipients, read_r
 from mailqueue.engine.options import Options, When, read_options
 from mailqueue.errors import Conflict, InvalidSubmission, MailqueueError, NotFound, StoreError
 from mailqueue.mail import content
+from mailqueue.mail.address import MAX_LOCALPART
+from mailqueue.mail.extra import merged
 from mailqueue.mail.fingerprint import fingerprint
 from mailqueue.mail.header import cut
 from mailqueue.mail.lines import to_crlf
 from mailqueue.model.account import Account
+from mailqueue.model.fromid import LENGTH, SEPARATOR, return_path
 from mailqueue.model.lane import Priority
 from mailqueue.model.message import Idempotency, NewMessage, NewSubmission, Submission
 from mailqueue.model.recipient import Recipient
@@ -66,6 +69,7 @@ class Draft:
     schedule: str | None
     """None: the account's."""
     idempotency: Idempotency | None
+    extra: Mapping[str, str]
     repairs: tuple[str, ...]
     actor: str
     now: int
@@ -92,6 +96,7 @@ def draft(
     idempotency_key: str | None,
     schedule: str | None,
     strict: bool | None,
+    extra: Mapping[str, str] | None,
     notify: str | Iterable[str] | None,
     ret: str | None,
     envid: str | None,
@@ -137,6 +142,7 @@ def draft(
     )
     if idempotency_key is not None and not 0 < len(idempotency_key) <= MAX_KEY:
         faults.append(f"idempotency key: must have 1 to {MAX_KEY} characters, not {len(idempotency_key)}")
+    along = merged(prepared.extra if prepared is not None else {}, extra, faults)
     faults += of_content
     if faults or prepared is None:
         raise InvalidSubmission(list(dict.fromkeys(faults)))
@@ -153,7 +159,10 @@ def draft(
         eight_bit=prepared.eight_bit,
         utf8_header=prepared.utf8_header,
         schedule=schedule,
-        idempotency=_idempotency(idempotency_key, prepared, mail_from, rcpt_to, wishes, options, schedule),
+        idempotency=_idempotency(
+            idempotency_key, prepared, mail_from, rcpt_to, wishes, options, schedule, along
+        ),
+        extra=along,
         repairs=prepared.repairs,
         actor=actor,
         now=now,
@@ -202,6 +211,7 @@ def _idempotency(
     wishes: Return,
     options: Options,
     schedule: str | None,
+    extra: Mapping[str, str],
 ) -> Idempotency | None:
     if key is None:
         return None
@@ -211,6 +221,7 @@ def _idempotency(
         *wishes.parts(),
         *options.parts,
         f"schedule {schedule}",
+        *(f"extra {key}={value}" for key, value in sorted(extra.items())),
     )
     return Idempotency(key=key, fingerprint=fingerprint(prepared.header, prepared.body, parts))
 
@@ -309,7 +320,7 @@ def insert(transaction: Transaction, new: Draft, written: int | None = None) -> 
         find_transport(settings, new.options.transport)
     name = new.schedule or account.schedule or STANDARD
     schedule = settings.schedule(name)
-    messages = _new_messages(settings, account.id, new, schedule)
+    messages = new_messages(settings, account, new, schedule)
     return transaction.submit(
         NewSubmission(
             account_id=account.id,
@@ -326,6 +337,7 @@ def insert(transaction: Transaction, new: Draft, written: int | None = None) -> 
             ret=new.wishes.ret,
             envid=new.wishes.envid,
             repairs=new.repairs,
+            extra=new.extra,
             not_before=new.options.not_before,
             warn_after=new.options.warn_after,
             max_attempts=new.options.max_attempts,
@@ -356,13 +368,16 @@ def _replayed(known: tuple[bytes, Submission], wanted: Idempotency) -> Submissio
     return submission
 
 
-def _new_messages(
-    settings: Settings, account_id: int, new: Draft, schedule: Schedule
+def new_messages(
+    settings: Settings, account: Account, new: Draft, schedule: Schedule
 ) -> tuple[NewMessage, ...]:
     """Return the messages of a submission, with the marks of the hold rules that match.
 
     Their lifetime begins when they may be tried (decision 20).
     """
+    own_return = account.fromid and new.sender != ""
+    if own_return:
+        _check_return(settings, new.sender)
     options, rules = new.options, settings.hold_rules
     fallback = retry.fallback(schedule, 1)
     due = new.now if options.not_before is None else options.not_before
@@ -380,7 +395,7 @@ def _new_messages(
             holds=tuple(
                 rule.id
                 for rule in rules
-                if rule.matches(account_id=account_id, sender=new.sender, recipient=str(recipient.address))
+                if rule.matches(account_id=account.id, sender=new.sender, recipient=str(recipient.address))
             ),
             notify=recipient.notify,
             orcpt=recipient.orcpt,
@@ -388,6 +403,21 @@ def _new_messages(
             transport=options.transport or "",
             require_tls=options.require_tls,
             expires_at=options.expires_at,
+            fromid=ids.token() if own_return else "",
         )
         for recipient in new.recipients
     )
+
+
+def _check_return(settings: Settings, sender: str) -> None:
+    """See that a sender leaves room for what makes a return address unique. Raises InvalidSubmission."""
+    domain = sender.rpartition("@")[2]
+    made = return_path(sender, "x" * LENGTH, settings.separators.get(domain, SEPARATOR))
+    length = len(made.rpartition("@")[0].encode())
+    if length > MAX_LOCALPART:
+        raise InvalidSubmission(
+            [
+                f"sender: with what makes its return address unique its local part has {length} octets; "
+                f"{MAX_LOCALPART} are allowed"
+            ]
+        )

@@ -72,6 +72,7 @@ async def purge(store: Store, now: int) -> int:
     steps: tuple[Callable[[Transaction], int], ...] = (
         lambda transaction: transaction.purge_content(now, PURGE_STEP),
         lambda transaction: transaction.purge_history(now, PURGE_STEP),
+        lambda transaction: transaction.purge_webhooks(now, PURGE_STEP),
         lambda transaction: transaction.purge_keys(now - KEEP_KEYS, PURGE_STEP),
         lambda transaction: transaction.purge_orphans(now - KEEP_ORPHANS, PURGE_STEP),
         lambda transaction: transaction.purge_usage(since(now) - DAY),

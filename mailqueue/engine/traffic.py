@@ -17,15 +17,16 @@ from operator import itemgetter
 from typing import TypeVar
 
 from mailqueue.clock import SECOND, Clock
+from mailqueue.engine.hops import Hop, found_hop, told_hop, unknown_hop
 from mailqueue.engine.visit import Tried
 from mailqueue.errors import StoreError
 from mailqueue.model.attempt import OutcomeKind
 from mailqueue.model.destination import Destination, Grant
 from mailqueue.model.lane import Lane, Priority, Room
-from mailqueue.model.rules import ShapingRule, Transport, TransportKind
+from mailqueue.model.rules import ShapingRule, Transport
 from mailqueue.model.settings import Settings
+from mailqueue.net.hosts import NextHops
 from mailqueue.policy import breaker, shape
-from mailqueue.policy.batch import destination_of
 from mailqueue.policy.breaker import Gate
 from mailqueue.policy.route import for_lane
 from mailqueue.store.base import Store, Transaction
@@ -54,18 +55,6 @@ class Tally:
     """What went wrong. '': nothing did."""
     at_once: bool = False
     """It is to be left alone at once."""
-
-
-@dataclass(frozen=True, slots=True)
-class Hop:
-    """Where mail for a domain goes by a transport."""
-
-    name: str
-    """Of the destination."""
-    hosts: tuple[str, ...]
-    """Names of its hosts."""
-    learned_at: int
-    """Microseconds UTC."""
 
 
 class Share:
@@ -162,22 +151,18 @@ class Traffic:
 
     def hop(self, transport: Transport, domain: str) -> Hop | None:
         """Return where mail for `domain` goes by `transport`. None: it has to be looked up."""
-        if transport.kind is not TransportKind.DIRECT:
-            at = destination_of(transport, domain)
-            return Hop(f"{transport.name} {at}".rstrip(), (transport.host or "",), 0)
+        told = told_hop(transport, domain)
+        if told is not None:
+            return told
         found = self._hops.get((transport.name, domain))
         if found is not None and 0 <= self._clock.now() - found.learned_at < _HOPS_FOR:
             return found
-        unknown = self.unknown_hop(transport, domain)
+        unknown = unknown_hop(transport, domain)
         return unknown if self.troubled(unknown.name) else None
 
-    def unknown_hop(self, transport: Transport, domain: str) -> Hop:
-        """Return where mail goes for a domain of which DNS says nothing: it is itself in trouble."""
-        return Hop(f"{transport.name} {domain}", (), 0)
-
-    def learn(self, transport: Transport, domain: str, key: str, hosts: tuple[str, ...]) -> Hop:
-        """Take note of where mail for `domain` goes: `key` names the set of its hosts."""
-        hop = Hop(f"{transport.name} {key}", hosts, self._clock.now())
+    def learn(self, transport: Transport, domain: str, found: NextHops) -> Hop:
+        """Take note of what DNS said of where mail for `domain` goes."""
+        hop = found_hop(transport, found, self._clock.now())
         self._hops[transport.name, domain] = hop
         self._hops.move_to_end((transport.name, domain))
         if len(self._hops) > _HOPS_KEPT:

@@ -30,6 +30,16 @@ def default_tls(kind: TransportKind, username: str | None) -> Tls:
     return Tls.VERIFIED if kind in _PORTS or username else Tls.OPPORTUNISTIC
 
 
+def relay_transport(text: str) -> Transport:
+    """Return the transport for `HOST:PORT`, `HOST` (port 25) or `[IPV6]:PORT`. Raises SettingError."""
+    host, colon, port = text.rpartition(":")
+    if not colon or text.endswith("]"):
+        host, port = text, "25"
+    if not host.strip("[]") or not port.isdecimal() or not 1 <= int(port) <= 65535:
+        raise SettingError(f"relay: must be HOST:PORT, not {text!r}")
+    return Transport(id=0, name="relay", kind=TransportKind.RELAY, host=host.strip("[]"), port=int(port))
+
+
 def check_transport(transport: Transport) -> None:
     """Raise SettingError where the values of a transport do not fit its kind."""
     kind = transport.kind

@@ -1,7 +1,7 @@
 """Look at the bytes of a message and make them ready for the queue.
 
-Only the header block is parsed, and only the header block is touched: Bcc goes, a missing Date or
-Message-ID comes. The body keeps every octet but for its line ends, which all become CRLF, and for too
+Only the header block is parsed, and only the header block is touched: Bcc and extra data go, a missing
+Date or Message-ID comes. The body keeps every octet but for its line ends, which all become CRLF, and for too
 long lines, which lenient mode repairs (`repair`). Nothing here raises for a bad message: what is wrong
 is returned as sentences.
 
@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from mailqueue.clock import SECOND
+from mailqueue.mail import extra
 from mailqueue.mail.address import Address
 from mailqueue.mail.defaults import envelope_defaults
 from mailqueue.mail.header import Field, Header, cut, decode_words, mbox_line
@@ -55,6 +56,7 @@ class Prepared:
         recipients: likewise the envelope's recipients, in the order of To, Cc, Bcc, each once.
         tls_optional: whether it says `TLS-Required: No`: it is to be delivered rather than protected
             (RFC 8689 3).
+        extra: what its X-Mailqueue-Extra- fields say, which are not sent.
         changes: what was changed though it was no fault, a sentence each.
         repairs: what was changed that strict mode refuses, a sentence each; empty in strict mode.
         faults: why it cannot be queued, a sentence each that names the place; empty if it can.
@@ -71,6 +73,7 @@ class Prepared:
     sender: Address | None
     recipients: tuple[Address, ...]
     tls_optional: bool
+    extra: dict[str, str]
     changes: tuple[str, ...]
     repairs: tuple[str, ...]
     faults: tuple[str, ...]
@@ -104,6 +107,7 @@ def prepare(
         block, parsed, body = repaired.block, Header(repaired.block), repaired.body
         faults += repaired.faults
         repairs += repaired.repairs
+    along = extra.read_fields(parsed.fields, faults) if any(map(extra.is_extra, parsed.by_name)) else {}
     subject = parsed.first("subject")
     header, message_id, changes = _finish(block, parsed, now, lambda: make_message_id(domain))
     return Prepared(
@@ -116,6 +120,7 @@ def prepare(
         sender=defaults.sender,
         recipients=defaults.recipients,
         tls_optional=any(field.value.lower() == b"no" for field in parsed.named("tls-required")),
+        extra=along,
         changes=(*changes, *_became_crlf(ends.bare_lf, "LF")),
         repairs=tuple(repairs),
         faults=tuple(faults),
@@ -149,18 +154,21 @@ def _finish(
     if found is None:
         added["message-id"] = f"Message-ID: {message_id}\r\n"
     changes = [f"{line.rstrip()} was added" for line in added.values()]
-    if not _DROPPED.keys().isdisjoint(header.by_name) or mbox_line(block) or added:
+    kept_back = not _DROPPED.keys().isdisjoint(header.by_name) or any(map(extra.is_extra, header.by_name))
+    if kept_back or mbox_line(block) or added:
         block, dropped = _drop(header, added.keys())
         changes += dropped
     return "".join(added.values()).encode() + block + b"\r\n", message_id, changes
 
 
 def _drop(header: Header, replaced: Collection[str]) -> tuple[bytes, list[str]]:
-    """Take out Bcc, empty fields that are put in anew, and the separator of an mbox file."""
+    """Take out Bcc, extra data, empty fields that are put in anew, and the separator of an mbox file."""
     kept, changes = [], []
     for field in header.fields:
         if field.name in _DROPPED:
             changes.append(f"{_DROPPED[field.name]} was removed")
+        elif extra.is_extra(field.name):
+            changes.append(f"{field.title} was taken for extra data")
         elif field.name in replaced:
             changes.append(f"an empty {field.title} was removed")
         elif field.number == 1 and mbox_line(field.raw):

@@ -99,6 +99,8 @@ class Account:
     """Of these, the ones that it has not written to before. None: no quota."""
     over_quota: OverQuota = OverQuota.REJECT
     """What becomes of mail over a quota."""
+    fromid: bool = False
+    """Each message has a return address of its own, by which what comes back is matched."""
     usage: tuple[QuotaUse, ...] = ()
     """How far its quotas are used; empty in lists, whole in `show`."""
 

@@ -34,3 +34,5 @@ class EngineInfo:
     """When it began."""
     heartbeat_at: datetime
     """Its last sign of life."""
+    relay: str | None = None
+    """HOST:PORT that takes all its mail, whatever transports there are. None: none does."""

@@ -9,6 +9,7 @@ from enum import StrEnum
 from mailqueue.model.engine import EngineInfo
 from mailqueue.model.lane import Priority
 from mailqueue.model.message import Message
+from mailqueue.model.way import Way
 
 
 class GateKind(StrEnum):
@@ -21,7 +22,9 @@ class GateKind(StrEnum):
     BACKOFF = "backoff"
     """An attempt failed, the next one is in the future."""
     DESTINATION = "destination"
-    """The host that it goes to takes nothing for a while."""
+    """The host that it goes to is in trouble, and takes nothing for a while."""
+    RATE = "rate"
+    """A shaping rule lets no more go now, or its destination has all it takes at once."""
     LEASE = "lease"
     """An engine is at it right now."""
     ENGINE = "engine"
@@ -59,6 +62,8 @@ class Explanation:
     """None: nothing but a change by hand brings an attempt, it expires before, or it is retired."""
     transport: str | None
     """The transport it would take. None: there is none."""
+    way: Way | None
+    """How it would go. None: there is no transport, or it is retired."""
     priority: Priority
     """What goes first."""
     expires_at: datetime | None

@@ -70,6 +70,8 @@ class Filter:
     """This has happened to it, maybe long ago."""
     message_id: str | None = None
     """The Message-ID field, with its brackets."""
+    fromid: str | None = None
+    """What makes its return address unique."""
     text: str | None = None
     """Stands somewhere in the content, as `mailqueue.mail.search.contains` looks for it."""
     priority: Priority | None = None
@@ -108,6 +110,7 @@ class Filter:
             and (self.sender is None or _is(self.sender, message.sender))
             and (self.recipient is None or _is(self.recipient, message.recipient))
             and self.message_id in (None, message.message_id)
+            and self.fromid in (None, message.fromid)
             and self.has_subject(message.subject)
         )
 

@@ -6,6 +6,7 @@ than all else about making it (docs/decisions 0012).
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
@@ -24,6 +25,8 @@ class SubmittedMessage:
     """RCPT TO."""
     state: State
     """`queued`, or `canceled` by its account's quota; of a submission that came again, as it was then."""
+    fromid: str | None = None
+    """What makes its return address unique. None: it has the sender's."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -98,6 +101,8 @@ class NewMessage:
     """RFC 8689. True: REQUIRETLS. False: TLS-Required: No. None: not said."""
     expires_at: int | None = None
     """Microseconds UTC: given up then, on hold or not. None: by its lifetime alone."""
+    fromid: str = ""
+    """What makes its return address unique. '': it has the sender's."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -134,6 +139,8 @@ class NewSubmission:
     """RET (RFC 3461 4.3), 'FULL' or 'HDRS'. None: not said."""
     repairs: tuple[str, ...] = ()
     """For `Submission.repairs`."""
+    extra: Mapping[str, str] = field(default_factory=dict)
+    """What travels along."""
     not_before: int | None = None
     """Microseconds UTC: no attempt before. None: at once."""
     warn_after: int | None = None
@@ -157,7 +164,9 @@ class Claimed:
     size: int
     """Octets of content."""
     sender: str
-    """MAIL FROM; '' is the null return path."""
+    """Who sends; '' is the null return path."""
+    return_path: str
+    """MAIL FROM: the sender, or what is unique in its place."""
     recipient: str
     """RCPT TO."""
     domain: str
@@ -312,5 +321,9 @@ class Message:
     """Its destination takes no more before: it is in trouble, or has all it takes at once. None: it does."""
     blocked_by: str | None = None
     """That destination: a transport and its next hop. None: none."""
+    extra: Mapping[str, str] = field(default_factory=dict)
+    """What travels along, for whoever asks about it."""
+    fromid: str | None = None
+    """What makes its return address unique. None: it has the sender's."""
     category: Category | None = None
     """What kind of answer the last attempt had. None: none is over yet."""

@@ -200,3 +200,13 @@ class ShapingRule:
     """Who made it."""
     created_at: datetime
     """When."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SenderDomain:
+    """What is wished for the mail from a domain."""
+
+    name: str
+    """In A-labels."""
+    separator: str
+    """What stands in a return address of its own before what makes it unique."""

@@ -32,6 +32,8 @@ class Settings:
     """In the order in which they are asked, before the shipped ones."""
     shaping_rules: tuple[ShapingRule, ...] = ()
     """In the order in which they are asked."""
+    separators: Mapping[str, str] = field(default_factory=dict)
+    """What stands in a return address of its own before what makes it unique, by the senders' domains."""
     endpoints: Mapping[int, Endpoint] = field(default_factory=dict)
     """Where accounts' events are posted, by the accounts' ids."""
 

@@ -22,6 +22,7 @@ from mailqueue.model.attempt import Category
 from mailqueue.model.duration import parse_duration
 from mailqueue.model.events import EventKind
 from mailqueue.model.filters import Filter, Times
+from mailqueue.model.fromid import LENGTH
 from mailqueue.model.lane import Priority
 from mailqueue.model.lifecycle import State
 
@@ -42,6 +43,7 @@ class Wanted(TypedDict, total=False):
     state: State | str | None
     event: EventKind | str | None
     message_id: str | None
+    fromid: str | None
     text: str | None
     priority: Priority | str | None
     destination: str | None
@@ -106,6 +108,13 @@ def _words(value: object, now: int) -> str:
 def _message_id(value: object, now: int) -> str:
     text = _words(value, now).strip()
     return text if text.startswith("<") else f"<{text}>"
+
+
+def _fromid(value: object, now: int) -> str:
+    text = _words(value, now).strip().lower()
+    if len(text) != LENGTH or not (text.isascii() and text.isalnum()):
+        raise SettingError(f"{value!r}: must be the {LENGTH} letters and digits that a return address has")
+    return text
 
 
 def _yes(value: object, _: int) -> bool:
@@ -215,6 +224,7 @@ _READERS: Mapping[str, Callable[[object, int], object]] = {
     "state": partial(_one_of, State),
     "event": partial(_one_of, EventKind),
     "message_id": _message_id,
+    "fromid": _fromid,
     "text": _words,
     "priority": partial(_one_of, Priority),
     "destination": _text,

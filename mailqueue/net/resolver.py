@@ -230,7 +230,7 @@ class Resolver:
             v6 = [str(entry[4][0]) for entry in found if entry[0] == socket.AF_INET6]
             first_is_v6 = bool(found) and found[0][0] == socket.AF_INET6
             return take_in_turn([v6, v4] if first_is_v6 else [v4, v6])
-        return _failure(host, codes.DIRECTORY_FAILURE, f"the relay {host} has no address: {reason}")
+        return _failure(host, codes.DIRECTORY_FAILURE, f"{host} has no address: {reason}")
 
 
 def _values(answer: Answer) -> list[str]:

@@ -76,7 +76,7 @@ def batches(
         transport, route_id, destination = way
         utf8 = needs_smtputf8(message)
         tls = message.require_tls
-        key = (message.content_id, message.sender, utf8, tls, transport.id, route_id, destination)
+        key = (message.content_id, message.return_path, utf8, tls, transport.id, route_id, destination)
         if key in groups:
             groups[key][1].append(message)
         else:

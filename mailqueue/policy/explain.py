@@ -16,8 +16,10 @@ from mailqueue.model.engine import EngineInfo
 from mailqueue.model.explain import Explanation, Gate, GateKind
 from mailqueue.model.lifecycle import State
 from mailqueue.model.message import Message
-from mailqueue.model.rules import Transport, TransportKind
+from mailqueue.model.rules import ShapingRule, Transport, TransportKind
+from mailqueue.model.way import ChosenBy, Way
 from mailqueue.policy import breaker
+from mailqueue.policy.shape import take
 
 NO_TRANSPORT = "mailqueue transport add NAME --kind relay --host HOST (or --kind direct)"
 
@@ -27,7 +29,10 @@ def explain(
     *,
     last: Attempt | None,
     transport: Transport | None,
+    way: Way | None,
     destination: Destination | None,
+    rule: ShapingRule | None,
+    next_at: int,
     engines: Sequence[EngineInfo],
     now: int,
 ) -> Explanation:
@@ -37,7 +42,10 @@ def explain(
         message: with its holds.
         last: its last settled attempt; None: none yet.
         transport: the one it would take; None: there is none.
+        way: how it would go by that; None: there is none, or it is retired.
         destination: what is known of where it goes; None: nothing is.
+        rule: the shaping rule that counts there; None: none does, or it is not known which.
+        next_at: until when its messages a minute are spoken for, microseconds UTC.
         engines: those at work.
         now: microseconds UTC.
     """
@@ -45,9 +53,10 @@ def explain(
         return _retired(message, transport)
     gates = (
         _hold(message),
-        _transport(message, transport),
+        _transport(message, transport, way),
         _time(message, last, now),
         _destination(message, destination, now),
+        _rate(message, destination, rule, next_at, now),
         _lease(message, engines),
         _engine(engines),
     )
@@ -65,6 +74,7 @@ def explain(
         blocked_by=blocked.gate if blocked else None,
         earliest_attempt_at=None if by_hand or due is None else _earliest(message, due, now),
         transport=transport.name if transport else None,
+        way=way,
         priority=message.priority,
         expires_at=message.expires_at,
         summary=summary,
@@ -87,6 +97,7 @@ def _retired(message: Message, transport: Transport | None) -> Explanation:
         blocked_by=None,
         earliest_attempt_at=None,
         transport=transport.name if transport else None,
+        way=None,
         priority=message.priority,
         expires_at=None,
         summary=f"{message.state.value}{when}{why}; it waits for nothing",
@@ -109,11 +120,11 @@ def _hold(message: Message) -> Gate:
         open=False,
         text="on hold " + ", ".join(names),
         until=max(ends) if len(ends) == len(message.holds) else None,
-        frees=f"mailqueue release {message.id}",
+        frees=f"mailqueue release {message.id or 'ID'}",  # 0: it is not in the queue yet
     )
 
 
-def _transport(message: Message, transport: Transport | None) -> Gate:
+def _transport(message: Message, transport: Transport | None, way: Way | None) -> Gate:
     if transport is None:
         return Gate(
             gate=GateKind.TRANSPORT,
@@ -122,7 +133,9 @@ def _transport(message: Message, transport: Transport | None) -> Gate:
             frees=NO_TRANSPORT,
         )
     text = f"transport {transport.name} ({transport.kind})"
-    if message.transport is not None:
+    if way is not None and way.chosen_by is ChosenBy.ENGINE:
+        text += ", which the engine takes for all mail"
+    elif message.transport is not None:
         text += ", which the message names"
     if message.require_tls and transport.kind is TransportKind.DIRECT:
         text += ", where what has to stay under TLS is refused"
@@ -150,20 +163,11 @@ def _said(message: Message, last: Attempt) -> str:
 
 
 def _destination(message: Message, known: Destination | None, now: int) -> Gate:
-    kind, until = GateKind.DESTINATION, message.blocked_until
     if message.state is State.CLAIMED:
-        return Gate(gate=kind, open=True, text="it is being tried")
-    shut = until if until is not None and from_datetime(until) > now else None
-    if (
-        known is not None
-        and known.failures
-        and (not shut or breaker.gate(known, now) is not breaker.Gate.OPEN)
-    ):
-        return _troubled(known, now)
-    if not shut:
-        return Gate(gate=kind, open=True, text="no trouble with its destination")
-    text = f"destination {message.blocked_by} has all it takes at once; asked again at {_told(shut)}"
-    return Gate(gate=kind, open=False, text=text, until=shut)
+        return Gate(gate=GateKind.DESTINATION, open=True, text="it is being tried")
+    if known is None or not known.failures:
+        return Gate(gate=GateKind.DESTINATION, open=True, text="no trouble with its destination")
+    return _troubled(known, now)
 
 
 def _troubled(known: Destination, now: int) -> Gate:
@@ -187,6 +191,34 @@ def _troubled(known: Destination, now: int) -> Gate:
             )
 
 
+def _rate(
+    message: Message, known: Destination | None, rule: ShapingRule | None, next_at: int, now: int
+) -> Gate:
+    if message.state is State.CLAIMED:
+        return Gate(gate=GateKind.RATE, open=True, text="it is being tried")
+    limit, paced, shut = "", None, _crowded_until(message, known, now)
+    if rule is not None and rule.per_minute is not None:
+        limit = f"shaping rule {rule.id} lets {rule.per_minute:,} a minute go"
+        grant, _ = take(next_at, rule.per_minute, 1, now)
+        paced = None if grant.messages else to_datetime(grant.until)
+    until = max((at for at in (paced, shut) if at is not None), default=None)
+    if until is None:
+        return Gate(gate=GateKind.RATE, open=True, text=limit or "no limit keeps it back")
+    if paced is not None:
+        text = f"{limit}: the next at {_told(until)}"
+    else:
+        text = f"destination {message.blocked_by} has all it takes at once; asked again at {_told(until)}"
+    return Gate(gate=GateKind.RATE, open=False, text=text, until=until)
+
+
+def _crowded_until(message: Message, known: Destination | None, now: int) -> datetime | None:
+    """Return until when its lane is not looked at, where its destination is well enough. None: it is."""
+    until = message.blocked_until
+    if until is None or from_datetime(until) <= now or breaker.gate(known, now) is not breaker.Gate.OPEN:
+        return None
+    return until
+
+
 def _told(moment: datetime | int) -> str:
     at = to_datetime(moment) if isinstance(moment, int) else moment
     return f"{at:%Y-%m-%d %H:%M:%SZ}"
@@ -207,6 +239,9 @@ def _lease(message: Message, engines: Sequence[EngineInfo]) -> Gate:
 
 def _engine(engines: Sequence[EngineInfo]) -> Gate:
     if engines:
-        pids = ", ".join(str(engine.identity.pid) for engine in engines)
-        return Gate(gate=GateKind.ENGINE, open=True, text=f"engine running (pid {pids})")
+        each = ", ".join(
+            str(engine.identity.pid) + (f": all mail to {engine.relay}" if engine.relay else "")
+            for engine in engines
+        )
+        return Gate(gate=GateKind.ENGINE, open=True, text=f"engine running (pid {each})")
     return Gate(gate=GateKind.ENGINE, open=False, text="no engine is running", frees="mailqueue run")

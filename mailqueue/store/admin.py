@@ -15,9 +15,10 @@ from mailqueue.clock import from_datetime
 from mailqueue.errors import Conflict, NotFound
 from mailqueue.model.account import DEFAULT_ACCOUNT, Account, AccountMail
 from mailqueue.model.events import EventKind
-from mailqueue.model.rules import ReplyRule, Route, ShapingRule, Transport
+from mailqueue.model.rules import ReplyRule, Route, SenderDomain, ShapingRule, Transport
 from mailqueue.model.schedule import Schedule, format_delays
 from mailqueue.model.webhook import Endpoint
+from mailqueue.store import outbox
 from mailqueue.store.batch import EVENT, Batch
 from mailqueue.store.queries import query
 
@@ -59,6 +60,7 @@ def set_account(batch: Batch, account: Account) -> None:
         account.messages_per_day,
         account.new_recipients_per_day,
         account.over_quota.value,
+        int(account.fromid),
     )
     _change(batch, "update_account", *values, account.id)
 
@@ -77,6 +79,7 @@ def remove_account(batch: Batch, name: str, mail: AccountMail) -> Account:
         raise Conflict(f"account {name!r} is needed by {'; by '.join(needs)}")
     for each in ("delete_lanes_of_account", "delete_keys_of_account", "delete_usage_of_account"):
         batch.now().execute(query(each), (account.id,))
+    outbox.forget(batch.now(), account.id)
     _change(batch, "delete_account", account.id)
     return account
 
@@ -226,6 +229,20 @@ def remove_shaping_rule(batch: Batch, rule_id: int) -> ShapingRule:
         batch.cursor().execute(query(name), (rule_id,))
     _change_ways(batch, 0, "delete_shaping_rule", rule_id)  # what waited for its turn by it goes at once
     return found
+
+
+def set_sender_domain(batch: Batch, domain: SenderDomain) -> None:
+    """Store what is wished for the mail from a domain."""
+    _change(batch, "set_sender_domain", domain.name, domain.separator)
+
+
+def remove_sender_domain(batch: Batch, name: str) -> SenderDomain:
+    """Forget what was wished for the mail from a domain. Raises NotFound."""
+    separator = batch.settings().separators.get(name)
+    if separator is None:
+        raise NotFound(f"nothing is set for the mail from {name}")
+    _change(batch, "delete_sender_domain", name)
+    return SenderDomain(name=name, separator=separator)
 
 
 def set_endpoint(batch: Batch, endpoint: Endpoint) -> None:

@@ -29,11 +29,18 @@ from mailqueue.model.filters import LAST_RETIRED_FIRST, OLDEST_FIRST, Filter, Or
 from mailqueue.model.lane import Block, Lane, Room
 from mailqueue.model.message import Claimed, Message, NewSubmission, Submission
 from mailqueue.model.migration import Migration
-from mailqueue.model.rules import HoldRule, ReplyRule, Route, ShapingRule, Transport
+from mailqueue.model.rules import HoldRule, ReplyRule, Route, SenderDomain, ShapingRule, Transport
 from mailqueue.model.schedule import Schedule
 from mailqueue.model.settings import Settings
 from mailqueue.model.settlement import NewNotice, Settlement, Wish
-from mailqueue.model.webhook import Endpoint
+from mailqueue.model.webhook import (
+    ClaimedWebhook,
+    Endpoint,
+    Webhook,
+    WebhookAttempt,
+    WebhookFilter,
+    WebhookSettlement,
+)
 
 T = TypeVar("T")
 Copy = bool | str | PathLike[str]
@@ -65,6 +72,24 @@ class ClaimRequest:
     """The account that had the last turn: those with higher ids come first."""
     wants: Callable[[Lane], Room] = _all_that_is_due
     """Says how much is wanted from a lane that is due. Called in the writer's thread; must not block."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WebhookClaim:
+    """What an engine wants to post."""
+
+    engine_id: int
+    now: int
+    limit: int
+    """Webhooks at most."""
+    hosts: Mapping[int, str]
+    """The accounts that may begin a post, by their ids, each with the host that it goes to."""
+    room: Mapping[str, int]
+    """Webhooks at most for each of these hosts."""
+    after_account: int
+    """The account that had the last turn: those with higher ids come first."""
+    fallback: Callable[[int], int]
+    """Says, of the number of an attempt, how long after the claim it is due again should the engine die."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -260,8 +285,8 @@ class Transaction(Protocol):
         ...
 
     # -- engines -------------------------------------------------------------------------------
-    def register_engine(self, identity: Identity, now: int) -> int:
-        """Note an engine at work. Returns its id, never used before."""
+    def register_engine(self, identity: Identity, now: int, relay: str | None = None) -> int:
+        """Note an engine at work, and where it sends all its mail. Returns its id, never used before."""
         ...
 
     def heartbeat(self, engine_id: int, now: int) -> bool:
@@ -271,8 +296,47 @@ class Transaction(Protocol):
     def bury_engine(self, engine_id: int, now: int) -> int:
         """Remove an engine; its claims return to the queue. Returns how many.
 
-        They are due at their fallback time, each with an attempt marked interrupted.
+        They are due at their fallback time, each with an attempt marked interrupted; its webhooks at once.
         """
+        ...
+
+    # -- webhooks ------------------------------------------------------------------------------
+    def disable_endpoint(self, account_id: int, now: int) -> bool:
+        """Post nothing to an endpoint any more. False: it is not at work."""
+        ...
+
+    def claim_webhooks(self, wanted: WebhookClaim) -> list[ClaimedWebhook]:
+        """Claim webhooks that are due, each the first of those about its message that have not retired.
+
+        None are claimed for an engine that has been buried, or for an endpoint that is not at work.
+        """
+        ...
+
+    def settle_webhooks(self, settlements: Sequence[WebhookSettlement]) -> None:
+        """Write attempts, and what follows from them for the webhooks.
+
+        A delivery retires a webhook that has not; anything else acts only for its claim.
+        """
+        ...
+
+    def schedule_webhooks(self, ids: Sequence[int], at: int) -> list[int]:
+        """Have those that are queued posted at `at`. Returns their ids."""
+        ...
+
+    def cancel_webhooks(self, ids: Sequence[int], reason: str, now: int) -> list[int]:
+        """Retire those that have not as `canceled`. Returns their ids."""
+        ...
+
+    def replay_webhook(self, webhook_id: int, now: int) -> int:
+        """Queue what a webhook tells once more, as a new one that is due now. Returns its id.
+
+        Raises:
+            NotFound: there is no such webhook, or it has been purged.
+        """
+        ...
+
+    def cancel_stranded_webhooks(self, reason: str, now: int, limit: int) -> int:
+        """Cancel what is queued for accounts without an endpoint at work. Returns how many went."""
         ...
 
     # -- steer ---------------------------------------------------------------------------------
@@ -415,6 +479,14 @@ class Transaction(Protocol):
         """Store a schedule. Raises Conflict where the name is taken, shipped ones included."""
         ...
 
+    def set_sender_domain(self, domain: SenderDomain) -> None:
+        """Store what is wished for the mail from a domain, in place of what was."""
+        ...
+
+    def remove_sender_domain(self, name: str) -> SenderDomain:
+        """Forget what was wished for the mail from a domain. Raises NotFound."""
+        ...
+
     def set_endpoint(self, endpoint: Endpoint) -> None:
         """Store where an account's events are posted; those to come go there, from the commit on.
 
@@ -478,6 +550,10 @@ class Transaction(Protocol):
         """Forget destinations that have been well since before `older_than`. Returns how many."""
         ...
 
+    def purge_webhooks(self, now: int, limit: int) -> int:
+        """Remove retired webhooks whose account's retention is over, with their attempts."""
+        ...
+
 
 class Reader(Protocol):
     """Questions, answered from one snapshot each."""
@@ -505,8 +581,30 @@ class Reader(Protocol):
         """Return when the next mark is to be taken away. None: none ends by itself."""
         ...
 
+    def next_webhook_at(self, account_ids: Sequence[int]) -> int | None:
+        """Return when a webhook of one of these accounts is due next. None: none waits."""
+        ...
+
+    def webhook(self, webhook_id: int) -> Webhook:
+        """Return a webhook, queued or retired. Raises NotFound."""
+        ...
+
+    def webhook_attempts(self, webhook_id: int) -> list[WebhookAttempt]:
+        """Return the attempts of a webhook, in order. Raises NotFound where there is no such webhook."""
+        ...
+
+    def webhooks(
+        self, which: WebhookFilter, *, retired: bool, limit: int, after: int | None
+    ) -> Page[Webhook]:
+        """Return a page of webhooks on their way, oldest first, or of the retired ones, newest first."""
+        ...
+
     def usage(self, account_id: int, since: int) -> list[HourUse]:
         """Return what an account with a quota has sent from the hour `since` on, in any order."""
+        ...
+
+    def known_recipients(self, account_id: int, recipients: Sequence[str]) -> dict[str, int]:
+        """Return which of these recipients the account is known to write to, and since when."""
         ...
 
     def mail_of_account(self, account_id: int) -> AccountMail:
@@ -527,6 +625,14 @@ class Reader(Protocol):
 
     def destination(self, name: str) -> Destination | None:
         """Return what is known of a destination. None: nothing is."""
+        ...
+
+    def pace(self, rule_id: int) -> int:
+        """Return until when the messages a minute of a rule are spoken for, microseconds UTC. 0: free."""
+        ...
+
+    def block(self, lane: Lane) -> Block | None:
+        """Return until when a lane is not looked at, which may be past. None: nothing was in its way."""
         ...
 
     def backlog(self, destination: str, limit: int) -> Backlog:
@@ -636,6 +742,10 @@ class Reader(Protocol):
         Raises:
             NotFound: the content has been purged, or there is none.
         """
+        ...
+
+    def exempt_through(self, message_id: int) -> int:
+        """Return up to which hold rule none holds a message, as it was released. 0: none. Raises NotFound."""
         ...
 
     def content_of(self, message_id: int) -> int:

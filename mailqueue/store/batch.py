@@ -188,7 +188,10 @@ class Batch:
         self._write_counts()
         if self._first_event and self.settings().endpoints:
             filled = self._cursor.execute(query("fill_outbox"), (self._first_event,))
-            self.wake |= filled.rowcount > 0
+            if filled.rowcount > 0:
+                assert filled.lastrowid is not None
+                self._cursor.execute(query("queue_up_webhooks"), (filled.lastrowid - filled.rowcount,))
+                self.wake = True
         if self.wake or self.active or self.held:
             self._cursor.execute(_RAISE_COUNTS, (int(self.wake), self.active, self.held))
         return self.wake

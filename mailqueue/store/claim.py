@@ -27,7 +27,7 @@ from mailqueue.store.submit import add_mark, count_marks
 _LOOKS = 64
 """Lanes beyond its limit that a claim looks at, should it find nothing in some."""
 
-_EXPIRES, _EXEMPT = 24, 29  # where expires_at and exempt_through stand in a row of claim_candidates
+_EXPIRES, _EXEMPT = 24, 30  # where expires_at and exempt_through stand in a row of claim_candidates
 
 _ANY_TIME = 2**63 - 1
 
@@ -185,7 +185,11 @@ def claim(batch: Batch, request: ClaimRequest) -> list[Claimed]:
         true_due(cursor, found.done)
     block(batch, found.blocked)
     maybe = _maybe_arrived(cursor, found.taken)
-    return [rows.claimed(row, engine_id=request.engine_id, uncertain=row[0] in maybe) for row in found.taken]
+    separators = batch.settings().separators
+    return [
+        rows.claimed(row, engine_id=request.engine_id, uncertain=row[0] in maybe, separators=separators)
+        for row in found.taken
+    ]
 
 
 def _alive(candidates: list[_Row], now: int) -> list[_Row]:

@@ -15,7 +15,7 @@ INTERRUPTED = "the engine ended during the attempt: the receiver may have the me
 """What a message's last error says after that."""
 
 
-def register(batch: Batch, identity: Identity, now: int) -> int:
+def register(batch: Batch, identity: Identity, now: int, relay: str | None) -> int:
     """Note an engine at work. Returns its id."""
     values = (
         identity.host,
@@ -25,6 +25,7 @@ def register(batch: Batch, identity: Identity, now: int) -> int:
         identity.pid_namespace,
         now,
         now,
+        relay,
     )
     found = batch.now().execute(query("insert_engine"), values).lastrowid
     assert found is not None

@@ -109,6 +109,7 @@ def _plain(which: Filter) -> Iterator[tuple[str, str | int | None]]:
     yield "message.state", which.state
     yield "message.priority", which.priority
     yield "submission.message_id", which.message_id
+    yield "message.fromid", which.fromid
     yield _CATEGORY, which.category
     yield _BLOCKED_BY, which.destination
 
@@ -243,6 +244,8 @@ def _exact(which: Filter, ids: _Condition) -> Iterator[Source]:
         yield Source(((_NAMED, json.dumps(which.ids)), ids), Sort.SUBMITTED)
     if which.submission_id is not None:
         yield Source((("message.submission_id = ?", which.submission_id), ids), Sort.SUBMITTED)
+    if which.fromid is not None:
+        yield Source((("message.fromid = ?", which.fromid), ids), Sort.SUBMITTED)
     if which.message_id is not None:
         named = ("submission.message_id = ?", which.message_id)
         yield Source((named, *within), Sort.SUBMITTED, by, submissions_first=True)

@@ -45,7 +45,7 @@ def _migrate(connection: sqlite3.Connection, path: str, copy: Copy, check: Check
     try:
         found, made = _found(cursor, path), None
         if found < schema.VERSION:
-            check([rows.engine(row) for row in cursor.execute(query("all_engines")).fetchall()])
+            check([rows.engine(row) for row in cursor.execute(query("engines_of_old")).fetchall()])
             made = None if copy is False else copy_file(path, copy_path(path, copy, found))
             steps.upgrade(cursor, found, path)
         cursor.execute("COMMIT")

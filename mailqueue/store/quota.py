@@ -21,9 +21,9 @@ def usage(cursor: sqlite3.Cursor, account_id: int, since: int) -> list[HourUse]:
     return [rows.hour_use(row) for row in cursor.execute(query("usage_of_account"), (account_id, since))]
 
 
-def known_recipients(batch: Batch, account_id: int, recipients: Sequence[str]) -> dict[str, int]:
+def known_recipients(cursor: sqlite3.Cursor, account_id: int, recipients: Sequence[str]) -> dict[str, int]:
     """Return which of these the account has written to, or is to, and when first."""
-    found = batch.now().execute(query("known_recipients"), (account_id, json.dumps(recipients)))
+    found = cursor.execute(query("known_recipients"), (account_id, json.dumps(recipients)))
     return dict(found.fetchall())
 
 

@@ -22,9 +22,11 @@ from mailqueue.model.destination import Backlog, Destination
 from mailqueue.model.engine import EngineInfo
 from mailqueue.model.events import Event, Notice
 from mailqueue.model.filters import LAST_RETIRED_FIRST, OLDEST_FIRST, Filter, Order, Page
+from mailqueue.model.lane import Block, Lane
 from mailqueue.model.message import Claimed, Message
 from mailqueue.model.settings import Settings
-from mailqueue.store import integrity, lists, quota, rows
+from mailqueue.model.webhook import Webhook, WebhookAttempt, WebhookFilter
+from mailqueue.store import integrity, lists, outbox, quota, rows, traffic
 from mailqueue.store.base import Depth, HourTally, Tally, Waiting
 from mailqueue.store.batch import CHUNK
 from mailqueue.store.queries import query
@@ -69,8 +71,27 @@ class SqliteReader:
         """Return the earliest of the moments that some questions give."""
         return min((at for at in map(self._one, names) if at is not None), default=None)
 
+    def next_webhook_at(self, account_ids: Sequence[int]) -> int | None:
+        found: int | None = self._one("next_webhook", json.dumps(account_ids))
+        return found
+
+    def webhook(self, webhook_id: int) -> Webhook:
+        return outbox.show(self._cursor, webhook_id)
+
+    def webhook_attempts(self, webhook_id: int) -> list[WebhookAttempt]:
+        outbox.show(self._cursor, webhook_id)
+        return [rows.webhook_attempt(row) for row in self._all("webhook_attempts", webhook_id)]
+
+    def webhooks(
+        self, which: WebhookFilter, *, retired: bool, limit: int, after: int | None
+    ) -> Page[Webhook]:
+        return outbox.page(self._cursor, which, retired=retired, limit=limit, after=after)
+
     def usage(self, account_id: int, since: int) -> list[HourUse]:
         return quota.usage(self._cursor, account_id, since)
+
+    def known_recipients(self, account_id: int, recipients: Sequence[str]) -> dict[str, int]:
+        return quota.known_recipients(self._cursor, account_id, recipients)
 
     def mail_of_account(self, account_id: int) -> AccountMail:
         [(queued, retired, last)] = self._all("mail_of_account", account_id, account_id)
@@ -87,6 +108,13 @@ class SqliteReader:
 
     def destination(self, name: str) -> Destination | None:
         return next((rows.destination(row) for row in self._all("one_destination", name)), None)
+
+    def pace(self, rule_id: int) -> int:
+        return traffic.pace(self._cursor, rule_id)
+
+    def block(self, lane: Lane) -> Block | None:
+        found = self._all("block_of_lane", *lane)
+        return None if not found else Block(lane, *found[0])
 
     def backlog(self, destination: str, limit: int) -> Backlog:
         [(lanes, messages)] = self._all("backlog", destination, destination, limit)
@@ -126,7 +154,7 @@ class SqliteReader:
         chosen = json.dumps(ids)
         maybe = set(json.loads(self._one("maybe_arrived", chosen)))
         found = self._all("waiting_messages", chosen)
-        return [rows.claimed(row, engine_id=0, uncertain=row[0] in maybe) for row in found]
+        return [rows.claimed(row, engine_id=0, uncertain=row[0] in maybe, separators={}) for row in found]
 
     def integrity(self) -> list[str]:
         return list(integrity.faults(self._cursor))
@@ -179,6 +207,10 @@ class SqliteReader:
     def _check(self, message_id: int) -> None:
         if not self._all("message_exists", message_id):
             raise self._no_message(message_id)
+
+    def exempt_through(self, message_id: int) -> int:
+        self._check(message_id)
+        return int(self._one("exempt_through", message_id))
 
     # -- history of a message ------------------------------------------------------------------
     def attempts(self, message_id: int) -> list[Attempt]:

@@ -7,7 +7,7 @@ it, and both are tested together.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from types import MappingProxyType
 from typing import Any
@@ -18,6 +18,7 @@ from mailqueue.model.attempt import Attempt, Category, Facts, OutcomeKind, Scope
 from mailqueue.model.destination import Destination
 from mailqueue.model.engine import EngineInfo, Identity
 from mailqueue.model.events import Event, EventKind, Notice, NoticeKind
+from mailqueue.model.fromid import SEPARATOR, return_path
 from mailqueue.model.lane import Priority
 from mailqueue.model.lifecycle import State
 from mailqueue.model.message import Claimed, Hold, Message, NewSubmission, Submission, SubmittedMessage
@@ -33,7 +34,7 @@ from mailqueue.model.rules import (
 )
 from mailqueue.model.schedule import Schedule, parse_delays
 from mailqueue.model.settlement import NewEvent, Settlement, Wish, WishKind
-from mailqueue.model.webhook import Endpoint
+from mailqueue.model.webhook import Endpoint, Webhook, WebhookAttempt, WebhookState
 
 Row = Sequence[Any]
 
@@ -45,8 +46,8 @@ def _moment(micros: int | None) -> datetime | None:
 # --- settings ---------------------------------------------------------------------------------
 def account(row: Row) -> Account:
     """Return the account of a row of `all_accounts`."""
-    identity, name, notices, schedule_name, retention, keep_content, on_uncertain, strict, *quota = row
-    messages_per_day, new_recipients_per_day, over_quota = quota
+    identity, name, notices, schedule_name, retention, keep_content, on_uncertain, strict, *more = row
+    messages_per_day, new_recipients_per_day, over_quota, fromid = more
     return Account(
         id=identity,
         name=name,
@@ -59,6 +60,7 @@ def account(row: Row) -> Account:
         messages_per_day=messages_per_day,
         new_recipients_per_day=new_recipients_per_day,
         over_quota=OverQuota(over_quota),
+        fromid=bool(fromid),
     )
 
 
@@ -212,12 +214,16 @@ def submission_row(identity: int, content_id: int, new: NewSubmission) -> tuple[
         new.not_before or 0,
         -1 if new.warn_after is None else new.warn_after,
         new.max_attempts or 0,
+        json.dumps(dict(new.extra), ensure_ascii=False) if new.extra else "",
     )
 
 
 def submission_text(submission: Submission) -> str:
     """Return a submission as the JSON that is kept with an idempotency key."""
-    messages = [(each.id, each.recipient, each.state.value) for each in submission.messages]
+    messages = [
+        (each.id, each.recipient, each.state.value, *([each.fromid] if each.fromid else ()))
+        for each in submission.messages
+    ]
     kept = {"id": submission.id, "message_id": submission.message_id, "messages": messages}
     return json.dumps({**kept, "repairs": submission.repairs} if submission.repairs else kept)
 
@@ -229,8 +235,10 @@ def replayed(text: str) -> Submission:
         id=found["id"],
         message_id=found["message_id"],
         messages=tuple(
-            SubmittedMessage(id=identity, recipient=recipient, state=State(state))
-            for identity, recipient, state in found["messages"]
+            SubmittedMessage(
+                id=identity, recipient=recipient, state=State(state), fromid=next(iter(fromid), None)
+            )
+            for identity, recipient, state, *fromid in found["messages"]
         ),
         replayed=True,
         repairs=tuple(found.get("repairs", ())),
@@ -238,14 +246,16 @@ def replayed(text: str) -> Submission:
 
 
 # --- messages ---------------------------------------------------------------------------------
-def claimed(row: Row, *, engine_id: int, uncertain: bool) -> Claimed:
+def claimed(row: Row, *, engine_id: int, uncertain: bool, separators: Mapping[str, str]) -> Claimed:
     """Return the claim of a row of `claim_candidates`, or the message of one of `waiting_messages`.
 
     Args:
         row: as it was before the claim.
         engine_id: whose claim it is now; 0: nobody's, the message waits as it is.
         uncertain: an earlier attempt may have reached the receiver.
+        separators: what makes return addresses unique stands after these, by the domains of senders.
     """
+    sender, fromid = row[11], row[29]
     return Claimed(
         id=row[0],
         engine_id=engine_id,
@@ -259,7 +269,10 @@ def claimed(row: Row, *, engine_id: int, uncertain: bool) -> Claimed:
         give_up_at=row[8],
         warn_at=row[9],
         content_id=row[10],
-        sender=row[11],
+        sender=sender,
+        return_path=sender
+        if fromid is None
+        else return_path(sender, fromid, separators.get(sender.rpartition("@")[2], SEPARATOR)),
         eight_bit=row[12] == 1,
         utf8_header=row[13] == 1,
         is_notice=row[14] is not None,
@@ -317,6 +330,8 @@ def message(row: Row, holds: Iterable[Hold] = ()) -> Message:
         blocked_until=_moment(row[29]),
         blocked_by=row[30],
         category=None if row[31] is None else Category(row[31]),
+        extra=MappingProxyType({} if row[32] is None else json.loads(row[32])),
+        fromid=row[33],
     )
 
 
@@ -441,7 +456,7 @@ def destination(row: Row) -> Destination:
 
 def engine(row: Row) -> EngineInfo:
     """Return the engine of a row of `all_engines`."""
-    identity, host, pid, process_start, boot_id, pid_namespace, started, heartbeat = row
+    identity, host, pid, process_start, boot_id, pid_namespace, started, heartbeat, relay = row
     return EngineInfo(
         id=identity,
         identity=Identity(
@@ -449,4 +464,42 @@ def engine(row: Row) -> EngineInfo:
         ),
         started_at=to_datetime(started),
         heartbeat_at=to_datetime(heartbeat),
+        relay=relay,
+    )
+
+
+# --- webhooks ---------------------------------------------------------------------------------
+def webhook(row: Row) -> Webhook:
+    """Return the webhook of a row of `read_webhooks`."""
+    identity, account, event_id, event, message_id, payload, created_at, state, attempts, *rest = row
+    after_id, next_attempt_at, last_error, retired_at = rest
+    return Webhook(
+        id=identity,
+        account=account,
+        event_id=event_id,
+        event=EventKind(event),
+        message_id=message_id,
+        payload=payload,
+        created_at=to_datetime(created_at),
+        state=WebhookState(state),
+        attempts=attempts,
+        after_id=after_id,
+        next_attempt_at=_moment(next_attempt_at),
+        last_error=last_error,
+        retired_at=_moment(retired_at),
+    )
+
+
+def webhook_attempt(row: Row) -> WebhookAttempt:
+    """Return the attempt of a row of `webhook_attempts`."""
+    identity, webhook_id, number, started_at, duration, status, answer, error = row
+    return WebhookAttempt(
+        id=identity,
+        webhook_id=webhook_id,
+        number=number,
+        started_at=to_datetime(started_at),
+        duration=timedelta(microseconds=duration),
+        status=status,
+        answer=answer,
+        error=error,
     )

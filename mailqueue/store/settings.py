@@ -84,6 +84,7 @@ def read_settings(cursor: sqlite3.Cursor, version: int) -> Settings:
         hold_rules=tuple(map(rows.hold_rule, read("all_hold_rules"))),
         reply_rules=tuple(map(rows.reply_rule, read("all_reply_rules"))),
         shaping_rules=tuple(map(rows.shaping_rule, read("all_shaping_rules"))),
+        separators=MappingProxyType(dict(cursor.execute(query("all_sender_domains")).fetchall())),
         endpoints=MappingProxyType(
             {each.account_id: each for each in map(rows.endpoint, read("all_endpoints"))}
         ),

@@ -87,6 +87,7 @@ def _add_message(batch: Batch, submission_id: int, new: NewSubmission, each: New
             each.transport,
             -1 if each.require_tls is None else int(each.require_tls),
             each.expires_at or 0,
+            each.fromid,
         ),
     )
     batch.waits(each.domain, new.submitted_at)
@@ -101,7 +102,9 @@ def _add_message(batch: Batch, submission_id: int, new: NewSubmission, each: New
         batch.due(
             Lane(each.priority.value, new.account_id, each.domain, each.transport), each.next_attempt_at
         )
-    return SubmittedMessage(id=identity, recipient=each.recipient, state=State.QUEUED)
+    return SubmittedMessage(
+        id=identity, recipient=each.recipient, state=State.QUEUED, fromid=each.fromid or None
+    )
 
 
 def _add_wait(batch: Batch, message_id: int, wait: Wait, at: int) -> None:

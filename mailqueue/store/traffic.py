@@ -6,6 +6,7 @@ have the same.
 
 from __future__ import annotations
 
+import sqlite3
 from dataclasses import replace
 
 from mailqueue.model.destination import Destination
@@ -43,9 +44,9 @@ def put(batch: Batch, destination: Destination) -> Destination:
     return made
 
 
-def pace(batch: Batch, rule_id: int) -> int:
+def pace(cursor: sqlite3.Cursor, rule_id: int) -> int:
     """Return how far the messages a minute of a shaping rule are spoken for, microseconds UTC."""
-    row = batch.now().execute(query("pace"), (rule_id,)).fetchone()
+    row = cursor.execute(query("pace"), (rule_id,)).fetchone()
     return 0 if row is None else int(row[0])
 
 

@@ -13,13 +13,13 @@ from mailqueue.model.engine import Identity
 from mailqueue.model.filters import Filter
 from mailqueue.model.lane import Block
 from mailqueue.model.message import Claimed, NewSubmission, Submission
-from mailqueue.model.rules import HoldRule, ReplyRule, Route, ShapingRule, Transport
+from mailqueue.model.rules import HoldRule, ReplyRule, Route, SenderDomain, ShapingRule, Transport
 from mailqueue.model.schedule import Schedule
 from mailqueue.model.settings import Settings
 from mailqueue.model.settlement import NewNotice, Settlement, Wish
-from mailqueue.model.webhook import Endpoint
-from mailqueue.store import admin, claim, engines, quota, settle, steer, submit, traffic, upkeep
-from mailqueue.store.base import ClaimRequest, Progress
+from mailqueue.model.webhook import ClaimedWebhook, Endpoint, WebhookSettlement
+from mailqueue.store import admin, claim, engines, hooks, quota, settle, steer, submit, traffic, upkeep
+from mailqueue.store.base import ClaimRequest, Progress, WebhookClaim
 from mailqueue.store.batch import Batch
 
 
@@ -45,7 +45,7 @@ class SqliteTransaction:
         return quota.usage(self.batch.now(), account_id, since)
 
     def known_recipients(self, account_id: int, recipients: Sequence[str]) -> dict[str, int]:
-        return quota.known_recipients(self.batch, account_id, recipients)
+        return quota.known_recipients(self.batch.now(), account_id, recipients)
 
     def count_use(self, account_id: int, uses: Sequence[HourUse], first: Mapping[str, int]) -> None:
         quota.count_use(self.batch, account_id, uses, first)
@@ -91,7 +91,7 @@ class SqliteTransaction:
         return traffic.put(self.batch, destination)
 
     def pace(self, rule_id: int) -> int:
-        return traffic.pace(self.batch, rule_id)
+        return traffic.pace(self.batch.now(), rule_id)
 
     def set_pace(self, rule_id: int, next_at: int) -> None:
         traffic.set_pace(self.batch, rule_id, next_at)
@@ -102,14 +102,37 @@ class SqliteTransaction:
     def free_slot(self, rule_id: int, engine_id: int) -> None:
         traffic.free_slot(self.batch, rule_id, engine_id)
 
-    def register_engine(self, identity: Identity, now: int) -> int:
-        return engines.register(self.batch, identity, now)
+    def register_engine(self, identity: Identity, now: int, relay: str | None = None) -> int:
+        return engines.register(self.batch, identity, now, relay)
 
     def heartbeat(self, engine_id: int, now: int) -> bool:
         return engines.heartbeat(self.batch, engine_id, now)
 
     def bury_engine(self, engine_id: int, now: int) -> int:
+        hooks.bury(self.batch, engine_id, now)
         return engines.bury(self.batch, engine_id)
+
+    # -- webhooks ------------------------------------------------------------------------------
+    def disable_endpoint(self, account_id: int, now: int) -> bool:
+        return hooks.disable_endpoint(self.batch, account_id, now)
+
+    def claim_webhooks(self, wanted: WebhookClaim) -> list[ClaimedWebhook]:
+        return hooks.claim(self.batch, wanted)
+
+    def settle_webhooks(self, settlements: Sequence[WebhookSettlement]) -> None:
+        hooks.settle(self.batch, settlements)
+
+    def schedule_webhooks(self, ids: Sequence[int], at: int) -> list[int]:
+        return hooks.schedule(self.batch, ids, at)
+
+    def cancel_webhooks(self, ids: Sequence[int], reason: str, now: int) -> list[int]:
+        return hooks.cancel(self.batch, ids, reason, now)
+
+    def replay_webhook(self, webhook_id: int, now: int) -> int:
+        return hooks.replay(self.batch, webhook_id, now)
+
+    def cancel_stranded_webhooks(self, reason: str, now: int, limit: int) -> int:
+        return hooks.cancel_stranded(self.batch, reason, now, limit)
 
     # -- steer ---------------------------------------------------------------------------------
     def hold(self, which: Filter, *, actor: str, reason: str, now: int, after: int, limit: int) -> Progress:
@@ -189,6 +212,12 @@ class SqliteTransaction:
     def add_schedule(self, schedule: Schedule, now: int) -> None:
         admin.add_schedule(self.batch, schedule, now)
 
+    def set_sender_domain(self, domain: SenderDomain) -> None:
+        admin.set_sender_domain(self.batch, domain)
+
+    def remove_sender_domain(self, name: str) -> SenderDomain:
+        return admin.remove_sender_domain(self.batch, name)
+
     def set_endpoint(self, endpoint: Endpoint) -> None:
         admin.set_endpoint(self.batch, endpoint)
 
@@ -222,3 +251,6 @@ class SqliteTransaction:
 
     def purge_destinations(self, older_than: int, limit: int) -> int:
         return traffic.purge(self.batch, older_than, limit)
+
+    def purge_webhooks(self, now: int, limit: int) -> int:
+        return hooks.purge(self.batch, now, limit)

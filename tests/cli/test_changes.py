@@ -20,6 +20,8 @@ NO_CHANGE = {
     *("holdrules list", "holdrules show", "transport list", "route list", "shaping list", "shaping show"),
     *("destinations list", "destinations show", "schedule list", "schedule show", "replies list", "classify"),
     *("account list", "account show", "retired list", "retired show", "notice show"),
+    *("plan", "domain list", "webhook endpoints", "webhook list", "webhook show", "webhook attempts"),
+    *("webhook test", "webhook retired list", "webhook retired show"),
     *("dsn parse", "arf parse", "check-integrity"),
 }
 RELAY = "relay mx.example.net:25"
@@ -47,11 +49,18 @@ CHANGES: dict[str, str] = {
     "account add": "news",
     "account set": "shop --strict",
     "account remove": "spare",
+    "domain set": "example.org --separator -",
+    "domain remove": "example.com",
+    "webhook set": "--url http://127.0.0.1:9/other",
+    "webhook unset": "--account default",
+    "webhook schedule": "2",
+    "webhook cancel": "2",
+    "webhook replay": "1",
     "migrate": "",
     "backup": "copy.db",
     "restore": "old.db --no-hold",
 }
-TOLD_OTHERWISE = {("reschedule", "1h"), ("require-tls", "yes")}
+TOLD_OTHERWISE = {("reschedule", "1h"), ("require-tls", "yes"), ("webhook replay", "1")}
 
 
 @pytest.fixture(scope="module")
@@ -67,9 +76,14 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
         queue.hold_rules.add(sender="nobody@example.org")
         queue.shaping_rules.add(per_minute=1)
         queue.reply_rules.add("nothing", category="other")
+        queue.sender_domains.set("example.com", separator="=")
+        queue.webhooks.set(url="http://127.0.0.1:9/", new_secret=True, allow_private=True)
         for to in ("ann@example.net", "ben@example.net"):
             queue.submit(f"From: shop@example.org\nTo: {to}\n\nHello\n".encode())
         queue.hold(2)
+        queue.hold(1)
+        queue.release(1)
+        queue.webhooks.cancel(1)
         in_trouble(queue, RELAY)
         queue.backup(path.parent / "whole.db")
     return path.parent / "whole.db"

@@ -22,12 +22,15 @@ FACES = {
     "holdrules": (faces.HoldRules, "hold_rules"),
     "transport": (faces.Transports, "transports"),
     "route": (faces.Routes, "routes"),
+    "domain": (faces.SenderDomains, "sender_domains"),
     "replies": (faces.ReplyRules, "reply_rules"),
     "shaping": (faces.ShapingRules, "shaping_rules"),
     "destinations": (faces.Destinations, "destinations"),
     "schedule": (faces.Schedules, "schedules"),
     "account": (faces.Accounts, "accounts"),
     "retired": (faces.Retired, "retired"),
+    "webhook": (faces.Webhooks, "webhooks"),
+    "webhook retired": (faces.RetiredWebhooks, "webhooks.retired"),
 }
 SAID_OTHERWISE = {
     "submit_many": "submit-many",
@@ -92,10 +95,13 @@ def test_command_line_has_every_verb_of_python_and_no_other() -> None:
 def test_command_takes_whatever_the_verb_takes(command: str, verb: object) -> None:
     parameters = inspect.signature(verb).parameters.values()  # type: ignore[arg-type]
     wanted = {each.name for each in parameters if each.kind is each.KEYWORD_ONLY} - {"actor", "connection"}
-    spelled = {"recipients": "to", "password": "password_file", "ids": "id"}
+    spelled = {"recipients": "to", "ids": "id"}
+    spelled |= {name: f"{name}_file" for name in ("password", "authorization", "secret")}
     if any(each.kind is each.VAR_KEYWORD for each in parameters):
         wanted |= set(Wanted.__annotations__)
         spelled |= {"sender": "from", "recipient": "to"}
+    if command == "plan":
+        spelled["recipient"] = "to"
     taken = {text.lstrip("-").replace("-", "_") for text in options(COMMANDS[command])}
     assert {spelled.get(name, name) for name in wanted} <= taken
 

@@ -46,6 +46,8 @@ KEYS = {
     "expires_at",
     "warn_after",
     "max_attempts",
+    "extra",
+    "fromid",
 }
 
 
@@ -305,7 +307,7 @@ def test_explain_names_the_gate_and_what_opens_it(mailqueue: Command) -> None:
     mailqueue.submit("ann@example.net")
     found = mailqueue.json("explain", 1)
     assert found["blocked_by"] == "transport"
-    gates = ["hold", "transport", "not_due", "destination", "lease", "engine"]
+    gates = ["hold", "transport", "not_due", "destination", "rate", "lease", "engine"]
     assert [gate["gate"] for gate in found["gates"]] == gates
     people = mailqueue("explain", "s1")
     assert "  WAITS  no transport: mailqueue transport add" in people

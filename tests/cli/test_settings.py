@@ -197,6 +197,7 @@ def test_account_is_changed_in_part(mailqueue: Command) -> None:
         "messages_per_day": None,
         "new_recipients_per_day": None,
         "over_quota": "reject",
+        "fromid": False,
         "usage": [],
     }
     mailqueue("account", "add", "shop")

@@ -108,8 +108,8 @@ def test_recipients_of_one_content_at_one_domain_share_a_transaction():
 
 APART = [
     ({"content_id": 6}, "another content"),
-    ({"sender": "other@sender.example"}, "another return path"),
-    ({"sender": ""}, "the null return path"),
+    ({"return_path": "other@sender.example"}, "another return path"),
+    ({"return_path": ""}, "the null return path"),
     ({"recipient": "x@example.net"}, "another domain"),
     ({"recipient": "jörg@example.org"}, "a recipient that needs SMTPUTF8 must not cost the others"),
 ]
@@ -158,6 +158,7 @@ mails = st.lists(
     st.builds(
         lambda sender, local, domain, content: {
             "sender": sender,
+            "return_path": sender,
             "recipient": f"{local}@{domain}",
             "content_id": content,
         },

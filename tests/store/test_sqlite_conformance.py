@@ -2,6 +2,7 @@
 
 from store.conformance.claim import *  # noqa: F403
 from store.conformance.expiry import *  # noqa: F403
+from store.conformance.hooks import *  # noqa: F403
 from store.conformance.lists import *  # noqa: F403
 from store.conformance.outbox import *  # noqa: F403
 from store.conformance.quota import *  # noqa: F403

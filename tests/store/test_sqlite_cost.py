@@ -48,6 +48,7 @@ ALIASES_OF_SMALL = {
         "mailqueue_schedule",
         "mailqueue_hold_rule",
         "mailqueue_endpoint",
+        "mailqueue_sender_domain",
     ),
     *("mailqueue_engine", "mailqueue_reply_rule", "mailqueue_shaping_rule", "route", "account"),
     *("done", "again", "shut", "served", "mailqueue_slot"),  # the rows handed in
@@ -62,7 +63,7 @@ WALKED_WHOLE = {
     # before a transport is removed: where mail waits, what is being delivered, and what is on hold
     "count_named_transport": ["lane", "mailqueue_message_claimed", "mailqueue_message_held"],
 }
-BEFORE_A_LIST = {"read_messages"}  # the beginning of a question that filters.py completes
+BEFORE_A_LIST = {"read_messages", "read_webhooks"}  # the beginning of a question that code completes
 
 
 def hot() -> list[str]:

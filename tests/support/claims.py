@@ -24,6 +24,7 @@ _CLAIMED = Claimed(
     content_id=5,
     size=1000,
     sender="app@sender.example",
+    return_path="app@sender.example",
     recipient="bob@example.org",
     domain="example.org",
     eight_bit=False,

@@ -11,13 +11,15 @@ VALUES (?, ?, ?, ?, ?)
 
 -- name: insert_submission
 INSERT INTO mailqueue_submission (id, account_id, content_id, sender, message_id, subject, eight_bit, utf8_header,
-    notice_for, actor, submitted_at, envid, ret, not_before, warn_after, max_attempts)
-VALUES (?, ?, ?, ?, ?, ?, ?, ?, nullif(?, 0), ?, ?, nullif(?, ''), nullif(?, ''), nullif(?, 0), nullif(?, -1), nullif(?, 0))
+    notice_for, actor, submitted_at, envid, ret, not_before, warn_after, max_attempts, extra)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, nullif(?, 0), ?, ?, nullif(?, ''), nullif(?, ''), nullif(?, 0), nullif(?, -1), nullif(?, 0),
+    nullif(?, ''))
 
 -- name: insert_message
 INSERT INTO mailqueue_message (id, submission_id, account_id, recipient, domain, state, holds, next_attempt_at,
-    fallback, schedule, give_up_at, notify, orcpt, priority, transport, require_tls, expires_at)
-VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, nullif(?, ''), nullif(?, ''), ?, ?, nullif(?, -1), nullif(?, 0))
+    fallback, schedule, give_up_at, notify, orcpt, priority, transport, require_tls, expires_at, fromid)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, nullif(?, ''), nullif(?, ''), ?, ?, nullif(?, -1), nullif(?, 0),
+    nullif(?, ''))
 
 -- name: insert_hold
 INSERT INTO mailqueue_hold (message_id, rule_id, since_at, actor, reason, until_at)

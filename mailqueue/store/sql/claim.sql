@@ -33,7 +33,7 @@ SELECT json_group_array(json_array(due_at, turn, domain, transport)) FROM (
 SELECT json_group_array(json_array(id, submission_id, account_id, recipient, domain, attempts, claim, schedule,
     give_up_at, warn_at, content_id, sender, eight_bit, utf8_header, notice_for, submitted_at, size, notify, orcpt,
     envid, ret, priority, transport, require_tls, expires_at, warn_after, max_attempts, not_before, next_attempt_at,
-    exempt_through))
+    fromid, exempt_through))
 FROM (
     SELECT message.id, message.submission_id, message.account_id, message.recipient, message.domain,
         message.attempts, message.claim, message.schedule, message.give_up_at, message.warn_at,
@@ -41,7 +41,7 @@ FROM (
         submission.notice_for, submission.submitted_at, content.size, message.notify, message.orcpt,
         submission.envid, submission.ret, message.priority, message.transport, message.require_tls,
         message.expires_at, submission.warn_after, submission.max_attempts, submission.not_before,
-        message.next_attempt_at, message.exempt_through
+        message.next_attempt_at, message.fromid, message.exempt_through
     FROM json_each(?) AS place
     CROSS JOIN mailqueue_message AS message ON message.id IN (
         SELECT due.id FROM mailqueue_message AS due

@@ -1,12 +1,18 @@
 -- Engines at work, and what becomes of a dead one's claims.
 
 -- name: all_engines
-SELECT id, host, pid, process_start, boot_id, pid_namespace, started_at, heartbeat_at
+SELECT id, host, pid, process_start, boot_id, pid_namespace, started_at, heartbeat_at, relay
+FROM mailqueue_engine ORDER BY id
+
+-- The same of tables of any version.
+-- name: engines_of_old
+SELECT id, host, pid, process_start, boot_id, pid_namespace, started_at, heartbeat_at, NULL
 FROM mailqueue_engine ORDER BY id
 
 -- name: insert_engine
-INSERT INTO mailqueue_engine (host, pid, process_start, boot_id, pid_namespace, started_at, heartbeat_at)
-VALUES (?, ?, ?, ?, ?, ?, ?)
+INSERT INTO mailqueue_engine
+    (host, pid, process_start, boot_id, pid_namespace, started_at, heartbeat_at, relay)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?)
 
 -- name: heartbeat
 UPDATE mailqueue_engine SET heartbeat_at = ? WHERE id = ?

@@ -13,6 +13,9 @@ ALTER TABLE mailqueue_hold_rule ADD COLUMN ended_by TEXT;
 ALTER TABLE mailqueue_hold_rule ADD COLUMN per_minute INTEGER CHECK (per_minute > 0);
 ALTER TABLE mailqueue_hold_rule ADD COLUMN let_go INTEGER NOT NULL DEFAULT 0;
 
+-- What an engine was told of where to send all its mail.
+ALTER TABLE mailqueue_engine ADD COLUMN relay TEXT;
+
 -- What travels along, and what comes back.
 ALTER TABLE mailqueue_submission ADD COLUMN extra TEXT;
 CREATE INDEX mailqueue_submission_envid ON mailqueue_submission (envid) WHERE envid IS NOT NULL;
@@ -92,9 +95,10 @@ CREATE TABLE mailqueue_endpoint (
 CREATE TABLE mailqueue_webhook (
     id              INTEGER PRIMARY KEY AUTOINCREMENT,
     account_id      INTEGER NOT NULL,
-    event_id        INTEGER,
+    event_id        INTEGER NOT NULL,
     event           TEXT    NOT NULL,
-    message_id      INTEGER,
+    message_id      INTEGER NOT NULL,
+    after_id        INTEGER,
     payload         TEXT    NOT NULL,
     created_at      INTEGER NOT NULL,
     state           TEXT    NOT NULL DEFAULT 'queued' CHECK (state IN ('queued', 'claimed', 'delivered', 'failed', 'canceled')),
@@ -105,10 +109,11 @@ CREATE TABLE mailqueue_webhook (
     last_error      TEXT,
     retired_at      INTEGER
 );
-CREATE INDEX mailqueue_webhook_due ON mailqueue_webhook (next_attempt_at) WHERE state = 'queued';
+CREATE INDEX mailqueue_webhook_due ON mailqueue_webhook (account_id, next_attempt_at) WHERE state = 'queued' AND after_id IS NULL;
+CREATE INDEX mailqueue_webhook_active ON mailqueue_webhook (id) WHERE retired_at IS NULL;
 CREATE INDEX mailqueue_webhook_claimed ON mailqueue_webhook (engine_id) WHERE state = 'claimed';
 CREATE INDEX mailqueue_webhook_message ON mailqueue_webhook (message_id);
-CREATE INDEX mailqueue_webhook_retired ON mailqueue_webhook (retired_at) WHERE retired_at IS NOT NULL;
+CREATE INDEX mailqueue_webhook_account ON mailqueue_webhook (account_id, retired_at);
 CREATE TABLE mailqueue_webhook_attempt (
     id         INTEGER PRIMARY KEY AUTOINCREMENT,
     webhook_id INTEGER NOT NULL REFERENCES mailqueue_webhook (id),

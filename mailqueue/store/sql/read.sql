@@ -56,7 +56,8 @@ SELECT message.id, message.submission_id, message.account_id, message.recipient,
     submission.content_id, submission.sender, submission.eight_bit, submission.utf8_header,
     submission.notice_for, submission.submitted_at, content.size, message.notify, message.orcpt,
     submission.envid, submission.ret, message.priority, message.transport, message.require_tls, message.expires_at,
-    submission.warn_after, submission.max_attempts, submission.not_before, message.next_attempt_at
+    submission.warn_after, submission.max_attempts, submission.not_before, message.next_attempt_at,
+    message.fromid
 FROM json_each(?) AS chosen
 CROSS JOIN mailqueue_message AS message ON message.id = chosen.value
 CROSS JOIN mailqueue_submission AS submission ON submission.id = message.submission_id
@@ -74,7 +75,8 @@ SELECT message.id, message.submission_id, account.name, submission.sender, messa
     message.priority, message.transport, message.require_tls, message.expires_at, submission.not_before,
     submission.warn_after, submission.max_attempts, lane.blocked_until, lane.blocked_by,
     (SELECT attempt.category FROM mailqueue_attempt AS attempt
-        WHERE attempt.message_id = message.id ORDER BY attempt.id DESC LIMIT 1)
+        WHERE attempt.message_id = message.id ORDER BY attempt.id DESC LIMIT 1),
+    submission.extra, message.fromid
 FROM mailqueue_message AS message
 CROSS JOIN mailqueue_submission AS submission ON submission.id = message.submission_id
 CROSS JOIN mailqueue_content AS content ON content.id = submission.content_id
@@ -108,6 +110,9 @@ SELECT id FROM mailqueue_message WHERE submission_id >= ? ORDER BY submission_id
 
 -- name: message_exists
 SELECT retired_at FROM mailqueue_message WHERE id = ?
+
+-- name: exempt_through
+SELECT exempt_through FROM mailqueue_message WHERE id = ?
 
 -- name: last_message_id
 SELECT coalesce((SELECT seq FROM sqlite_sequence WHERE name = 'mailqueue_message'), 0)

@@ -5,8 +5,11 @@ SELECT value FROM mailqueue_meta WHERE key = 'settings'
 
 -- name: all_accounts
 SELECT id, name, notices, schedule, retention, keep_content, on_uncertain, strict, messages_per_day,
-    new_recipients_per_day, over_quota
+    new_recipients_per_day, over_quota, fromid
 FROM mailqueue_account ORDER BY id
+
+-- name: all_sender_domains
+SELECT name, separator FROM mailqueue_sender_domain ORDER BY name
 
 -- name: all_transports
 SELECT id, name, kind, host, port, tls, username, password, auth, ca_file, allow_private, reply, is_default

@@ -89,10 +89,16 @@ DELETE FROM mailqueue_hold_rule WHERE id = ?
 -- name: insert_account
 INSERT INTO mailqueue_account (name, created_at) VALUES (?, ?)
 
+-- name: set_sender_domain
+INSERT OR REPLACE INTO mailqueue_sender_domain (name, separator) VALUES (?, ?)
+
+-- name: delete_sender_domain
+DELETE FROM mailqueue_sender_domain WHERE name = ?
+
 -- name: update_account
 UPDATE mailqueue_account
 SET notices = ?, schedule = ?, retention = ?, keep_content = ?, on_uncertain = ?, strict = ?, messages_per_day = ?,
-    new_recipients_per_day = ?, over_quota = ?
+    new_recipients_per_day = ?, over_quota = ?, fromid = ?
 WHERE id = ?
 
 -- (By id: + keeps it from counting all that the account has.)

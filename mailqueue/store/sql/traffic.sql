@@ -24,6 +24,11 @@ SELECT (SELECT count(*) FROM mailqueue_lane WHERE blocked_by = ? AND due_at IS N
         WHERE lane.blocked_by = ? AND lane.due_at IS NOT NULL
         LIMIT ?) AS waiting)
 
+-- name: block_of_lane
+SELECT blocked_until, blocked_by FROM mailqueue_lane
+WHERE priority = ? AND account_id = ? AND domain = ? AND transport = ?
+    AND blocked_until IS NOT NULL AND blocked_by IS NOT NULL
+
 -- name: raise_changes
 UPDATE mailqueue_meta SET value = value + 1 WHERE key = 'changes' RETURNING value
 

@@ -8,6 +8,7 @@ from dataclasses import replace
 import pytest
 from support.stored import (
     FALLBACK,
+    IDENTITY,
     NOON,
     add_rule,
     at,
@@ -383,6 +384,13 @@ def test_buried_engine_learns_it_from_its_heartbeat_and_its_number_is_not_used_a
     assert not store.run(lambda transaction: transaction.heartbeat(own, at(71)))
     assert store.run(lambda transaction: transaction.bury_engine(own, at(72))) == 0
     assert engine(store) > own
+
+
+def test_engine_is_noted_with_the_relay_that_takes_all_its_mail(store: Store) -> None:
+    engine(store)
+    store.run(lambda transaction: transaction.register_engine(IDENTITY, NOON, "mx.example.net:25"))
+    found = store.read(lambda reader: reader.engines())
+    assert [each.relay for each in found] == [None, "mx.example.net:25"]
 
 
 @pytest.mark.parametrize(("kind", "maybe"), [(OutcomeKind.UNCERTAIN, True), (OutcomeKind.DEFERRED, False)])

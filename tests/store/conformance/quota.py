@@ -49,7 +49,9 @@ def used(store: Store, account_id: int = 1, since: int = 0) -> list[HourUse]:
 
 
 def known(store: Store, *recipients: str, account_id: int = 1) -> dict[str, int]:
-    return store.run(lambda transaction: transaction.known_recipients(account_id, recipients))
+    found = store.run(lambda transaction: transaction.known_recipients(account_id, recipients))
+    assert store.read(lambda reader: reader.known_recipients(account_id, recipients)) == found
+    return found
 
 
 def add_account(store: Store, name: str = "shop") -> Account:

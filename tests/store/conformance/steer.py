@@ -176,7 +176,9 @@ def test_released_message_is_exempt_from_the_rules_that_exist_and_from_no_later_
     submit(store)
     first = add_rule(store)
     mark_all(store, first.id)
+    assert store.read(lambda reader: reader.exempt_through(1)) == 0
     assert release(store) == 1
+    assert store.read(lambda reader: reader.exempt_through(1)) == first.id
     assert len(claim(store, engine(store))) == 1
     second = add_rule(store)
     assert mark_all(store, second.id) == 1

@@ -22,7 +22,7 @@ from mailqueue.clock import to_datetime
 from mailqueue.errors import Conflict, NotFound
 from mailqueue.model.destination import Backlog, Destination
 from mailqueue.model.filters import Filter
-from mailqueue.model.lane import Room
+from mailqueue.model.lane import Block, Lane, Priority, Room
 from mailqueue.model.rules import ShapingRule, Transport, TransportKind
 from mailqueue.store.base import Store, Transaction
 
@@ -154,6 +154,23 @@ def test_unblocked_lanes_are_due_as_their_mail_is_and_count_no_more(store: Store
     assert clean(store)
 
 
+def test_block_of_a_lane_is_told_also_once_it_is_over_and_gone_when_it_is_taken_away(store: Store) -> None:
+    submit(store, "b@example.net")
+    own, lane = engine(store), Lane(Priority.NORMAL, 1, "example.net", "")
+
+    def told(asked: Lane = lane) -> Block | None:
+        return store.read(lambda reader: reader.block(asked))
+
+    assert told() is None
+    claim(store, own, rooms={"example.net": Room(0, at(60), "out")})
+    assert told() == Block(lane, at(60), "out")
+    assert told(lane._replace(domain="other.example")) is None
+    claim(store, own, at(90))
+    assert told() == Block(lane, at(60), "out")
+    store.run(lambda transaction: transaction.unblock("out", at(95), 10))
+    assert told() is None
+
+
 # --- shaping rules ----------------------------------------------------------------------------
 def test_shaping_rules_come_by_position_then_in_the_order_made(store: Store) -> None:
     before = store.read(lambda reader: reader.settings())
@@ -210,6 +227,7 @@ def test_pace_of_a_rule_is_what_was_set_last(store: Store) -> None:
     for moment in (at(5), at(9)):
         store.run(lambda transaction, moment=moment: transaction.set_pace(one.id, moment))
     assert store.run(lambda transaction: transaction.pace(one.id)) == at(9)
+    assert store.read(lambda reader: reader.pace(one.id)) == at(9)
     assert store.run(lambda transaction: transaction.pace(other.id)) == 0
 
 
