@@ -153,13 +153,22 @@ def change(store: Store, which: Filter, change: Change, by: By) -> Steered:
             part, change, actor=by.actor, reason=by.reason, now=by.at, after=after, limit=manage.STEP
         )
 
+    verb, given = _given(change)
     done = manage.steer(store, which, step)
-    return audit.steered(store, by, _VERBS[type(change)], which, done, to=told(change))
+    return audit.steered(store, by, verb, which, done, **given)
 
 
-_VERBS = {
-    RescheduleAt: "reschedule",
-    RescheduleBy: "reschedule",
-    Reroute: "reroute",
-    RequireTls: "require-tls",
-}
+def _given(change: Change) -> tuple[str, dict[str, object]]:
+    """Return the verb of a change and what was given to it, for the history."""
+    match change:
+        case RescheduleAt():
+            return "reschedule", {"at": rfc3339(change.at)}
+        case RescheduleBy():
+            return "reschedule", {"by": f"{'-' if change.by < 0 else ''}{format_duration(abs(change.by))}"}
+        case Reroute():
+            return "reroute", {"via": change.via or "the routes"}
+        case RequireTls():
+            value = "unset" if change.value is None else change.value
+            return "require-tls", {"value": value}
+        case _:
+            assert_never(change)

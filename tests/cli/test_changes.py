@@ -60,7 +60,7 @@ CHANGES: dict[str, str] = {
     "backup": "copy.db",
     "restore": "old.db --no-hold",
 }
-TOLD_OTHERWISE = {("reschedule", "1h"), ("require-tls", "yes"), ("webhook replay", "1")}
+TOLD_OTHERWISE = {("require-tls", "yes"), ("webhook replay", "1")}
 
 
 @pytest.fixture(scope="module")
