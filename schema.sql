@@ -129,8 +129,10 @@ CREATE TABLE mailqueue_hold_rule (
     then_do          TEXT    NOT NULL DEFAULT 'release' CHECK (then_do IN ('release', 'fail', 'keep')), -- what becomes then of what only it holds
     ended_at         INTEGER,        -- it holds nothing new since, and goes once its marks have gone; NULL: it is at work
     ended_by         TEXT,           -- who ended it; NULL: its time did
-    per_minute       INTEGER CHECK (per_minute > 0), -- so many of its messages are let go in a minute, once it has ended; NULL: at once
-    let_go           INTEGER NOT NULL DEFAULT 0 -- so many have been, since it ended
+    ended_reason     TEXT    NOT NULL DEFAULT '', -- why they did
+    per_minute       INTEGER CHECK (per_minute > 0), -- so many of its messages are released in a minute, once it has ended; NULL: at once
+    next_at          INTEGER,        -- an engine sees to its end then: that begins, or goes on; NULL: it has none
+    let_go           INTEGER NOT NULL DEFAULT 0 -- so many of its marks have gone since it ended
 );
 
 -- What replies mean, as the operator says: these rules are asked by position, then id, before the shipped ones.

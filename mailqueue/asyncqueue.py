@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from datetime import timedelta
@@ -18,6 +18,7 @@ from typing import Any, Concatenate, ParamSpec, Self, TypeVar
 from weakref import WeakKeyDictionary, WeakSet
 
 from mailqueue.clock import Clock
+from mailqueue.engine.follow import follow_async
 from mailqueue.engine.many import Progress
 from mailqueue.engine.options import When
 from mailqueue.engine.submit import MAX_SIZE, Draft, insert_all, made, store_draft, store_joined, told
@@ -37,6 +38,7 @@ from mailqueue.faces import (
     Webhooks,
 )
 from mailqueue.model.account import DEFAULT_ACCOUNT
+from mailqueue.model.events import Event, EventKind
 from mailqueue.model.lane import Priority
 from mailqueue.model.message import Submission
 from mailqueue.model.recipient import Recipient
@@ -397,6 +399,13 @@ class AsyncQueue(_AsyncFace):
             self.sync.submit_many, messages, progress=progress, connection=connection, actor=actor
         )
         return submit() if connection is not None else await self._call(lambda _: submit())
+
+    @wraps(Queue.follow)
+    def follow(
+        self, *events: EventKind | str, after: int | None = None, wait: bool = True
+    ) -> AsyncIterator[Event]:
+        """Yield events as they are written: `async for`; see `Queue.follow`."""
+        return follow_async(self.sync.store, after, events, wait=wait)
 
     def _gate(self) -> _Gate:
         loop = asyncio.get_running_loop()

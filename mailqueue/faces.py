@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 from datetime import timedelta
 from typing import TYPE_CHECKING, Unpack
 
-from mailqueue.engine import endpoints, manage, shaping, webhooks
+from mailqueue.engine import endpoints, holdrules, manage, shaping, webhooks
 from mailqueue.engine import replies as answers
 from mailqueue.engine import settings as steering
 from mailqueue.engine.options import When
@@ -26,6 +26,7 @@ from mailqueue.model.rules import (
     Route,
     SenderDomain,
     ShapingRule,
+    Then,
     Tls,
     Transport,
     TransportKind,
@@ -52,6 +53,9 @@ class HoldRules:
         sender: str | None = None,
         recipient_domain: str | None = None,
         recipient: str | None = None,
+        until: When | None = None,
+        then: Then | str = Then.RELEASE,
+        per_minute: int | None = None,
         reason: str = "",
         actor: str | None = None,
     ) -> HoldRule:
@@ -66,47 +70,80 @@ class HoldRules:
             sender: the whole envelope sender.
             recipient_domain: domain of the recipient, without its subdomains.
             recipient: the whole recipient.
+            until: it ends then, whether or not an engine runs: a datetime with its time zone, or a timedelta
+                from now. None: when somebody removes it.
+            then: what an engine does at its end with what it alone holds: `release` it, `fail` it with the
+                notice that is owed, or `keep` it on hold, by hand. Of what others hold, only its hold goes.
+            per_minute: so many are released in a minute, with `until` and `release`. None: all at once.
             reason: why, for people.
             actor: who makes it.
 
         Raises:
             NotFound: no such account.
             AddressError: an address or a domain cannot be read.
+            SettingError: `until` is over or has no time zone; what is said of the end cannot be.
         """
-        return manage.add_hold_rule(
+        return holdrules.add(
             self._queue.store,
             account=account,
             sender_domain=sender_domain,
             sender=sender,
             recipient_domain=recipient_domain,
             recipient=recipient,
+            until=until,
+            then=then,
+            per_minute=per_minute,
             by=self._queue._by(actor, reason),
         )
 
     def list(self) -> Sequence[HoldRule]:
-        """Return all rules, oldest first."""
-        return manage.settings(self._queue.store).hold_rules
+        """Return all rules, oldest first: also those that have ended and still let go of messages."""
+        return holdrules.every(self._queue.store)
 
     def show(self, rule_id: int) -> HoldRule:
         """Return one rule. Raises NotFound."""
-        return manage.hold_rule(self._queue.store, rule_id)
+        return holdrules.show(self._queue.store, rule_id)
 
     def held(self, rule_id: int) -> int:
         """Return how many messages a rule holds, alone or with others. Raises NotFound."""
-        return manage.held_by_rule(self._queue.store, rule_id)
+        return holdrules.held(self._queue.store, rule_id)
 
-    def remove(self, rule_id: int, *, reason: str = "", actor: str | None = None) -> HoldRule:
+    def remove(
+        self,
+        rule_id: int,
+        *,
+        release: bool = False,
+        per_minute: int | None = None,
+        reason: str = "",
+        actor: str | None = None,
+    ) -> HoldRule:
         """Remove a rule. What it holds stays on hold, by marks that name it, until released.
+
+        With `release`, the rule ends: it holds nothing new, what it alone holds is released, and it goes when
+        it holds nothing any more. All at once, an engine finishes it should we not; so many a minute, the
+        engines do it, together at that pace. Removed again without `release`, the rest stays on hold.
+        Returns the rule; one that ends, as it was seen last.
 
         Args:
             rule_id: of the rule.
+            release: release what it alone holds. Of what others hold as well, only its hold goes.
+            per_minute: so many are released in a minute. None: all at once.
             reason: why, for the history.
             actor: who removes it.
 
         Raises:
             NotFound: no such rule.
+            SettingError: `per_minute` cannot be, or is given without `release`.
         """
-        return manage.remove_hold_rule(self._queue.store, rule_id, self._queue._by(actor, reason))
+        return holdrules.remove(
+            self._queue.store,
+            rule_id,
+            release=release,
+            per_minute=per_minute,
+            reason=reason,
+            actor=self._queue.actor(actor),
+            now=self._queue.clock.now(),
+        )
 
 
 class Transports:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import inspect
 import os
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import timedelta
 from email.message import Message as EmailMessage
 from types import TracebackType
@@ -15,6 +15,7 @@ from typing import Any, BinaryIO, Self, Unpack
 
 from mailqueue.clock import Clock, SystemClock
 from mailqueue.engine import explain as explaining
+from mailqueue.engine import follow as following
 from mailqueue.engine import manage, many, replies, verbs
 from mailqueue.engine import plan as planning
 from mailqueue.engine import stats as statistics
@@ -41,7 +42,7 @@ from mailqueue.model.account import DEFAULT_ACCOUNT
 from mailqueue.model.attempt import Attempt
 from mailqueue.model.backup import Backup, Restored
 from mailqueue.model.change import Change
-from mailqueue.model.events import By, Event, Happened, Notice
+from mailqueue.model.events import By, Event, EventKind, Happened, Notice
 from mailqueue.model.explain import Explanation, Status, Steered
 from mailqueue.model.filters import Filter, Order, Page
 from mailqueue.model.lane import Priority
@@ -333,6 +334,24 @@ class Queue:
     def events(self, message_id: int) -> Sequence[Event]:
         """Return the events of a message, in order. Raises NotFound."""
         return manage.events(self.store, message_id)
+
+    def follow(
+        self, *events: EventKind | str, after: int | None = None, wait: bool = True
+    ) -> Iterator[Event]:
+        """Yield events as they are written, whoever causes them, each with its message as it is then.
+
+        Whoever keeps the id of the last event that it has dealt with, and hands it in as `after` the next
+        time, misses none; what has been purged from the history meanwhile is not told.
+
+        Args:
+            events: only these, `failed` ...; all, where none is named.
+            after: the id of the last event that is known; 0: from the first there is; None: only new ones.
+            wait: go on for ever; else end with the last there is.
+
+        Raises:
+            SettingError: there is no such event.
+        """
+        return following.follow(self.store, after, events, wait=wait)
 
     def timeline(self, message_id: int) -> Sequence[Happened]:
         """Return all that happened to a message, in order, with who did it and why. Raises NotFound.

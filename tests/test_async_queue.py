@@ -72,7 +72,8 @@ def test_both_doors_have_the_same_verbs_with_the_same_arguments(tmp_path: Path, 
     wanted.pop("actor", None)  # says who changes things; it does nothing
     assert found.keys() == wanted.keys()
     for name, verb in wanted.items():
-        assert inspect.iscoroutinefunction(found[name]), f"{name} is not awaited"
+        if name != "follow":  # which is iterated over
+            assert inspect.iscoroutinefunction(found[name]), f"{name} is not awaited"
         assert not inspect.iscoroutinefunction(verb)
         assert inspect.signature(found[name]) == inspect.signature(verb), name
         assert found[name].__doc__
@@ -117,6 +118,8 @@ def test_every_verb_does_what_its_twin_does(path: Path, receiver: Receiver) -> N
         assert (await queue.hold(message)).changed == 1
         assert (await queue.release(all=True)).changed == 1
         assert (await queue.hold_rules.remove(rule.id)).id == rule.id
+        rule = await queue.hold_rules.add(until=timedelta(hours=1), then="fail", actor="anna")
+        assert (await queue.hold_rules.remove(rule.id, release=True)).let_go == 1
         assert (await queue.list()).items == plain.list().items
         assert await queue.dump(message) == plain.dump(message)
         await Engine(queue).run(once=True)

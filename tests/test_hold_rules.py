@@ -7,15 +7,18 @@ told by their numbers alone, without a look at any address.
 from __future__ import annotations
 
 import tempfile
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import timedelta
 from pathlib import Path
 
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from support.clock import ManualClock
 from support.stage import MAIL
 from support.stored import claim, engine
 
 from mailqueue import Queue
+from mailqueue.clock import from_datetime, to_datetime
 
 DOMAINS = [
     ["example.net", "EXAMPLE.net", "Example.NET"],
@@ -71,6 +74,8 @@ class Rule:
     sender_domain: tuple[int, int] | None
     recipient: Mailbox | None
     recipient_domain: tuple[int, int] | None
+    ends: bool
+    """After an hour."""
 
     def criteria(self) -> dict[str, str | None]:
         def written(domain: tuple[int, int] | None) -> str | None:
@@ -122,6 +127,7 @@ def rules(draw: st.DrawFn, queue: list[Mail]) -> Rule:
         sender_domain=None if sender_domain is None else domain(sender_domain.sender),
         recipient=None if recipient is None else mailbox(recipient.recipient),
         recipient_domain=None if recipient_domain is None else domain(recipient_domain.recipient),
+        ends=draw(st.booleans()),
     )
 
 
@@ -168,9 +174,9 @@ def test_a_rule_holds_the_same_mail_whether_it_is_queued_or_new(
 
 
 @settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow])
-@given(queues_with_rules())
+@given(queues_with_rules(), st.booleans())
 def test_a_rule_that_has_marked_nothing_yet_keeps_from_delivery_what_it_matches(
-    drawn: tuple[list[Mail], list[Rule]],
+    drawn: tuple[list[Mail], list[Rule]], over: bool
 ) -> None:
     queued, wanted = drawn
     with tempfile.TemporaryDirectory() as folder, Queue(Path(folder) / "mail.db") as queue:
@@ -180,9 +186,33 @@ def test_a_rule_that_has_marked_nothing_yet_keeps_from_delivery_what_it_matches(
             queue.hold_rules.remove(rule.id)
         before = {submit(queue, mail): mail for mail in queued}
         now = queue.clock.now()
-        for rule in made:  # as somebody makes it who dies right after
-            queue.store.run(lambda transaction, rule=rule: transaction.add_hold_rule(rule, now))
-        free = {each for each, mail in before.items() if not any(rule.holds(mail) for rule in wanted)}
-        taken = claim(queue.store, engine(queue.store), now)
+        later = to_datetime(now) + timedelta(hours=1)
+        for rule, asked in zip(made, wanted, strict=True):  # as somebody makes it who dies right after
+            new = replace(rule, until=later if asked.ends else None)
+            queue.store.run(lambda transaction, new=new: transaction.add_hold_rule(new, now))
+        at_work = [rule for rule in wanted if not (over and rule.ends)]
+        free = {each for each, mail in before.items() if not any(rule.holds(mail) for rule in at_work)}
+        taken = claim(queue.store, engine(queue.store), from_datetime(later) if over else now)
         assert {each.id for each in taken} == free
+        assert queue.check_integrity() == []
+
+
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(queues_with_rules())
+def test_a_rule_whose_time_is_over_holds_nothing_new_and_nobody_need_have_looked(
+    drawn: tuple[list[Mail], list[Rule]],
+) -> None:
+    mails, wanted = drawn
+    clock = ManualClock()
+    with tempfile.TemporaryDirectory() as folder, Queue(Path(folder) / "mail.db", clock=clock) as queue:
+        queue.accounts.add("shop")
+        made = {}
+        for rule in wanted:
+            until = timedelta(hours=1) if rule.ends else None
+            made[queue.hold_rules.add(**rule.criteria(), until=until).id] = rule
+        for at_work in (made, {each: rule for each, rule in made.items() if not rule.ends}):
+            new = [submit(queue, mail) for mail in mails]
+            should = [sorted(each for each, rule in at_work.items() if rule.holds(mail)) for mail in mails]
+            assert [held_by(queue, each) for each in new] == should
+            clock.advance(timedelta(hours=1))
         assert queue.check_integrity() == []

@@ -57,6 +57,7 @@ PINNED = {
         submission(self, submission_id)
         attempts(self, message_id)
         events(self, message_id)
+        follow(self, *events, after=None, wait=True)
         timeline(self, message_id)
         notices(self, message_id)
         dump(self, message_id)
@@ -84,11 +85,11 @@ PINNED = {
     HoldRules: """
         __init__(self, queue)
         add(self, *, account=None, sender_domain=None, sender=None, recipient_domain=None, recipient=None,
-            reason='', actor=None)
+            until=None, then='release', per_minute=None, reason='', actor=None)
         held(self, rule_id)
         list(self)
         show(self, rule_id)
-        remove(self, rule_id, *, reason='', actor=None)
+        remove(self, rule_id, *, release=False, per_minute=None, reason='', actor=None)
     """,
     Transports: """
         __init__(self, queue)
@@ -146,6 +147,7 @@ PINNED = {
         __init__(self, queue, *, relay=None, hostname=None, listener=None, connections=20,
             total_connections=None, window=2000, per_lane=400, heartbeat=10.0, dead_after=60.0,
             dot_guard=45.0, drain=10.0, resolver=None, timer=None)
+        on(self, *events)
         run(self, *, once=False)
         start(self)
         stop(self)

@@ -41,7 +41,16 @@ from mailqueue.model.events import EventKind, NoticeKind
 from mailqueue.model.explain import GateKind
 from mailqueue.model.filters import Sort
 from mailqueue.model.lifecycle import State
-from mailqueue.model.rules import AuthMechanism, HoldRule, Route, ShapingRule, Tls, Transport, TransportKind
+from mailqueue.model.rules import (
+    AuthMechanism,
+    HoldRule,
+    Route,
+    ShapingRule,
+    Then,
+    Tls,
+    Transport,
+    TransportKind,
+)
 from mailqueue.model.schedule import (
     CLASSES,
     NOTICE_LIFETIME,
@@ -189,6 +198,7 @@ WORDS = {
     GateKind: ("Gates", 0),
     NoticeKind: ("Notices", 0),
     WishKind: ("Wishes", 0),
+    Then: ("Ends of hold rules", 0),
     Notices: ("Notices", 1),
     OnUncertain: ("Mail that may have arrived", 0),
     Quota: ("Quotas", 0),
@@ -348,12 +358,16 @@ def test_accounts_have_the_settings_that_are_described(tmp_path: Path) -> None:
     assert (account.quotas, plain(described["over_quota"][1])) == ({}, account.over_quota)
 
 
+ENDED = ("ended_at", "ended_by", "ended_reason", "next_at", "let_go")
+"""How far a hold rule is that has ended."""
+
+
 @pytest.mark.parametrize(
     ("title", "kind", "others"),
     [
         ("Transport", Transport, {"id", "name", "is_default"}),
         ("Route", Route, {"id", "account_id", "transport"}),
-        ("Hold rule", HoldRule, {"id", "account_id", "actor", "created_at", "marking"}),
+        ("Hold rule", HoldRule, {"id", "account_id", "actor", "created_at", "marking", *ENDED}),
         ("Shaping rule", ShapingRule, {"id", "actor", "created_at"}),
         ("Schedule", Schedule, {"name", "classes", "shipped"}),
     ],

@@ -40,6 +40,7 @@ _FLEXIBLE = {
     "BY": 8,
     "TO": 20,
     "FROM": 12,
+    "ENDS": 24,
 }
 """Columns that give way where it is narrow, the first of them first, and their least widths."""
 _COLOURS = {
@@ -54,6 +55,11 @@ _COLOURS = {
 def print_json(document: Json) -> None:
     """Print one JSON document."""
     click.echo(json.dumps(document, ensure_ascii=False, indent=2))
+
+
+def json_line(document: Json) -> None:
+    """Print one of many JSON documents, on a line of its own."""
+    click.echo(json.dumps(document, ensure_ascii=False))
 
 
 def items(found: Iterable[Json], next: str | None = None) -> Json:

@@ -53,6 +53,7 @@ for _verb in (
     look.show,
     trace.attempts,
     trace.timeline,
+    trace.follow,
     trace.explain,
     trace.dump,
     steer.hold,

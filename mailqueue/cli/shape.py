@@ -365,6 +365,14 @@ def hold_rule(rule: HoldRule, account: str | None) -> Json:
         "actor": rule.actor,
         "created_at": rfc3339(rule.created_at),
         "marking": rule.marking,
+        "until": rfc3339(rule.until),
+        "then": rule.then.value,
+        "per_minute": rule.per_minute,
+        "ended_at": rfc3339(rule.ended_at),
+        "ended_by": rule.ended_by,
+        "ended_reason": rule.ended_reason,
+        "next_at": rfc3339(rule.next_at),
+        "let_go": rule.let_go,
     }
 
 

@@ -10,6 +10,7 @@ from mailqueue.cli import ids, output, shape, ways
 from mailqueue.cli.base import Face, Verb, pass_face
 from mailqueue.cli.ids import Id, id_
 from mailqueue.model.attempt import Attempt
+from mailqueue.model.events import Event
 from mailqueue.model.explain import Explanation
 from mailqueue.model.lane import Priority
 
@@ -60,6 +61,31 @@ def _way(found: Attempt) -> str:
     if found.size is not None:
         parts.append(output.plural(found.size, "octet"))
     return ", ".join(parts)
+
+
+@click.command(cls=Verb)
+@click.option("--event", "events", multiple=True, metavar="NAME", help="Only these, such as failed.")
+@click.option("--after", type=int, metavar="ID", help="Begin after this event; 0: with the first there is.")
+@click.option("--wait/--no-wait", default=True, help="Go on for ever, or end with the last there is.")
+@pass_face
+def follow(face: Face, events: tuple[str, ...], after: int | None, wait: bool) -> None:
+    """Tell of events as they happen, until Ctrl-C."""
+    queue = face.queue()
+    for each in queue.follow(*events, after=after, wait=wait):
+        if face.json:
+            about = None if each.message is None else shape.message(each.message)
+            output.json_line({**shape.event(each), "message_id": each.message_id, "message": about})
+        else:
+            _print_event(each)
+
+
+def _print_event(found: Event) -> None:
+    at = f"{found.at.astimezone():%b %d %H:%M:%S}"
+    about = "" if found.message_id is None else f"  message {found.message_id}"
+    to = "" if found.message is None else f"  {found.message.recipient}"
+    who = f" by {found.actor}" if found.actor else ""
+    why = f": {found.reason}" if found.reason else ""
+    output.wrapped(f"{found.id}  {at}{about}{to}  {found.event.value}{who}{why}", 4)
 
 
 @click.command(cls=Verb)

@@ -24,7 +24,7 @@ MOST_IDS = 20
 SECRETS = frozenset({"password"})
 
 
-def note(transaction: Transaction, by: By, verb: str, **told: object) -> None:
+def note(transaction: Transaction, by: By, verb: str, /, **told: object) -> None:
     """Write what was done.
 
     Args:
@@ -45,7 +45,7 @@ def _told(name: str, value: object) -> object:
     return value
 
 
-def steered(store: Store, by: By, verb: str, which: Filter, done: Steered, **told: object) -> Steered:
+def steered(store: Store, by: By, verb: str, which: Filter, done: Steered, /, **told: object) -> Steered:
     """Write what a verb did to many messages, where it did anything; each of them has its own event."""
     if done.changed or done.in_delivery:
         meant = {each.name: _meant(getattr(which, each.name)) for each in fields(which)}

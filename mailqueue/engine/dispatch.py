@@ -32,6 +32,7 @@ logger = logging.getLogger("mailqueue.engine")
 KEEP_IDLE = 5.0
 """Seconds that a connection is kept with nothing to send (decision 22)."""
 _LAST_WORDS = 6.0  # seconds: as long as QUIT may take, and a little
+_LEFT_FOR_OTHERS = 10  # the part of all connections that is not shared among those who want some
 _STANDS_STILL = 1.0  # seconds without a batch that was done, after which a crowded destination is slow
 _ASK_THE_SLOW = 5 * SECOND
 _AFTER_A_FAULT = 60 * SECOND
@@ -76,6 +77,7 @@ class Dispatch:
         self.send_back = send_back
         self.connections = connections
         self.slots = Slots(total, self._wake_idle)
+        self._shared = total - total // _LEFT_FOR_OTHERS
         self._loop = asyncio.get_running_loop()
         self._idle: dict[asyncio.Future[None], None] = {}
         self._pools: dict[Key, Pool] = {}
@@ -84,6 +86,11 @@ class Dispatch:
         self._tasks: set[asyncio.Task[None]] = set()
         self._by_lane: Counter[Lane] = Counter()
         self._by_priority = [0] * len(Priority)
+
+    @property
+    def share(self) -> int:
+        """Connections for each destination that mail is on its way to; some are left for those to come."""
+        return self._shared // max(1, len(self._pools))
 
     @property
     def in_flight(self) -> int:

@@ -8,7 +8,7 @@ is told.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -50,6 +50,10 @@ class Seen:
     settings: Settings
     engines: tuple[EngineInfo, ...]
     """Those at work."""
+    rules: Mapping[int, HoldRule]
+    """Hold rules by their ids, those at least that hold it."""
+    ahead: Mapping[int, int]
+    """How many messages such a rule releases before this one, by its id, where it has a pace."""
 
 
 def explain(store: Store, message_id: int, *, dns: Dns, now: int) -> Explanation:
@@ -59,15 +63,22 @@ def explain(store: Store, message_id: int, *, dns: Dns, now: int) -> Explanation
 
 def _seen(reader: Reader, message_id: int, now: int) -> Seen:
     found, tried, settings = reader.message(message_id), reader.attempts(message_id), reader.settings()
+    if found.state is State.QUEUED:
+        found = _marked(reader, found, settings, now)
+    rules = {rule.id: rule for rule in reader.hold_rules()}
+    holding = [rules[each.rule_id] for each in found.holds if each.rule_id is not None]
+    paced = [rule.id for rule in holding if rule.per_minute is not None]
     return Seen(
-        message=_marked(reader, found, settings) if found.state is State.QUEUED else found,
+        message=found,
         last=tried[-1] if tried else None,
         settings=settings,
         engines=liveness.living(reader.engines(), now),
+        rules=rules,
+        ahead={rule_id: reader.ahead_in_rule(rule_id, message_id) for rule_id in paced},
     )
 
 
-def _marked(reader: Reader, found: Message, settings: Settings) -> Message:
+def _marked(reader: Reader, found: Message, settings: Settings, now: int) -> Message:
     """Return a message with the marks, too, of rules that match it and have not come to it yet.
 
     A claim gives it these.
@@ -77,6 +88,7 @@ def _marked(reader: Reader, found: Message, settings: Settings) -> Message:
         rule
         for rule in settings.hold_rules
         if rule.marking
+        and rule.at_work(now)
         and rule.id not in has
         and rule.matches(account_id=account_id, sender=found.sender, recipient=found.recipient)
     ]
@@ -116,6 +128,8 @@ def why(store: Store, seen: Seen, *, dns: Dns, now: int) -> Explanation:
         rule=rule,
         next_at=next_at,
         engines=seen.engines,
+        rules=seen.rules,
+        ahead=seen.ahead,
         now=now,
     )
 

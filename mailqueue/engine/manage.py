@@ -1,4 +1,4 @@
-"""The verbs that look at the queue and hold mail: lists, histories, holds and hold rules.
+"""The verbs that look at the queue and hold mail: lists, histories, holds.
 
 The rule: a bulk change goes in steps of bounded size, so that it never blocks delivery, and what is
 named is looked up before anything is changed.
@@ -15,7 +15,6 @@ from mailqueue.clock import to_datetime
 from mailqueue.engine import audit, liveness
 from mailqueue.engine.submit import find_account
 from mailqueue.errors import DatabaseReadOnly, NotFound, SettingError, StoreError
-from mailqueue.mail import address, domain
 from mailqueue.model.attempt import Attempt
 from mailqueue.model.backup import Backup, Restored
 from mailqueue.model.engine import EngineInfo
@@ -24,7 +23,6 @@ from mailqueue.model.explain import Preview, Status, Steered
 from mailqueue.model.filters import LAST_RETIRED_FIRST, OLDEST_FIRST, Filter, Order, Page, Sort
 from mailqueue.model.message import Message
 from mailqueue.model.migration import Migration
-from mailqueue.model.rules import HoldRule
 from mailqueue.model.settings import Settings
 from mailqueue.policy.timeline import timeline as in_order
 from mailqueue.store.base import Check, Copy, Progress, Store, Transaction
@@ -324,81 +322,3 @@ def steps(store: Store, step: Callable[[Transaction, int], Progress]) -> Iterato
         progress = store.run(lambda transaction, begin=after: step(transaction, begin))  # type: ignore[misc]
         yield progress
         after = progress.after
-
-
-# -- hold rules -----------------------------------------------------------------------------------
-def add_hold_rule(
-    store: Store,
-    *,
-    account: str | None,
-    sender_domain: str | None,
-    sender: str | None,
-    recipient_domain: str | None,
-    recipient: str | None,
-    by: By,
-) -> HoldRule:
-    """Make a rule and mark what matches it, in steps. An engine finishes the marks should we not."""
-    wanted = HoldRule(
-        id=0,
-        account_id=None if account is None else find_account(settings(store), account).id,
-        sender_domain=_domain(sender_domain),
-        sender=_address(sender),
-        recipient_domain=_domain(recipient_domain),
-        recipient=_address(recipient),
-        reason=by.reason,
-        actor=by.actor,
-        created_at=to_datetime(by.at),
-        marking=True,
-    )
-
-    def job(transaction: Transaction) -> HoldRule:
-        made = transaction.add_hold_rule(wanted, by.at)
-        audit.note(
-            transaction,
-            by,
-            "holdrules add",
-            id=made.id,
-            account=account,
-            sender_domain=made.sender_domain,
-            sender=made.sender,
-            recipient_domain=made.recipient_domain,
-            recipient=made.recipient,
-        )
-        return made
-
-    made = store.run(job)
-    in_steps(store, lambda transaction, _: transaction.mark_rule(made.id, by.at, STEP))
-    return hold_rule(store, made.id)
-
-
-def _address(text: str | None) -> str | None:
-    return None if text is None else str(address.parse(text))
-
-
-def _domain(text: str | None) -> str | None:
-    return None if text is None else domain.normalise_domain(text.removeprefix("@"))
-
-
-def hold_rule(store: Store, rule_id: int) -> HoldRule:
-    """Return one rule. Raises NotFound."""
-    for rule in settings(store).hold_rules:
-        if rule.id == rule_id:
-            return rule
-    raise NotFound(f"no hold rule {rule_id}")
-
-
-def held_by_rule(store: Store, rule_id: int) -> int:
-    """Return how many messages one rule holds. Raises NotFound."""
-    hold_rule(store, rule_id)
-    return store.read(lambda reader: reader.held_by_rule(rule_id))
-
-
-def remove_hold_rule(store: Store, rule_id: int, by: By) -> HoldRule:
-    """Remove a rule. Raises NotFound."""
-
-    def job(transaction: Transaction) -> HoldRule:
-        gone = transaction.remove_hold_rule(rule_id)
-        audit.note(transaction, by, "holdrules remove", id=rule_id)
-        return gone
-
-    return store.run(job)

@@ -138,6 +138,7 @@ def _looked(reader: Reader, draft: Draft) -> _Looked:
     schedule = settings.schedule(draft.schedule or account.schedule or STANDARD)
     [new] = new_messages(settings, account, draft, schedule)
     new, state, over = _admitted(reader, account, new, now)
+    rules = [rule for rule in settings.hold_rules if rule.id in new.holds]
     block = reader.block(Lane(new.priority, account.id, new.domain, new.transport))
     return _Looked(
         seen=Seen(
@@ -145,6 +146,8 @@ def _looked(reader: Reader, draft: Draft) -> _Looked:
             last=None,
             settings=settings,
             engines=liveness.living(reader.engines(), now),
+            rules={rule.id: rule for rule in rules},
+            ahead={rule.id: reader.held_by_rule(rule.id) for rule in rules if rule.per_minute is not None},
         ),
         state=state,
         over=over,

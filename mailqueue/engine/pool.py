@@ -60,6 +60,11 @@ class Office(Protocol):
     slots: Slots
     connections: int
 
+    @property
+    def share(self) -> int:
+        """Connections of all that there may be for each of those who want some."""
+        ...
+
     def report(self, tried: Sequence[Tried], tally: Tally | None) -> None:
         """Take what came of a batch, and what it tells of the destination."""
         ...
@@ -102,7 +107,8 @@ class Pool:
         self._takes = 0.0  # seconds that a batch takes, in the middle
 
     def _most(self) -> int:
-        return self._office.connections
+        """Return how many connections it may have: no more than its share, where many want some."""
+        return max(1, min(self._office.connections, self._office.share))
 
     # -- batches -----------------------------------------------------------------------------------
     def add(self, batch: Batch) -> None:
@@ -166,7 +172,7 @@ class Pool:
     # -- workers -----------------------------------------------------------------------------------
     def _hire(self, priority: int) -> None:
         """Have one more connection, where there may be one; interactive mail may have one more."""
-        room = self._limit + (priority == Priority.INTERACTIVE)
+        room = min(self._limit, self._most()) + (priority == Priority.INTERACTIVE)
         if not self._waiting or len(self.workers) >= room or self._unnoted or self._closing:
             return
         if not self.workers or self._one_is_free():

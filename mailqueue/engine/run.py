@@ -11,16 +11,17 @@ import asyncio
 import logging
 import random
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from typing import Any
 
 from mailqueue.clock import SECOND, Clock
-from mailqueue.engine import liveness, sweep
+from mailqueue.engine import holdrules, liveness, sweep
 from mailqueue.engine.attempt import Courier, Tried
 from mailqueue.engine.contents import Contents
 from mailqueue.engine.dispatch import Dispatch
+from mailqueue.engine.follow import Subscriber, Subscribers
 from mailqueue.engine.hooks import Hooks, cancel_stranded
 from mailqueue.engine.log import log
 from mailqueue.engine.settle import Settler, Work
@@ -29,6 +30,7 @@ from mailqueue.engine.traffic import Tally, Traffic
 from mailqueue.engine.turn import SentBack, Turn, Written
 from mailqueue.engine.watch import Watch
 from mailqueue.errors import StoreError
+from mailqueue.model.events import EventKind
 from mailqueue.model.lane import Lane, Room
 from mailqueue.model.message import Claimed
 from mailqueue.model.rules import HoldRule, Transport
@@ -47,6 +49,7 @@ Listener = Callable[[Settlement], None]
 _CLAIM = 200  # messages of one claim at most: a commit stays short
 _ALWAYS = 4  # the part of the window that each priority has, whatever those before it do
 _LOOK_EVERY = 30.0
+_ENDS_EVERY = 1.0
 _SWEEP_EVERY = 60.0
 _RETRY_STORE = 1.0
 _REFUSED = 5  # settlements that are refused before the others wait, too
@@ -79,9 +82,12 @@ class Options:
 class Run:
     """One run of an engine, inside one event loop."""
 
-    def __init__(self, options: Options, *, once: bool) -> None:
+    def __init__(
+        self, options: Options, *, once: bool, subscribers: Mapping[EventKind, Sequence[Subscriber]]
+    ) -> None:
         self._options = options
         self._once = once
+        self._subscribers = subscribers
         self._store = options.store
         self._clock = options.clock
         self._loop = asyncio.get_running_loop()
@@ -144,9 +150,11 @@ class Run:
         self._timer.start(self._ring)
         watch = Watch(self._store, self._wake)
         self._hooks.start()
+        told = Subscribers(self._store, self._subscribers) if self._subscribers else None
         upkeep = self._loop.create_task(self._upkeep())
         self._timer.every(self._options.heartbeat, self._beat, "heartbeat")
         self._timer.every(_LOOK_EVERY, self._look_again, "look")
+        self._timer.every(_ENDS_EVERY, self._see_to_ends, "hold rules")
         self._timer.every(_SWEEP_EVERY, self._upkeep, "sweep")
         pump = self._loop.create_task(self._pump())
         stop = self._loop.create_task(self._stopping.wait())
@@ -158,6 +166,8 @@ class Run:
             stop.cancel()
             upkeep.cancel()
             await self._end(pump)
+            if told is not None:
+                await told.finish(self._options.drain)
 
     async def _register(self) -> int:
         override = self._options.override
@@ -268,7 +278,8 @@ class Run:
         rules = [rule for rule in written.settings.hold_rules if rule.id > self._newest_rule]
         if rules:
             self._newest_rule = max(rule.id for rule in rules)
-            held = self._dispatch.withdraw(lambda message: _holds(rules, message))
+            now = self._clock.now()
+            held = self._dispatch.withdraw(lambda message: _holds(rules, message, now))
             self._return(SentBack(held))
 
     def _forget(self, settled: Sequence[Tried]) -> None:
@@ -467,7 +478,14 @@ class Run:
             with _waited_out("what has expired, holds that end, and delay notices have to wait"):
                 await self._settler.expire(self._tell)
                 await sweep.lift_holds(self._store, self._clock.now())
+                await holdrules.see_to_ends(self._store, self._settler, self._clock, self._tell)
                 await self._settler.warn()
+
+    async def _see_to_ends(self) -> None:
+        """Keep hold rules that end to their pace where no alarm is set: so much is due, or nothing can go."""
+        async with self._one_at_a_time:
+            with _waited_out("hold rules that end have to wait"):
+                await holdrules.see_to_ends(self._store, self._settler, self._clock, self._tell)
 
     async def _take_over(self, now: int) -> int:
         dead_after = round(self._options.dead_after * SECOND)
@@ -511,9 +529,10 @@ def _filled(request: ClaimRequest, claimed: Sequence[Claimed]) -> bool:
     )
 
 
-def _holds(rules: Sequence[HoldRule], message: Claimed) -> bool:
+def _holds(rules: Sequence[HoldRule], message: Claimed, now: int) -> bool:
     return any(
-        rule.matches(account_id=message.account_id, sender=message.sender, recipient=message.recipient)
+        rule.at_work(now)
+        and rule.matches(account_id=message.account_id, sender=message.sender, recipient=message.recipient)
         for rule in rules
     )
 

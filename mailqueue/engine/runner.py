@@ -13,17 +13,21 @@ import socket
 import threading
 import weakref
 from collections.abc import Callable
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 from mailqueue.clock import Clock
+from mailqueue.engine.follow import Subscriber, chosen
 from mailqueue.engine.run import Listener, Options, Run
 from mailqueue.engine.timer import Timer
 from mailqueue.engine.transports import relay_transport
 from mailqueue.errors import SettingError
+from mailqueue.model.events import EventKind
 from mailqueue.net.resolver import Resolver
 from mailqueue.store.base import Store
 
 logger = logging.getLogger("mailqueue.engine")
+
+F = TypeVar("F", bound=Subscriber)
 
 
 class QueueLike(Protocol):
@@ -100,9 +104,42 @@ class Engine:
             resolver=resolver,
             timer=timer,
         )
+        self._subscribers: dict[EventKind, list[Subscriber]] = {}
         self._thread: threading.Thread | None = None
         self._running: Run | None = None
         _engines.add(self)
+
+    def on(self, *events: EventKind | str) -> Callable[[F], F]:
+        """Return a decorator: what it decorates is called with events while the engine runs.
+
+        ::
+
+            @engine.on("failed", "complained")
+            def tell(event):
+                ...
+
+        It is called after the commit, in the order of the events, whoever causes them: with several engines
+        on one file, each tells. A plain function runs in a thread beside the engine, a coroutine function in
+        the engine's loop; one at a time, and what it raises is logged. What is written while no engine runs
+        reaches nobody: `Queue.follow` misses nothing.
+
+        Args:
+            events: which, `failed` ...; all, where none is named.
+
+        Raises:
+            SettingError: there is no such event.
+            RuntimeError: the engine runs.
+        """
+        kinds = chosen(events)
+        if self._running is not None:
+            raise RuntimeError("this engine is running already: subscribe before")
+
+        def subscribe(subscriber: F) -> F:
+            for kind in kinds:
+                self._subscribers.setdefault(kind, []).append(subscriber)
+            return subscriber
+
+        return subscribe
 
     async def run(self, *, once: bool = False) -> None:
         """Deliver until `stop` is called or this is cancelled; then finish what is being tried.
@@ -116,7 +153,7 @@ class Engine:
         """
         if self._running is not None:
             raise RuntimeError("this engine is running already")
-        running = self._running = Run(self._options, once=once)
+        running = self._running = Run(self._options, once=once, subscribers=self._subscribers)
         try:
             await running.live()
         finally:
@@ -155,7 +192,7 @@ class Engine:
 
     def _in_thread(self, begun: threading.Event, failure: list[BaseException]) -> None:
         async def main() -> None:
-            running = self._running = Run(self._options, once=False)
+            running = self._running = Run(self._options, once=False, subscribers=self._subscribers)
             running.begun = begun.set
             try:
                 await running.live()

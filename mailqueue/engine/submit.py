@@ -378,7 +378,7 @@ def new_messages(
     own_return = account.fromid and new.sender != ""
     if own_return:
         _check_return(settings, new.sender)
-    options, rules = new.options, settings.hold_rules
+    options, rules = new.options, [rule for rule in settings.hold_rules if rule.at_work(new.now)]
     fallback = retry.fallback(schedule, 1)
     due = new.now if options.not_before is None else options.not_before
     give_up_at = due + schedule.lifetime

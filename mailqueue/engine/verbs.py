@@ -52,9 +52,9 @@ def _give_up(
     changed = in_delivery = 0
     left = ids
     while left:
-        waiting, last = store.read(lambda reader, left=left: _waiting(reader, left))  # type: ignore[misc]
-        work = settler.given_up(waiting, last, wish)
-        tried = {each.id for each in waiting}
+        there, last = store.read(lambda reader, left=left: waiting(reader, left))  # type: ignore[misc]
+        work = settler.given_up(there, last, wish)
+        tried = {each.id for each in there}
         try:
             late, wished = store.run(partial(_write, left, work, wish, clock.now()))
         except StaleNotice:
@@ -77,10 +77,11 @@ def _write(
     return late, transaction.wish(sorted(others), wish, now)
 
 
-def _waiting(reader: Reader, ids: tuple[int, ...]) -> tuple[list[Claimed], dict[int, Attempt]]:
-    waiting = reader.waiting(ids)
-    last = {each.id: tried[-1] for each in waiting if (tried := reader.attempts(each.id))}
-    return waiting, last
+def waiting(reader: Reader, ids: tuple[int, ...]) -> tuple[list[Claimed], dict[int, Attempt]]:
+    """Return those of some messages that wait, and the last attempts of these by their ids."""
+    found = reader.waiting(ids)
+    last = {each.id: tried[-1] for each in found if (tried := reader.attempts(each.id))}
+    return found, last
 
 
 # -- when, by which way, how safely ---------------------------------------------------------------
@@ -92,14 +93,20 @@ def reschedule(at: When | None, by: timedelta | None, now: int) -> Change:
         if not isinstance(by, timedelta):
             raise TypeError(f"by is a timedelta, not {type(by).__name__}")
         return RescheduleBy(_length("by", by))
-    if isinstance(at, timedelta):
-        return RescheduleAt(now + _length("at", at))
-    if not isinstance(at, datetime):
-        raise TypeError(f"at is a datetime or a timedelta, not {type(at).__name__}")
+    assert at is not None
+    return RescheduleAt(moment("at", at, now))
+
+
+def moment(name: str, given: When, now: int) -> int:
+    """Return a moment in microseconds UTC; a timedelta is from `now` on. Raises SettingError, TypeError."""
+    if isinstance(given, timedelta):
+        return now + _length(name, given)
+    if not isinstance(given, datetime):
+        raise TypeError(f"{name} is a datetime or a timedelta, not {type(given).__name__}")
     try:
-        return RescheduleAt(from_datetime(at))
+        return from_datetime(given)
     except ValueError as error:
-        raise SettingError(f"at: {error}") from None
+        raise SettingError(f"{name}: {error}") from None
 
 
 def _length(name: str, given: timedelta) -> int:

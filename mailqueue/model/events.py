@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 
+from mailqueue.model.message import Message
+
 
 class EventKind(StrEnum):
     """What happened; equal to the text stored. `submitted` and `attempted` are read from their own tables."""
@@ -57,6 +59,8 @@ class Event:
     """The delivery notice that told the sender. None: none did."""
     data: Mapping[str, object]
     """Further facts; empty where there are none."""
+    message: Message | None = None
+    """The message as it is now, for those who follow. None: about none, purged since, or not asked for."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

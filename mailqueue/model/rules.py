@@ -6,7 +6,19 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 
+from mailqueue.clock import from_datetime
 from mailqueue.model.attempt import Category
+
+
+class Then(StrEnum):
+    """What becomes, at the end of a hold rule, of what it alone holds."""
+
+    RELEASE = "release"
+    """It is released."""
+    FAIL = "fail"
+    """It fails, and the sender is told."""
+    KEEP = "keep"
+    """It stays on hold, by hand."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,6 +49,33 @@ class HoldRule:
     """When."""
     marking: bool
     """Queued messages are still being marked; the rule itself acts since its commit."""
+    until: datetime | None = None
+    """It ends then. None: when somebody removes it."""
+    then: Then = Then.RELEASE
+    """What becomes, at its end, of what it alone holds."""
+    per_minute: int | None = None
+    """So many messages are released in a minute, once it has ended. None: all at once."""
+    ended_at: datetime | None = None
+    """It holds nothing new since, and goes once its marks have gone. None: nobody has ended it yet."""
+    ended_by: str | None = None
+    """Who ended it. None: its time did, or it has not ended."""
+    ended_reason: str = ""
+    """Why they did, for people; may be empty."""
+    next_at: datetime | None = None
+    """When its end comes or, once it has ended, goes on. None: it has none."""
+    let_go: int = 0
+    """So many of its marks have gone since it ended."""
+
+    @property
+    def why_ended(self) -> str:
+        """Why it holds no more, for people: `hold rule 3 removed: all is well`, `hold rule 3 has ended`."""
+        if self.ended_by is None:
+            return f"hold rule {self.id} has ended" + (f": {self.reason}" if self.reason else "")
+        return f"hold rule {self.id} removed" + (f": {self.ended_reason}" if self.ended_reason else "")
+
+    def at_work(self, now: int) -> bool:
+        """Return whether the rule holds what matches it, at `now` (microseconds UTC)."""
+        return self.ended_at is None and (self.until is None or now < from_datetime(self.until))
 
     def matches(self, *, account_id: int, sender: str, recipient: str) -> bool:
         """Return whether the rule holds mail from `sender` ('' is the null path) to `recipient`."""

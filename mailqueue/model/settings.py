@@ -27,6 +27,7 @@ class Settings:
     schedules: Mapping[str, Schedule]
     """Shipped and own."""
     hold_rules: tuple[HoldRule, ...]
+    """With what those that have ended had let go when this was read."""
     accounts_by_id: Mapping[int, Account]
     reply_rules: tuple[ReplyRule, ...] = ()
     """In the order in which they are asked, before the shipped ones."""

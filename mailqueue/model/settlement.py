@@ -26,12 +26,12 @@ class WishKind(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Wish:
-    """What a person wishes to become of a message that has not been delivered."""
+    """What a person wishes, or a hold rule whose time is over, to become of a message not yet delivered."""
 
     kind: WishKind
     """What."""
     actor: str
-    """Who."""
+    """Who. '': the engine, for a rule."""
     reason: str
     """A line for people; '' is none."""
 

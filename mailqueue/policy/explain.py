@@ -6,7 +6,7 @@ The rule: it says what the claim would do, from the same facts.
 from __future__ import annotations
 
 import shlex
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 
 from mailqueue.clock import from_datetime, to_datetime
@@ -16,11 +16,16 @@ from mailqueue.model.engine import EngineInfo
 from mailqueue.model.explain import Explanation, Gate, GateKind
 from mailqueue.model.lifecycle import State
 from mailqueue.model.message import Message
-from mailqueue.model.rules import ShapingRule, Transport, TransportKind
+from mailqueue.model.rules import HoldRule, ShapingRule, Then, Transport, TransportKind
 from mailqueue.model.way import ChosenBy, Way
 from mailqueue.policy import breaker
-from mailqueue.policy.shape import take
+from mailqueue.policy.shape import portion, take
 
+_THEN = {
+    Then.RELEASE: ", when it is released",
+    Then.FAIL: ", when it fails if nothing else holds it",
+    Then.KEEP: ", when it stays on hold by hand",
+}
 NO_TRANSPORT = "mailqueue transport add NAME --kind relay --host HOST (or --kind direct)"
 
 
@@ -34,6 +39,8 @@ def explain(
     rule: ShapingRule | None,
     next_at: int,
     engines: Sequence[EngineInfo],
+    rules: Mapping[int, HoldRule],
+    ahead: Mapping[int, int],
     now: int,
 ) -> Explanation:
     """Return why `message` waits.
@@ -47,12 +54,14 @@ def explain(
         rule: the shaping rule that counts there; None: none does, or it is not known which.
         next_at: until when its messages a minute are spoken for, microseconds UTC.
         engines: those at work.
+        rules: the hold rules, by their ids.
+        ahead: how many messages such a rule releases before this one, by its id, where it has a pace.
         now: microseconds UTC.
     """
     if message.state.retired:
         return _retired(message, transport)
     gates = (
-        _hold(message),
+        _hold(message, rules, ahead),
         _transport(message, transport, way),
         _time(message, last, now),
         _destination(message, destination, now),
@@ -104,24 +113,34 @@ def _retired(message: Message, transport: Transport | None) -> Explanation:
     )
 
 
-def _hold(message: Message) -> Gate:
+def _hold(message: Message, rules: Mapping[int, HoldRule], ahead: Mapping[int, int]) -> Gate:
     if not message.hold:
         return Gate(gate=GateKind.HOLD, open=True, text="not on hold")
-    names = [
-        hold.by
-        + f" ({hold.actor}"
-        + (f": {hold.reason})" if hold.reason else ")")
-        + (f" until {hold.until:%Y-%m-%d %H:%M:%SZ}" if hold.until else "")
-        for hold in message.holds
-    ]
-    ends = [hold.until for hold in message.holds if hold.until is not None]
+    names, ends = [], []
+    for hold in message.holds:
+        rule = rules.get(hold.rule_id or 0)
+        at, how = (hold.until, "") if rule is None else _end(rule, ahead.get(rule.id, 0))
+        why = f" ({hold.actor}: {hold.reason})" if hold.reason else f" ({hold.actor})"
+        names.append(hold.by + why + (f" until {_told(at)}{how}" if at else ""))
+        if at is not None and not (rule and rule.then is Then.KEEP):
+            ends.append((at, rule is None or rule.then is Then.RELEASE))
+    opens_at, opens = max(ends, default=(None, False))
     return Gate(
         gate=GateKind.HOLD,
         open=False,
         text="on hold " + ", ".join(names),
-        until=max(ends) if len(ends) == len(message.holds) else None,
+        until=opens_at if opens and len(ends) == len(message.holds) else None,
         frees=f"mailqueue release {message.id or 'ID'}",  # 0: it is not in the queue yet
     )
+
+
+def _end(rule: HoldRule, ahead: int) -> tuple[datetime | None, str]:
+    """Return when a rule lets go of a message that has so many before it, and what becomes of that then."""
+    if rule.next_at is None or rule.per_minute is None:
+        return rule.next_at, _THEN[rule.then]
+    at_once, pause = portion(rule.per_minute)
+    at = from_datetime(rule.next_at) + ahead // at_once * pause
+    return to_datetime(at), f" or so, when it is released, as {rule.per_minute:,} a minute are"
 
 
 def _transport(message: Message, transport: Transport | None, way: Way | None) -> Gate:

@@ -331,7 +331,7 @@ def _submission(
     holds = tuple(
         rule.id
         for rule in settings.hold_rules
-        if rule.matches(account_id=message.account_id, sender="", recipient=recipient)
+        if rule.at_work(now) and rule.matches(account_id=message.account_id, sender="", recipient=recipient)
     )
     return NewSubmission(
         account_id=message.account_id,

@@ -130,7 +130,7 @@ def give_up(message: Claimed, wish: Wish, last: Attempt | None, *, now: int, acc
         account: the message's.
     """
     found = heed(
-        _over(message, _by_hand(last), None, now, account, State.FAILED, last), wish, account=account
+        _over(message, _given_up(wish, last), None, now, account, State.FAILED, last), wish, account=account
     )
     asked = NewEvent(
         event=EventKind.ADMIN, actor=wish.actor, reason=wish.reason, data={"verb": wish.kind.value}
@@ -138,19 +138,20 @@ def give_up(message: Claimed, wish: Wish, last: Attempt | None, *, now: int, acc
     return replace(found, events=(asked, *found.events))
 
 
-def _by_hand(last: Attempt | None) -> Outcome:
+def _given_up(wish: Wish, last: Attempt | None) -> Outcome:
+    why = "given up by hand" if wish.actor else f"given up: {wish.reason}"
     return Outcome(
         kind=OutcomeKind.FAILED,
         category=Category.OTHER if last is None else last.category,
         status=codes.POLICY,
-        error="given up by hand" if last is None else f"given up by hand; at last: {last.summary()}",
+        error=why if last is None else f"{why}; at last: {last.summary()}",
     )
 
 
 def heed(settlement: Settlement, wish: Wish, *, account: Account) -> Settlement:
     """Return what follows instead of a settlement that does not deliver, by a person's wish."""
     message, at = settlement.message, settlement.at
-    outcome = settlement.outcome if settlement.facts is not None else _by_hand(settlement.last)
+    outcome = settlement.outcome if settlement.facts is not None else _given_up(wish, settlement.last)
     if wish.kind is WishKind.DROP:
         state, event, notice = State.CANCELED, EventKind.CANCELED, None
     else:

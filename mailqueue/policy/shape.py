@@ -52,6 +52,15 @@ def take(next_at: int, per_minute: int, wanted: int, now: int) -> tuple[Grant, i
     return Grant(granted, max(now, after - (at_once - 1) * step)), after
 
 
+def portion(per_minute: int) -> tuple[int, int]:
+    """Return how many messages may go at once, and after how many microseconds as many again.
+
+    So there are about sixty portions in a minute, and never more than `per_minute` messages.
+    """
+    at_once = burst(per_minute)
+    return at_once, -(-MINUTE // (per_minute // at_once))
+
+
 def burst(per_minute: int) -> int:
     """Return how many messages may go at once, of so many a minute: those of a second."""
     return -(-per_minute // 60)

@@ -29,7 +29,7 @@ from mailqueue.model.filters import LAST_RETIRED_FIRST, OLDEST_FIRST, Filter, Or
 from mailqueue.model.lane import Block, Lane, Room
 from mailqueue.model.message import Claimed, Message, NewSubmission, Submission
 from mailqueue.model.migration import Migration
-from mailqueue.model.rules import HoldRule, ReplyRule, Route, SenderDomain, ShapingRule, Transport
+from mailqueue.model.rules import HoldRule, ReplyRule, Route, SenderDomain, ShapingRule, Then, Transport
 from mailqueue.model.schedule import Schedule
 from mailqueue.model.settings import Settings
 from mailqueue.model.settlement import NewNotice, Settlement, Wish
@@ -145,6 +145,16 @@ class HourTally:
     delivered: int
     failed: int
     """Expired ones included."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Lifted:
+    """One step in which a hold rule that has ended lets go of what it holds."""
+
+    rule: HoldRule
+    """As it is now; once the last mark has gone, it is there no more."""
+    failing: tuple[int, ...] = ()
+    """Messages that wait, and that it alone holds, where these are to fail: hand them to `fail_held`."""
 
 
 class Transaction(Protocol):
@@ -400,11 +410,79 @@ class Transaction(Protocol):
         """
         ...
 
-    def remove_hold_rule(self, rule_id: int) -> HoldRule:
-        """Remove a rule; its marks stay and become marks by hand that name it.
+    def remove_hold_rule(self, rule_id: int, *, actor: str, reason: str = "", now: int) -> HoldRule:
+        """Remove a rule, with an event; its marks stay and become marks by hand that name it.
+
+        Args:
+            rule_id: of the rule.
+            actor: who removes it; '': nobody, its time has come.
+            reason: why they do; '' is none.
+            now: microseconds UTC.
 
         Raises:
             NotFound: no such rule.
+        """
+        ...
+
+    def hold_rule(self, rule_id: int) -> HoldRule:
+        """Return a rule as it is inside this transaction. Raises NotFound."""
+        ...
+
+    def end_hold_rule(
+        self,
+        rule_id: int,
+        *,
+        then: Then,
+        per_minute: int | None,
+        actor: str,
+        reason: str,
+        next_at: int,
+        now: int,
+    ) -> HoldRule:
+        """End a rule, with an event: from the commit on it marks nothing, and `lift_rule` takes its marks.
+
+        One that has ended already is given another end.
+
+        Args:
+            rule_id: of the rule.
+            then: what becomes of what it alone holds: RELEASE or FAIL.
+            per_minute: so many are released in a minute, for people to see; `lift_rule` is told each time.
+            actor: who ends it; '': nobody, its time has come.
+            reason: why they do; '' is none.
+            next_at: an engine sees to it then, microseconds UTC.
+            now: microseconds UTC.
+
+        Raises:
+            NotFound: no such rule.
+        """
+        ...
+
+    def lift_rule(self, rule_id: int, *, most: int, next_at: int | None, now: int, limit: int) -> Lifted:
+        """Take away the first `limit` marks at most of a rule that has ended.
+
+        What others hold as well loses this mark. What it alone holds is released, with an event each, and is
+        due as it was; or is told in `failing`, and keeps its mark until `fail_held`. One in delivery fails
+        after the running attempt, unless that delivers it. The rule goes with its last mark, with an event.
+
+        Args:
+            rule_id: of the rule.
+            most: messages that are released, at most.
+            next_at: when it goes on, where any were released, microseconds UTC. None: as soon as it may, as
+                where none were.
+            now: microseconds UTC.
+            limit: marks looked at, at most.
+
+        Raises:
+            NotFound: no such rule.
+        """
+        ...
+
+    def fail_held(
+        self, rule_id: int, settlements: Sequence[Settlement], notices: Sequence[NewNotice]
+    ) -> bool:
+        """Apply settlements, as `settle` does, of messages that fail by the end of a rule.
+
+        False, and nothing written: it does not alone hold all of them any more, or lets them fail no more.
         """
         ...
 
@@ -573,7 +651,7 @@ class Reader(Protocol):
     def next_due_at(self) -> int | None:
         """Return a lower bound of when an engine has something to do next.
 
-        That is an attempt, a delay notice, a message that expires, or a hold that ends.
+        That is an attempt, a delay notice, a message that expires, a hold or a hold rule that ends.
         """
         ...
 
@@ -609,6 +687,18 @@ class Reader(Protocol):
 
     def mail_of_account(self, account_id: int) -> AccountMail:
         """Return how much mail there is of an account. Slow where much waits: looks at all of that."""
+        ...
+
+    def hold_rules(self) -> list[HoldRule]:
+        """Return all hold rules, oldest first, with how far those are that have ended."""
+        ...
+
+    def ending_hold_rules(self, now: int) -> list[int]:
+        """Return the ids of hold rules to whose end an engine has to see by `now`, in that order."""
+        ...
+
+    def ahead_in_rule(self, rule_id: int, message_id: int) -> int:
+        """Return how many messages a rule has held for longer than this one. Slow where those are many."""
         ...
 
     def held_by_rule(self, rule_id: int) -> int:
@@ -718,6 +808,14 @@ class Reader(Protocol):
             limit: events at most.
             after: only those with ids below this one; None: from the newest on.
         """
+        ...
+
+    def last_event_id(self) -> int:
+        """Return the highest id that an event ever had. 0: there was none."""
+        ...
+
+    def events_after(self, after: int, limit: int) -> list[Event]:
+        """Return the events with ids above `after`, in order, `limit` at most, each with its message."""
         ...
 
     def submitted(self, message_id: int) -> tuple[datetime, str]:

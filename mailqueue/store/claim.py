@@ -42,7 +42,8 @@ class _Claim:
         self.batch = batch
         self.request = request
         self.cursor = batch.flush()
-        self.rules = [rule for rule in batch.settings().hold_rules if rule.marking]
+        rules = batch.settings().hold_rules
+        self.rules = [rule for rule in rules if rule.marking and rule.at_work(request.now)]
         self.looks = request.limit + _LOOKS
         self.taken: list[_Row] = []
         self.more: list[Lane] = []

@@ -10,6 +10,8 @@ from __future__ import annotations
 import json
 import sqlite3
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from dataclasses import replace
 from datetime import datetime
 from itertools import count
 from typing import Any
@@ -24,6 +26,7 @@ from mailqueue.model.events import Event, Notice
 from mailqueue.model.filters import LAST_RETIRED_FIRST, OLDEST_FIRST, Filter, Order, Page
 from mailqueue.model.lane import Block, Lane
 from mailqueue.model.message import Claimed, Message
+from mailqueue.model.rules import HoldRule
 from mailqueue.model.settings import Settings
 from mailqueue.model.webhook import Webhook, WebhookAttempt, WebhookFilter
 from mailqueue.store import integrity, lists, outbox, quota, rows, traffic
@@ -58,11 +61,11 @@ class SqliteReader:
 
     def depth(self) -> Depth:
         [(active, claimed, held)] = self._all("counts")
-        due = self._first("next_due", "next_hold_end")
+        due = self._first("next_due", "next_hold_end", "next_rule_end")
         return Depth(queued=active - claimed, claimed=claimed, held=held, next_due_at=due)
 
     def next_due_at(self) -> int | None:
-        return self._first("next_due", "next_warning", "next_expiry", "next_hold_end")
+        return self._first("next_due", "next_warning", "next_expiry", "next_hold_end", "next_rule_end")
 
     def next_hold_end(self) -> int | None:
         return self._first("next_hold_end")
@@ -96,6 +99,15 @@ class SqliteReader:
     def mail_of_account(self, account_id: int) -> AccountMail:
         [(queued, retired, last)] = self._all("mail_of_account", account_id, account_id)
         return AccountMail(queued=queued, retired=retired, last_message_id=last)
+
+    def hold_rules(self) -> list[HoldRule]:
+        return [rows.hold_rule(row) for row in self._all("all_hold_rules")]
+
+    def ending_hold_rules(self, now: int) -> list[int]:
+        return [identity for (identity,) in self._all("ending_hold_rules", now)]
+
+    def ahead_in_rule(self, rule_id: int, message_id: int) -> int:
+        return int(self._one("ahead_in_rule", rule_id, message_id, rule_id))
 
     def held_by_rule(self, rule_id: int) -> int:
         return int(self._one("held_by_rule", rule_id))
@@ -224,6 +236,24 @@ class SqliteReader:
         found = self._all("changes", 2**63 - 1 if after is None else after, limit + 1)
         items = tuple(rows.event(row) for row in found[:limit])
         return Page(items=items, next=str(items[-1].id) if len(found) > limit else None, looked=len(found))
+
+    def last_event_id(self) -> int:
+        [(found,)] = self._all("last_event_id")
+        return int(found)
+
+    def events_after(self, after: int, limit: int) -> list[Event]:
+        found = [rows.event(row) for row in self._all("events_after", after, limit)]
+        about = dict.fromkeys(each.message_id for each in found if each.message_id is not None)
+        messages = {identity: self._message(identity) for identity in about}
+        return [
+            each if each.message_id is None else replace(each, message=messages[each.message_id])
+            for each in found
+        ]
+
+    def _message(self, message_id: int) -> Message | None:
+        with suppress(NotFound):
+            return self.message(message_id)
+        return None
 
     def submitted(self, message_id: int) -> tuple[datetime, str]:
         self._check(message_id)

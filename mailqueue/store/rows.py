@@ -28,6 +28,7 @@ from mailqueue.model.rules import (
     ReplyRule,
     Route,
     ShapingRule,
+    Then,
     Tls,
     Transport,
     TransportKind,
@@ -118,18 +119,25 @@ def schedule(row: Row) -> Schedule:
 
 def hold_rule(row: Row) -> HoldRule:
     """Return the hold rule of a row of `all_hold_rules`."""
-    identity, owner, sender_domain, sender, recipient_domain, recipient, reason, actor, made, marking = row
     return HoldRule(
-        id=identity,
-        account_id=owner,
-        sender_domain=sender_domain,
-        sender=sender,
-        recipient_domain=recipient_domain,
-        recipient=recipient,
-        reason=reason,
-        actor=actor,
-        created_at=to_datetime(made),
-        marking=bool(marking),
+        id=row[0],
+        account_id=row[1],
+        sender_domain=row[2],
+        sender=row[3],
+        recipient_domain=row[4],
+        recipient=row[5],
+        reason=row[6],
+        actor=row[7],
+        created_at=to_datetime(row[8]),
+        marking=bool(row[9]),
+        until=_moment(row[10]),
+        then=Then(row[11]),
+        per_minute=row[12],
+        ended_at=_moment(row[13]),
+        ended_by=row[14],
+        ended_reason=row[15],
+        next_at=_moment(row[16]),
+        let_go=row[17],
     )
 
 

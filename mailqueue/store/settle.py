@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any, assert_never
 
 from mailqueue.model.attempt import OutcomeKind
 from mailqueue.model.events import EventKind
 from mailqueue.model.lifecycle import State
-from mailqueue.model.message import SYSTEM, Claimed
+from mailqueue.model.message import SYSTEM, Claimed, NewSubmission
 from mailqueue.model.settlement import NewNotice, Retire, Retry, Settlement, Wish
 from mailqueue.store import rows
 from mailqueue.store.base import StaleNotice, Unheeded
@@ -175,11 +176,21 @@ def wish(batch: Batch, ids: Sequence[int], wish: Wish, now: int) -> list[int]:
 # --- notices ----------------------------------------------------------------------------------
 def add_notice(batch: Batch, notice: NewNotice) -> int:
     """Write a notice, and queue it where it is to be sent. Returns its id."""
-    sent_as = None if notice.submission is None else submit(batch, notice.submission).id
+    sent_as = None if notice.submission is None else submit(batch, _held(batch, notice.submission)).id
     values = (notice.submission_id, notice.kind.value, notice.at, notice.content, sent_as)
     found = batch.now().execute(query("insert_notice"), values).lastrowid
     assert found is not None
     return found
+
+
+def _held(batch: Batch, notice: NewSubmission) -> NewSubmission:
+    """Return what carries a notice, on hold by those rules that are still there."""
+    there = {rule.id for rule in batch.settings().hold_rules}
+    messages = tuple(
+        replace(each, holds=tuple(rule_id for rule_id in each.holds if rule_id in there))
+        for each in notice.messages
+    )
+    return replace(notice, messages=messages)
 
 
 def warned(batch: Batch, notice: NewNotice, reason: str) -> bool:

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any, assert_never
 
-from mailqueue.clock import SECOND, rfc3339, to_datetime
+from mailqueue.clock import SECOND, from_datetime, rfc3339, to_datetime
 from mailqueue.errors import NotFound
 from mailqueue.model.change import Change, RequireTls, Reroute, RescheduleAt, RescheduleBy
 from mailqueue.model.events import EventKind
@@ -142,7 +142,8 @@ def _count_marks(batch: Batch, ids: Sequence[int]) -> None:
 
 # --- rules ------------------------------------------------------------------------------------
 def add_rule(batch: Batch, rule: HoldRule, now: int) -> HoldRule:
-    """Store a rule. It acts from the commit on."""
+    """Store a rule. It acts from the commit on, until its end."""
+    until = None if rule.until is None else from_datetime(rule.until)
     values = (
         rule.account_id,
         rule.sender_domain,
@@ -152,11 +153,23 @@ def add_rule(batch: Batch, rule: HoldRule, now: int) -> HoldRule:
         rule.reason,
         rule.actor,
         now,
+        until,
+        rule.then.value,
+        rule.per_minute,
+        until,
     )
     identity = batch.cursor().execute(query("insert_hold_rule"), values).lastrowid
     assert identity is not None
     batch.settings_changed()
-    return replace(rule, id=identity, created_at=to_datetime(now), marking=True)
+    return replace(rule, id=identity, created_at=to_datetime(now), marking=True, next_at=rule.until)
+
+
+def hold_rule(batch: Batch, rule_id: int) -> HoldRule:
+    """Return a rule. Raises NotFound."""
+    found = _rule_row(batch, rule_id)
+    if found is None:
+        raise NotFound(f"there is no hold rule {rule_id}")
+    return rows.hold_rule(found)
 
 
 def _rule_row(batch: Batch, rule_id: int) -> tuple[Any, ...] | None:
@@ -168,9 +181,9 @@ def mark_rule(batch: Batch, rule_id: int, now: int, limit: int) -> Progress:
     """Mark the next messages that a rule matches; see `Transaction.mark_rule`."""
     batch.flush()
     found = _rule_row(batch, rule_id)
-    if found is None or not (rule := rows.hold_rule(found[:10])).marking:
+    if found is None or not (rule := rows.hold_rule(found)).marking or not rule.at_work(now):
         return Progress(changed=0, after=None)
-    through, last = found[10:]
+    through, last = found[-2:]
     values = (rule_id, rule_id, last, through, through, limit)
     looked = batch.now().execute(query("unmarked_messages"), values).fetchall()
     matching = [
@@ -186,13 +199,3 @@ def mark_rule(batch: Batch, rule_id: int, now: int, limit: int) -> Progress:
     if rest is None:
         batch.settings_changed()
     return Progress(changed=len(matching), after=rest)
-
-
-def remove_rule(batch: Batch, rule_id: int) -> HoldRule:
-    """Remove a rule. Its marks stay as they are: without their rule they count as by hand."""
-    found = _rule_row(batch, rule_id)
-    if found is None:
-        raise NotFound(f"there is no hold rule {rule_id}")
-    batch.flush().execute(query("delete_hold_rule"), (rule_id,))
-    batch.settings_changed()
-    return rows.hold_rule(found[:10])

@@ -13,13 +13,25 @@ from mailqueue.model.engine import Identity
 from mailqueue.model.filters import Filter
 from mailqueue.model.lane import Block
 from mailqueue.model.message import Claimed, NewSubmission, Submission
-from mailqueue.model.rules import HoldRule, ReplyRule, Route, SenderDomain, ShapingRule, Transport
+from mailqueue.model.rules import HoldRule, ReplyRule, Route, SenderDomain, ShapingRule, Then, Transport
 from mailqueue.model.schedule import Schedule
 from mailqueue.model.settings import Settings
 from mailqueue.model.settlement import NewNotice, Settlement, Wish
 from mailqueue.model.webhook import ClaimedWebhook, Endpoint, WebhookSettlement
-from mailqueue.store import admin, claim, engines, hooks, quota, settle, steer, submit, traffic, upkeep
-from mailqueue.store.base import ClaimRequest, Progress, WebhookClaim
+from mailqueue.store import (
+    admin,
+    claim,
+    ending,
+    engines,
+    hooks,
+    quota,
+    settle,
+    steer,
+    submit,
+    traffic,
+    upkeep,
+)
+from mailqueue.store.base import ClaimRequest, Lifted, Progress, WebhookClaim
 from mailqueue.store.batch import Batch
 
 
@@ -167,8 +179,41 @@ class SqliteTransaction:
     def mark_rule(self, rule_id: int, now: int, limit: int) -> Progress:
         return steer.mark_rule(self.batch, rule_id, now, limit)
 
-    def remove_hold_rule(self, rule_id: int) -> HoldRule:
-        return steer.remove_rule(self.batch, rule_id)
+    def remove_hold_rule(self, rule_id: int, *, actor: str, reason: str = "", now: int) -> HoldRule:
+        return ending.remove_rule(self.batch, rule_id, actor=actor, reason=reason, now=now)
+
+    def hold_rule(self, rule_id: int) -> HoldRule:
+        return steer.hold_rule(self.batch, rule_id)
+
+    def end_hold_rule(
+        self,
+        rule_id: int,
+        *,
+        then: Then,
+        per_minute: int | None,
+        actor: str,
+        reason: str,
+        next_at: int,
+        now: int,
+    ) -> HoldRule:
+        return ending.end_rule(
+            self.batch,
+            rule_id,
+            then=then,
+            per_minute=per_minute,
+            actor=actor,
+            reason=reason,
+            next_at=next_at,
+            now=now,
+        )
+
+    def lift_rule(self, rule_id: int, *, most: int, next_at: int | None, now: int, limit: int) -> Lifted:
+        return ending.lift_rule(self.batch, rule_id, most=most, next_at=next_at, now=now, limit=limit)
+
+    def fail_held(
+        self, rule_id: int, settlements: Sequence[Settlement], notices: Sequence[NewNotice]
+    ) -> bool:
+        return ending.fail_held(self.batch, rule_id, settlements, notices)
 
     def add_account(self, name: str, now: int) -> Account:
         return admin.add_account(self.batch, name, now)

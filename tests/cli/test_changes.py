@@ -16,7 +16,19 @@ from mailqueue.queue import Queue
 
 NO_CHANGE = {
     *("submit", "submit-many", "run", "demo"),  # mail, which has a history of its own
-    *("list", "status", "stats", "top", "show", "attempts", "timeline", "explain", "dump", "changes"),
+    *(
+        "list",
+        "status",
+        "stats",
+        "top",
+        "show",
+        "attempts",
+        "timeline",
+        "explain",
+        "dump",
+        "changes",
+        "follow",
+    ),
     *("holdrules list", "holdrules show", "transport list", "route list", "shaping list", "shaping show"),
     *("destinations list", "destinations show", "schedule list", "schedule show", "replies list", "classify"),
     *("account list", "account show", "retired list", "retired show", "notice show"),

@@ -330,3 +330,54 @@ def test_sound_database_is_clean_and_a_broken_one_is_status_1(mailqueue: Command
     done = mailqueue.run("check-integrity")
     assert done.exit_code == 1
     assert "message 1 counts 3 holds, and has 0 marks" in done.stdout
+
+
+def test_hold_rule_tells_when_it_ends_and_what_becomes_of_its_mail(
+    mailqueue: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "200")
+    made = mailqueue.json("holdrules", "add", "--until", "2h", "--then", "fail")
+    assert (made["then"], made["per_minute"], made["ended_at"]) == ("fail", None, None)
+    assert made["until"] == made["next_at"]
+    mailqueue.json("holdrules", "add", "--until", "2099-01-01T08:00:00Z", "--per-minute", 30)
+    listed = mailqueue("holdrules", "list")
+    assert "in 2h, " in listed
+    assert ", then fail\n" in listed
+    assert ", then release 30 a minute\n" in listed
+    assert ", then release 30 a minute\n" in mailqueue("holdrules", "show", 2)
+    assert "in the future" in mailqueue.fails(3, "holdrules", "add", "--until", "2020-01-01T08:00:00Z")
+    assert "time zone" in mailqueue.fails(2, "holdrules", "add", "--until", "2099-01-01T08:00:00")
+    assert "goes with until" in mailqueue.fails(3, "holdrules", "add", "--per-minute", 3)
+    mailqueue.fails(2, "holdrules", "add", "--until", "2h", "--then", "drop")
+
+
+def test_hold_rule_is_removed_with_a_release_at_once_or_paced(
+    mailqueue: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "200")
+    mailqueue("holdrules", "add", "--recipient-domain", "example.net")
+    mailqueue("holdrules", "add")
+    for _ in range(3):
+        mailqueue.submit("ann@example.net")
+    mailqueue.submit("bob@example.com")
+    done = mailqueue.json("holdrules", "remove", 1, "--release", "--reason", "all is well")
+    assert (done["let_go"], done["ended_reason"]) == (3, "all is well")
+    assert [each["hold"] for each in mailqueue.json("list")["items"]] == [True] * 4
+    told = mailqueue("holdrules", "remove", 2, "--release", "--per-minute", 2)
+    assert "hold rule 2 holds nothing new" in told
+    assert "2 a minute: mailqueue holdrules show 2" in told
+    assert "engine: NOT RUNNING" in told
+    progress = "releasing 2 a minute: 0 of 4 gone, done in about 2m"
+    assert progress in mailqueue("holdrules", "list")
+    assert progress in mailqueue("holdrules", "show", 2)
+    shown = mailqueue.json("holdrules", "show", 2)
+    assert (shown["held"], shown["let_go"], shown["per_minute"]) == (4, 0, 2)
+    assert mailqueue.submit("new@example.net")
+    assert "what it alone held is released" in mailqueue("holdrules", "remove", 2, "--release")
+    assert [each["hold"] for each in mailqueue.json("list")["items"]] == [False] * 5
+    mailqueue("holdrules", "add")
+    mailqueue("holdrules", "remove", 3, "--release", "--per-minute", 1)
+    assert "stays on hold" in mailqueue("holdrules", "remove", 3)
+    assert mailqueue.json("holdrules", "list")["items"] == []
+    assert "goes with release" in mailqueue.fails(3, "holdrules", "remove", 9, "--per-minute", 2)
+    mailqueue.fails(4, "holdrules", "remove", 9, "--release")

@@ -87,6 +87,19 @@ def test_all_destinations_together_have_no_more_connections_than_they_may(stage,
     assert 1 <= max(open_at_once) <= 2
 
 
+def test_destinations_that_want_more_connections_than_there_are_have_an_equal_share(stage):
+    with Receiver() as one, Receiver() as two:
+        for name, receiver in (("one", one), ("two", two)):
+            receiver.final_delay = 0.03
+            stage.queue.transports.add(name, kind="relay", host="127.0.0.1", port=receiver.port)
+            stage.queue.routes.add(name, recipient_domain=f"{name}.example")
+            for number in range(60):
+                stage.submit(f"r{number}@{name}.example")
+        stage.deliver(connections=20, total_connections=10)
+    assert [len(each.messages) for each in (one, two)] == [60, 60]
+    assert max(one.most_open, two.most_open) == 4  # one of ten is left for others
+
+
 class Counting(dict):
     """Scripts that refuse nobody and note how many connections are open."""
 

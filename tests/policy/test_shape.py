@@ -133,3 +133,11 @@ def test_a_limit_is_used_to_a_good_part(per_minute):
             next_at, total = after, total + grant.messages
         now = max(now + 1, grant.until)
     assert total >= 9.5 * per_minute - 1
+
+
+@pytest.mark.parametrize("per_minute", [1, 7, 30, 59, 60, 61, 100, 119, 1000, 60_000])
+def test_a_portion_is_never_more_than_the_pace_in_any_minute(per_minute: int) -> None:
+    at_once, pause = shape.portion(per_minute)
+    portions = -(-MINUTE // pause)  # that can begin in a minute
+    assert per_minute - at_once < portions * at_once <= per_minute
+    assert at_once <= 1000

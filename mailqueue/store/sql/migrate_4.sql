@@ -10,7 +10,9 @@ ALTER TABLE mailqueue_hold_rule ADD COLUMN until_at INTEGER;
 ALTER TABLE mailqueue_hold_rule ADD COLUMN then_do TEXT NOT NULL DEFAULT 'release' CHECK (then_do IN ('release', 'fail', 'keep'));
 ALTER TABLE mailqueue_hold_rule ADD COLUMN ended_at INTEGER;
 ALTER TABLE mailqueue_hold_rule ADD COLUMN ended_by TEXT;
+ALTER TABLE mailqueue_hold_rule ADD COLUMN ended_reason TEXT NOT NULL DEFAULT '';
 ALTER TABLE mailqueue_hold_rule ADD COLUMN per_minute INTEGER CHECK (per_minute > 0);
+ALTER TABLE mailqueue_hold_rule ADD COLUMN next_at INTEGER;
 ALTER TABLE mailqueue_hold_rule ADD COLUMN let_go INTEGER NOT NULL DEFAULT 0;
 
 -- What an engine was told of where to send all its mail.

@@ -31,6 +31,17 @@ SELECT min(warn_at) FROM mailqueue_message WHERE warn_at IS NOT NULL AND state =
 -- name: next_hold_end
 SELECT min(until_at) FROM mailqueue_hold WHERE until_at IS NOT NULL
 
+-- name: next_rule_end
+SELECT min(next_at) FROM mailqueue_hold_rule
+
+-- name: ending_hold_rules
+SELECT id FROM mailqueue_hold_rule WHERE next_at <= ? ORDER BY next_at, id
+
+-- How many messages a rule holds that it has held for longer than one of them.
+-- name: ahead_in_rule
+SELECT count(*) FROM mailqueue_hold
+WHERE rule_id = ? AND id < (SELECT min(id) FROM mailqueue_hold WHERE message_id = ? AND rule_id = ?)
+
 -- name: owed_submissions
 SELECT DISTINCT submission_id FROM (
     SELECT submission_id FROM mailqueue_message
@@ -147,6 +158,13 @@ FROM mailqueue_event WHERE event = 'admin' AND message_id IS NULL AND id < ? ORD
 -- name: events_of_message
 SELECT id, event, message_id, at, actor, reason, notice_id, data
 FROM mailqueue_event WHERE message_id = ? ORDER BY id
+
+-- name: last_event_id
+SELECT coalesce((SELECT seq FROM sqlite_sequence WHERE name = 'mailqueue_event'), 0)
+
+-- name: events_after
+SELECT id, event, message_id, at, actor, reason, notice_id, data
+FROM mailqueue_event WHERE id > ? ORDER BY id LIMIT ?
 
 -- name: submitted
 SELECT submission.submitted_at, submission.actor FROM mailqueue_message AS message

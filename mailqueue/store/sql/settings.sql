@@ -28,7 +28,7 @@ SELECT name, delays, lifetime, warn_after FROM mailqueue_schedule ORDER BY id
 
 -- name: all_hold_rules
 SELECT id, account_id, sender_domain, sender, recipient_domain, recipient, reason, actor, created_at,
-    marked_through < last_message_id
+    marked_through < last_message_id, until_at, then_do, per_minute, ended_at, ended_by, ended_reason, next_at, let_go
 FROM mailqueue_hold_rule ORDER BY id
 
 -- name: all_reply_rules

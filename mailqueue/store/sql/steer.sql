@@ -58,12 +58,13 @@ WHERE id IN (SELECT value FROM json_each(?)) RETURNING id, holds
 
 -- name: insert_hold_rule
 INSERT INTO mailqueue_hold_rule (account_id, sender_domain, sender, recipient_domain, recipient, reason, actor,
-    created_at, last_message_id)
-SELECT ?, ?, ?, ?, ?, ?, ?, ?, coalesce((SELECT seq FROM sqlite_sequence WHERE name = 'mailqueue_message'), 0)
+    created_at, until_at, then_do, per_minute, next_at, last_message_id)
+SELECT ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, coalesce((SELECT seq FROM sqlite_sequence WHERE name = 'mailqueue_message'), 0)
 
 -- name: one_hold_rule
 SELECT id, account_id, sender_domain, sender, recipient_domain, recipient, reason, actor, created_at,
-    marked_through < last_message_id, marked_through, last_message_id
+    marked_through < last_message_id, until_at, then_do, per_minute, ended_at, ended_by, ended_reason, next_at, let_go,
+    marked_through, last_message_id
 FROM mailqueue_hold_rule WHERE id = ?
 
 -- Queued messages that a rule has not looked at yet: [id, account, sender, recipient, whether it may hold it].
@@ -82,6 +83,35 @@ LIMIT ?
 
 -- name: marked_through
 UPDATE mailqueue_hold_rule SET marked_through = ? WHERE id = ?
+
+-- A rule that has ended marks no more.
+-- name: end_hold_rule
+UPDATE mailqueue_hold_rule
+SET then_do = ?, per_minute = ?, ended_at = coalesce(ended_at, ?), ended_by = ?, ended_reason = ?, next_at = ?,
+    marked_through = last_message_id
+WHERE id = ?
+
+-- The first marks of a rule: [mark, message, how many marks that has, its state].
+-- name: marks_of_rule
+SELECT mark.id, mark.message_id, message.holds, message.state
+FROM mailqueue_hold AS mark
+CROSS JOIN mailqueue_message AS message ON message.id = mark.message_id
+WHERE mark.rule_id = ? ORDER BY mark.id LIMIT ?
+
+-- name: delete_marks
+DELETE FROM mailqueue_hold WHERE id IN (SELECT value FROM json_each(?))
+
+-- How many of these messages wait, and fail by the end of a rule that alone holds them.
+-- name: count_failing
+SELECT count(*) FROM mailqueue_hold_rule AS rule
+CROSS JOIN json_each(?) AS chosen
+CROSS JOIN mailqueue_message AS message ON message.id = chosen.value AND message.state = 'queued' AND message.holds = 1
+CROSS JOIN mailqueue_hold AS mark ON mark.message_id = message.id AND mark.rule_id = rule.id
+WHERE rule.id = ? AND rule.ended_at IS NOT NULL AND rule.then_do = 'fail'
+
+-- So many marks more have gone; it goes on at a certain time, or as soon as it may.
+-- name: count_let_go
+UPDATE mailqueue_hold_rule SET let_go = let_go + ?, next_at = coalesce(?, next_at) WHERE id = ?
 
 -- name: delete_hold_rule
 DELETE FROM mailqueue_hold_rule WHERE id = ?

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import pairwise
 
 import pytest
 from support.stored import (
@@ -24,6 +25,7 @@ from support.stored import (
     recipient,
     release,
     settle,
+    state,
     submit,
 )
 
@@ -33,12 +35,21 @@ from mailqueue.model.account import Notices, OnUncertain
 from mailqueue.model.attempt import Category
 from mailqueue.model.change import Change, RequireTls, Reroute, RescheduleAt, RescheduleBy
 from mailqueue.model.filters import Filter
-from mailqueue.model.lane import Block, Lane
-from mailqueue.model.rules import AuthMechanism, ReplyRule, Route, Tls, Transport, TransportKind
+from mailqueue.model.lane import Block, Lane, Room
+from mailqueue.model.rules import (
+    AuthMechanism,
+    HoldRule,
+    ReplyRule,
+    Route,
+    Then,
+    Tls,
+    Transport,
+    TransportKind,
+)
 from mailqueue.model.schedule import SHIPPED, Delays, Schedule
 from mailqueue.model.settings import Settings
-from mailqueue.model.settlement import Wish, WishKind
-from mailqueue.store.base import Store, Unheeded
+from mailqueue.model.settlement import Settlement, Wish, WishKind
+from mailqueue.store.base import Lifted, Store, Unheeded
 
 
 def settings(store: Store) -> Settings:
@@ -160,7 +171,7 @@ def test_marks_of_a_removed_rule_stay_and_count_as_by_hand(store: Store) -> None
     submit(store)
     rule = add_rule(store, reason="moving")
     mark_all(store, rule.id)
-    gone = store.run(lambda transaction: transaction.remove_hold_rule(rule.id))
+    gone = store.run(lambda transaction: transaction.remove_hold_rule(rule.id, actor="x", now=NOON))
     assert (gone.id, gone.reason) == (rule.id, "moving")
     assert settings(store).hold_rules == ()
     [mark] = message(store).holds
@@ -188,10 +199,117 @@ def test_released_message_is_exempt_from_the_rules_that_exist_and_from_no_later_
 def test_rule_that_was_removed_marks_nothing_more_and_is_not_found(store: Store) -> None:
     submit(store)
     rule = add_rule(store)
-    store.run(lambda transaction: transaction.remove_hold_rule(rule.id))
+    store.run(lambda transaction: transaction.remove_hold_rule(rule.id, actor="x", now=NOON))
     assert mark_all(store, rule.id) == 0
     with pytest.raises(NotFound, match=f"hold rule {rule.id}"):
-        store.run(lambda transaction: transaction.remove_hold_rule(rule.id))
+        store.run(lambda transaction: transaction.remove_hold_rule(rule.id, actor="x", now=NOON))
+
+
+# --- rules that end ---------------------------------------------------------------------------
+def end(store: Store, rule_id: int, then: Then = Then.RELEASE, *, now: int = NOON) -> HoldRule:
+    return store.run(
+        lambda transaction: transaction.end_hold_rule(
+            rule_id, then=then, per_minute=None, actor="cli:op", reason="done", next_at=at(1), now=now
+        )
+    )
+
+
+def lift(store: Store, rule_id: int, *, most: int = 100, limit: int = 100) -> Lifted:
+    return store.run(
+        lambda transaction: transaction.lift_rule(rule_id, most=most, next_at=at(20), now=at(10), limit=limit)
+    )
+
+
+def test_rule_that_has_ended_marks_nothing_more_and_an_engine_is_to_see_to_it(store: Store) -> None:
+    submit(store, recipient("b@example.net", due=at(500)))
+    rule = add_rule(store)
+    before = settings(store).version
+    ended = end(store, rule.id)
+    assert (ended.ended_at, ended.next_at) == (to_datetime(NOON), to_datetime(at(1)))
+    assert (ended.ended_by, ended.ended_reason, ended.marking) == ("cli:op", "done", False)
+    assert settings(store).version > before
+    assert settings(store).hold_rules == (ended,)
+    assert due(store) == at(1)
+    assert [store.read(lambda reader, n=n: reader.ending_hold_rules(at(n))) for n in (0, 1)] == [
+        [],
+        [rule.id],
+    ]  # type: ignore[misc]
+    assert mark_all(store, rule.id) == 0
+    assert len(claim(store, engine(store), at(500))) == 1
+    assert end(store, rule.id, now=at(99)).ended_at == ended.ended_at
+    assert clean(store)
+
+
+def test_rule_that_ends_by_its_time_is_due_then_and_marks_nothing_from_then_on(store: Store) -> None:
+    submit(store, recipient("b@example.net", due=at(500)))
+    rule = add_rule(store, until=to_datetime(at(7)), then=Then.FAIL, per_minute=3)
+    assert store.read(lambda reader: reader.hold_rules()) == [rule]
+    assert settings(store).hold_rules == (rule,)
+    assert due(store) == at(7)
+    assert store.run(lambda transaction: transaction.mark_rule(rule.id, at(7), 100)).after is None
+    assert message(store).holds == ()
+
+
+@pytest.mark.parametrize(("most", "limit"), [(1, 100), (100, 2), (3, 3), (100, 100)])
+def test_rule_lets_go_in_steps_and_goes_with_its_last_mark(store: Store, most: int, limit: int) -> None:
+    submit(store, "b@example.net", "c@example.com", "d@example.net", "e@example.net")
+    rule, other = add_rule(store), add_rule(store, recipient_domain="example.com")
+    for each in (rule, other):
+        mark_all(store, each.id)
+    end(store, rule.id)
+    freed, gone = [], 0
+    while gone < 4:
+        gone = lift(store, rule.id, most=most, limit=limit).rule.let_go
+        freed.append(4 - store.read(lambda reader: reader.depth()).held)
+    assert freed[-1] == 3
+    assert all(after - before <= most for before, after in pairwise(freed))
+    assert [mark.rule_id for mark in message(store, 2).holds] == [other.id]
+    assert events(store, 1) == ["held", "released"]
+    assert events(store, 2) == ["held", "held"]
+    if limit == 2:  # there might have been more
+        assert lift(store, rule.id).rule.let_go == 4
+    with pytest.raises(NotFound, match=f"hold rule {rule.id}"):
+        lift(store, rule.id)
+    assert due(store) == NOON
+    assert clean(store)
+
+
+def test_rule_goes_on_when_it_is_told_where_it_has_released_any(store: Store) -> None:
+    submit(store, "b@example.com", "c@example.net", "d@example.net")
+    rule, other = add_rule(store), add_rule(store, recipient_domain="example.com")
+    for each in (rule, other):
+        mark_all(store, each.id)
+    end(store, rule.id)
+    assert lift(store, rule.id, limit=1).rule.next_at == to_datetime(at(1)), "no message went"
+    assert lift(store, rule.id, limit=1).rule.next_at == to_datetime(at(20))
+
+
+def test_what_a_rule_is_to_let_fail_keeps_its_mark_until_it_does(store: Store) -> None:
+    submit(store, "b@example.net", "c@example.net", "d@example.com", "e@example.com")
+    [running] = claim(store, engine(store), limit=1, rooms={"example.com": Room(0)})
+    rule, other = add_rule(store), add_rule(store, recipient_domain="example.com")
+    for each in (rule, other):
+        mark_all(store, each.id)
+    end(store, rule.id, Then.FAIL)
+    done = lift(store, rule.id)
+    assert running.id == 1
+    assert (done.failing, done.rule.let_go) == ((2,), 3)
+    assert [len(message(store, n).holds) for n in (1, 2, 3, 4)] == [0, 1, 1, 1]
+    waiting = store.read(lambda reader: reader.waiting([2, 3]))
+    kept = [replace(failed(each, at(11)), facts=None) for each in waiting]
+
+    def fail(*settlements: Settlement) -> bool:
+        return store.run(lambda transaction: transaction.fail_held(rule.id, settlements, []))
+
+    assert not fail(*kept), "message 3 is held by another rule"
+    assert fail(kept[0])
+    assert [state(store, n).value for n in (2, 3)] == ["failed", "queued"]
+    with pytest.raises(Unheeded):
+        settle(store, deferred(running, again=at(99)))
+    settle(store, delivered(running))
+    assert lift(store, rule.id).rule.let_go == 4
+    assert store.read(lambda reader: [each.id for each in reader.hold_rules()]) == [other.id]
+    assert clean(store)
 
 
 # --- settings ---------------------------------------------------------------------------------
