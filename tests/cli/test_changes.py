@@ -16,7 +16,8 @@ from mailqueue.queue import Queue
 
 NO_CHANGE = {
     *("submit", "submit-many", "run", "demo"),  # mail, which has a history of its own
-    *(
+    *("list", "status", "stats", "top", "show", "attempts", "timeline", "explain", "dump"),
+    *("changes", "follow"),
         "list",
         "status",
         "stats",
