@@ -31,9 +31,9 @@ def note(transaction: Transaction, by: By, verb: str, /, **told: object) -> None
         transaction: that of the change.
         by: who does it, why, when.
         verb: the words of the command line: `transport add`.
-        told: what was given, by the names of Python; None and '' are left out.
+        told: what was given, by the names of Python; None is left out.
     """
-    data = {name: _told(name, value) for name, value in told.items() if value is not None and value != ""}
+    data = {name: _told(name, value) for name, value in told.items() if value is not None}
     transaction.note_change(by.reason, {"verb": verb, **data}, actor=by.actor, now=by.at)
 
 

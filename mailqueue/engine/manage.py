@@ -14,7 +14,7 @@ from os import PathLike, fspath
 from mailqueue.clock import to_datetime
 from mailqueue.engine import audit, liveness
 from mailqueue.engine.submit import find_account
-from mailqueue.errors import DatabaseReadOnly, NotFound, SettingError, StoreError
+from mailqueue.errors import NotFound, SettingError, StoreError
 from mailqueue.model.attempt import Attempt
 from mailqueue.model.backup import Backup, Restored
 from mailqueue.model.engine import EngineInfo
@@ -205,7 +205,7 @@ def _nobody_at_work(verb: str, now: int) -> Check:
 def back_up(store: Store, target: str | PathLike[str], by: By) -> Backup:
     """Copy the whole file, while it is in use. Raises StoreError."""
     done = store.back_up(fspath(target))
-    with suppress(DatabaseReadOnly):  # then nobody may note it, and it is a backup all the same
+    with suppress(StoreError):  # read-only, or busy: it is a backup all the same
         store.run(lambda transaction: audit.note(transaction, by, "backup", path=done.path))
     return done
 
