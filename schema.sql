@@ -421,7 +421,7 @@ CREATE INDEX mailqueue_notice_submission ON mailqueue_notice (submission_id);
 -- Whom an account writes to no more: mail to these retires at once.
 CREATE TABLE mailqueue_suppression (
     id          INTEGER PRIMARY KEY AUTOINCREMENT,
-    account_id  INTEGER NOT NULL REFERENCES mailqueue_account (id),
+    account_id  INTEGER NOT NULL, -- of mailqueue_account
     base        TEXT    NOT NULL,  -- what is looked up: the address without case and what its domain does not tell apart
     address     TEXT    NOT NULL,  -- as it was written to, or given
     cause       TEXT    NOT NULL CHECK (cause IN ('code', 'failures', 'complaint', 'manual', 'import')), -- why it is here
@@ -451,16 +451,17 @@ CREATE TABLE mailqueue_incoming (
     id            INTEGER PRIMARY KEY AUTOINCREMENT,
     at            INTEGER NOT NULL,
     recipient     TEXT,            -- the address it came to; NULL: not said
-    kind          TEXT    NOT NULL, -- mailqueue.mail.incoming.Kind
+    kind          TEXT    NOT NULL, -- 'bounce', 'complaint', or a mailqueue.mail.incoming.Kind
     matched_by    TEXT CHECK (matched_by IN ('fromid', 'envid', 'message-id')), -- how it was matched; NULL: it was not
     submission_id INTEGER,         -- what it is about; NULL: it was not matched
     account_id    INTEGER,         -- whose that is; NULL: it was not matched
+    messages      TEXT    NOT NULL, -- which messages it is about, a JSON list of their ids
     summary       TEXT    NOT NULL, -- a line for people
-    digest        BLOB    NOT NULL, -- SHA-256 of all of it: what comes twice is taken once
-    size          INTEGER NOT NULL, -- octets of all of it
-    content       BLOB    NOT NULL, -- its beginning, at most 64 KiB
+    digest        BLOB    NOT NULL, -- SHA-256 of what was looked at, the first 8 MiB: what comes twice is taken once
+    size          INTEGER NOT NULL, -- octets of that
     correlation   TEXT    NOT NULL, -- what its lines in the log are found by
-    actor         TEXT    NOT NULL -- who handed it in
+    actor         TEXT    NOT NULL, -- who handed it in
+    content       BLOB    NOT NULL -- its beginning, at most 64 KiB
 );
 CREATE UNIQUE INDEX mailqueue_incoming_digest ON mailqueue_incoming (digest, recipient);
 CREATE INDEX mailqueue_incoming_submission ON mailqueue_incoming (submission_id) WHERE submission_id IS NOT NULL;

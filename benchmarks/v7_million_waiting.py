@@ -17,7 +17,7 @@ import logging
 import statistics
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from datetime import timedelta
 from typing import Any
 
@@ -39,19 +39,14 @@ from v1_end_to_end import Retirement, read_back, submit_all
 from v4_backlog import fill
 
 from mailqueue import AsyncQueue, Engine, Queue
+from mailqueue.errors import SettingError
 
 SIZE, FEW, NEW = 1_000_000, 1_000, 5_000
 QUICK_SIZE, QUICK_NEW = 20_000, 1_000
 DEAD = "dead.example"
 LATER = "later.example"
 ASKED = 30
-"""Times that each question is asked."""
-TITLES = {
-    "page": "the slowest first page",
-    "explain": "explain",
-    "status": "status",
-    "stats": "stats",
-}
+"""Times that each question is asked, but for slow ones."""
 
 
 def waiting(size: int) -> Iterator[dict[str, object]]:
@@ -92,13 +87,54 @@ def make(database: str, size: int, ports: dict[str, int]) -> None:
 
 
 def milliseconds(ask: Callable[[], object]) -> float:
-    """Return how long a question takes: the median of many."""
-    taken = []
-    for _ in range(ASKED):
+    """Return how long a question takes: the median of many, but of two where it is slow."""
+    taken: list[float] = []
+    while len(taken) < ASKED and (len(taken) < 2 or sum(taken) < 1000):
         start = time.perf_counter()
-        ask()
+        with suppress(SettingError):  # a slow order of too many: how long is it until that is said?
+            ask()
         taken.append((time.perf_counter() - start) * 1000)
     return statistics.median(taken)
+
+
+def lists(queue: Queue) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Yield the lists of which the first page is asked."""
+    first = queue.list(limit=50).items
+    later = next(each for each in first if each.recipient.endswith(LATER))
+    dead = next(each for each in first if each.recipient.endswith(DEAD))
+    yield "all", {}
+    yield "an account", {"account": "default"}
+    for name, each in (("that waits", dead), ("that was refused", later)):
+        yield f"a recipient {name}", {"recipient": each.recipient}
+        domain = each.recipient[each.recipient.index("@") :]
+        yield f"a domain {name}", {"recipient": domain}
+        yield f"a domain {name} by -submitted", {"recipient": domain, "sort": "-submitted"}
+        yield f"a Message-ID {name}", {"message_id": each.message_id}
+    yield "ids", {"ids": [each.id for each in first]}
+    yield "a sender", {"sender": later.sender}
+    yield "a sender that nothing has", {"sender": "nobody@example.org"}
+    yield "a sender's domain", {"sender": "@example.org"}
+    for hold in (True, False):
+        yield f"hold {hold}", {"hold": hold}
+    for state in ("queued", "claimed"):
+        yield state, {"state": state}
+    for category in ("greylisted", "policy", "dns"):
+        yield f"category {category}", {"category": category}
+    for event in ("held", "delayed"):
+        yield f"event {event}", {"event": event}
+    for priority in ("normal", "bulk"):
+        yield f"priority {priority}", {"priority": priority}
+    yield "a transport", {"transport": "others"}
+    yield "a destination", {"destination": "nowhere"}
+    yield "a subject", {"subject": later.subject}
+    yield "a subject that nothing has", {"subject": "nowhere"}
+    yield "a text that nothing has", {"text": "nowhere"}
+    for times in ("<-1s", ">+1h", "<now", ">-1h"):
+        yield f"submitted {times}", {"submitted": times}
+        yield f"due {times}", {"next_attempt": times}
+    for sort in ("-submitted", "next-attempt", "recipient", "-size"):
+        yield f"all by {sort}", {"sort": sort}
+        yield f"a small domain by {sort}", {"sort": sort, "recipient": domain}
 
 
 def questions(queue: Queue) -> dict[str, float]:
@@ -106,19 +142,22 @@ def questions(queue: Queue) -> dict[str, float]:
     first = queue.list(limit=50).items
     later = next(each.id for each in first if each.recipient.endswith(LATER))
     dead = next(each.id for each in first if each.recipient.endswith(DEAD))
-    pages = {
-        "list": lambda: queue.list(limit=50),
-        "list --account": lambda: queue.list(limit=50, account="default"),
-        "retired": lambda: queue.retired.list(limit=50),
-        "retired --account": lambda: queue.retired.list(limit=50, account="default"),
+    taken = {
+        f"page of {name}": milliseconds(lambda which=which: queue.list(limit=50, **which))  # type: ignore[misc]
+        for name, which in lists(queue)
     }
-    taken = {name: milliseconds(ask) for name, ask in pages.items()}
-    return {
-        "page": max(taken.values()),
-        "explain": max(milliseconds(lambda: queue.explain(later)), milliseconds(lambda: queue.explain(dead))),
-        "status": milliseconds(queue.status),
-        "stats": milliseconds(queue.stats),
-    }
+    for name, which in {"all": {}, "an account": {"account": "default"}}.items():
+        taken[f"page of {name} retired"] = milliseconds(
+            lambda which=which: queue.retired.list(limit=50, **which)  # type: ignore[misc]
+        )
+    counts = {"all": {}, "an account": {"account": "default"}, "what is on hold": {"hold": True}}
+    for name, which in counts.items():
+        taken[f"count of {name}"] = milliseconds(lambda which=which: queue.count(**which))  # type: ignore[misc]
+    for name, verb in {"explain": queue.explain, "show": queue.show, "timeline": queue.timeline}.items():
+        taken[name] = max(milliseconds(lambda verb=verb, id=id: verb(id)) for id in (later, dead))  # type: ignore[misc]
+    taken["status"] = milliseconds(queue.status)
+    taken["stats"] = milliseconds(queue.stats)
+    return taken
 
 
 async def work_on(database: str, new: int) -> dict[str, Any]:
@@ -191,13 +230,10 @@ def main() -> None:
     quick = size < SIZE
     report(f"V7 submit with {size:,} waiting", compare(found, size, new, "submit"), quick=quick)
     report(f"V7 claim and settle with {size:,} waiting", compare(found, size, new, "deliver"), quick=quick)
-    asked = {
-        name: {count: [each["asked"][name] for each in runs] for count, runs in found.items()}
-        for name in TITLES
-    }
-    for name, title in TITLES.items():
-        text = f"{spread(asked[name][size], '.1f')} ms, {spread(asked[name][FEW], '.1f')} ms with {FEW:,}"
-        report(f"V7 {title} with {size:,} waiting", text, quick=quick)
+    for name in found[size][0]["asked"]:
+        asked = {count: [each["asked"][name] for each in runs] for count, runs in found.items()}
+        text = f"{spread(asked[size], '.1f')} ms, {spread(asked[FEW], '.1f')} ms with {FEW:,}"
+        report(f"V7 {name} with {size:,} waiting", text, quick=quick)
     peaks = {count: [each["peak"] for each in runs] for count, runs in found.items()}
     text = f"{spread(peaks[size])} MiB, {spread(peaks[FEW])} MiB with {FEW:,}"
     report(f"V7 the engine's memory with {size:,} waiting", text, quick=quick)

@@ -27,6 +27,7 @@ from mailqueue.faces import (
     Accounts,
     Destinations,
     HoldRules,
+    IncomingMail,
     ReplyRules,
     Retired,
     RetiredWebhooks,
@@ -34,6 +35,7 @@ from mailqueue.faces import (
     Schedules,
     SenderDomains,
     ShapingRules,
+    Suppressions,
     Transports,
     Webhooks,
 )
@@ -155,11 +157,25 @@ class AsyncSenderDomains(_AsyncFace):
     remove = _awaited(SenderDomains.remove)
 
 
+class AsyncSuppressions(_AsyncFace):
+    """`Suppressions`, awaited."""
+
+    list = _awaited(Suppressions.list)
+    add = _awaited(Suppressions.add)
+    lookup = _awaited(Suppressions.lookup)
+    remove = _awaited(Suppressions.remove)
+    import_ = _awaited(Suppressions.import_)
+    export = _awaited(Suppressions.export)
+    rejudge = _awaited(Suppressions.rejudge)
+
+
 class AsyncRetired(_AsyncFace):
     """`Retired`, awaited."""
 
     list = _awaited(Retired.list)
     count = _awaited(Retired.count)
+    resend = _awaited(Retired.resend)
+    purge = _awaited(Retired.purge)
     show = _awaited(Retired.show)
 
 
@@ -187,6 +203,13 @@ class AsyncWebhooks(_AsyncFace):
     schedule = _awaited(Webhooks.schedule)
     cancel = _awaited(Webhooks.cancel)
     replay = _awaited(Webhooks.replay)
+
+
+class AsyncIncomingMail(_AsyncFace):
+    """`IncomingMail`, awaited."""
+
+    list = _awaited(IncomingMail.list)
+    show = _awaited(IncomingMail.show)
 
 
 class _Gate:
@@ -305,8 +328,10 @@ class AsyncQueue(_AsyncFace):
         self.schedules = AsyncSchedules(self.sync.schedules, self._readers)
         self.accounts = AsyncAccounts(self.sync.accounts, self._readers)
         self.sender_domains = AsyncSenderDomains(self.sync.sender_domains, self._readers)
+        self.suppressions = AsyncSuppressions(self.sync.suppressions, self._readers)
         self.retired = AsyncRetired(self.sync.retired, self._readers)
         self.webhooks = AsyncWebhooks(self.sync.webhooks, self._readers)
+        self.incoming_mail = AsyncIncomingMail(self.sync.incoming_mail, self._readers)
         _queues.add(self)
 
     @property
@@ -435,6 +460,7 @@ class AsyncQueue(_AsyncFace):
     reroute = _awaited(Queue.reroute)
     require_tls = _awaited(Queue.require_tls)
     release = _awaited(Queue.release)
+    incoming = _awaited(Queue.incoming)
     classify = _awaited(Queue.classify)
     check_integrity = _awaited(Queue.check_integrity)
     migrate = _awaited(Queue.migrate)

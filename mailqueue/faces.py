@@ -7,17 +7,30 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from datetime import timedelta
-from typing import TYPE_CHECKING, Unpack
+from typing import TYPE_CHECKING, TextIO, Unpack
 
-from mailqueue.engine import endpoints, holdrules, manage, shaping, webhooks
+from mailqueue.engine import (
+    endpoints,
+    holdrules,
+    incoming,
+    manage,
+    retired,
+    shaping,
+    suppressions,
+    suppresslist,
+    webhooks,
+)
 from mailqueue.engine import replies as answers
 from mailqueue.engine import settings as steering
+from mailqueue.engine.many import Progress
 from mailqueue.engine.options import When
 from mailqueue.model.account import DEFAULT_ACCOUNT, Account, Notices, OnUncertain, OverQuota
 from mailqueue.model.attempt import Category
 from mailqueue.model.destination import DestinationInfo
 from mailqueue.model.events import EventKind
-from mailqueue.model.filters import Order, Page
+from mailqueue.model.explain import Purged, Resent
+from mailqueue.model.filters import Filter, Order, Page
+from mailqueue.model.incoming import Incoming
 from mailqueue.model.message import Message
 from mailqueue.model.rules import (
     AuthMechanism,
@@ -32,6 +45,7 @@ from mailqueue.model.rules import (
     TransportKind,
 )
 from mailqueue.model.schedule import Schedule
+from mailqueue.model.suppression import Imported, Rejudged, Suppression, Unsuppressed
 from mailqueue.model.wanted import Wanted, chosen
 from mailqueue.model.webhook import Endpoint, Webhook, WebhookAnswer, WebhookAttempt, WebhookState
 
@@ -603,6 +617,8 @@ class Accounts:
         new_recipients_per_day: int | None = None,
         over_quota: OverQuota | str | None = None,
         fromid: bool | None = None,
+        suppression: bool | None = None,
+        suppress_for: timedelta | None = None,
         reason: str = "",
         actor: str | None = None,
     ) -> Account:
@@ -622,6 +638,9 @@ class Accounts:
             new_recipients_per_day: of these, the ones that it has not written to before; 0: no quota.
             over_quota: `reject`, `hold` or `drop`: what becomes of mail over a quota.
             fromid: give each message a return address of its own, by which what comes back is matched.
+            suppression: send nothing to addresses on its suppression list, and have engines put there what
+                has shown to be dead; False: neither, and what is on the list stays there.
+            suppress_for: how long what engines put there stays; zero: until somebody removes it.
             reason: why, for the history.
             actor: who does it.
 
@@ -642,6 +661,8 @@ class Accounts:
             new_recipients_per_day=new_recipients_per_day,
             over_quota=over_quota,
             fromid=fromid,
+            suppression=suppression,
+            suppress_for=suppress_for,
             by=self._queue._by(actor, reason),
         )
 
@@ -659,6 +680,185 @@ class Accounts:
                 the text says how many and what to do.
         """
         steering.remove_account(self._queue.store, name, self._queue._by(actor, reason))
+
+
+class Suppressions:
+    """Whom accounts write to no more: `queue.suppressions`.
+
+    An address is compared by its base: without case, without what follows a `+`, and at gmail.com without
+    dots.
+    """
+
+    def __init__(self, queue: Queue) -> None:
+        self._queue = queue
+
+    def list(
+        self, *, account: str | None = None, limit: int = 50, after: str | None = None
+    ) -> Page[Suppression]:
+        """Return a page of what is suppressed, in the order of accounts, then of base addresses.
+
+        Args:
+            account: only of this account; None: of all.
+            limit: entries at most, 1 to 1000.
+            after: `next` of the page before.
+
+        Raises:
+            SettingError: a value cannot be.
+            NotFound: no such account.
+        """
+        return suppressions.page(
+            self._queue.store, account=account, limit=limit, after=after, now=self._queue.clock.now()
+        )
+
+    def add(
+        self,
+        address: str,
+        *,
+        account: str = DEFAULT_ACCOUNT,
+        reason: str = "",
+        expires_at: When | None = None,
+        actor: str | None = None,
+    ) -> Suppression:
+        """Suppress an address: mail to it retires as `suppressed`, without an attempt.
+
+        What an entry that is there said before is replaced; since when it counts stays.
+
+        Args:
+            address: whom.
+            account: whose mail.
+            reason: why, for people.
+            expires_at: until when, a datetime with its time zone, or a timedelta from now; None: until it is
+                removed.
+            actor: who does it.
+
+        Raises:
+            AddressError: the address cannot be read.
+            SettingError: `expires_at` is past, or has no time zone.
+            NotFound: no such account.
+        """
+        return suppressions.add(
+            self._queue.store,
+            address,
+            account=account,
+            reason=reason,
+            expires_at=expires_at,
+            actor=self._queue.actor(actor),
+            now=self._queue.clock.now(),
+        )
+
+    def lookup(self, address: str, *, account: str = DEFAULT_ACCOUNT) -> Suppression | None:
+        """Return the entry that stops mail to an address; None: nothing does.
+
+        Args:
+            address: in any spelling of the same base.
+            account: whose mail.
+
+        Raises:
+            AddressError: the address cannot be read.
+            NotFound: no such account.
+        """
+        return suppressions.lookup(self._queue.store, address, account=account, now=self._queue.clock.now())
+
+    def remove(
+        self,
+        address: str,
+        *,
+        account: str = DEFAULT_ACCOUNT,
+        replay: bool = False,
+        actor: str | None = None,
+    ) -> Unsuppressed:
+        """Take an address off the list; the failures that counted before count no more.
+
+        Args:
+            address: in any spelling of the same base.
+            account: whose mail.
+            replay: submit anew what the entry has stopped, as far as its content is there, with the wishes
+                that it had; it is mail like any other, and its times count from now.
+            actor: who does it.
+
+        Raises:
+            AddressError: the address cannot be read.
+            NotFound: it is not suppressed, or no such account.
+        """
+        return suppressions.remove(
+            self._queue.store,
+            address,
+            account=account,
+            replay=replay,
+            actor=self._queue.actor(actor),
+            now=self._queue.clock.now(),
+        )
+
+    def import_(
+        self,
+        lines: Iterable[str],
+        *,
+        account: str = DEFAULT_ACCOUNT,
+        skip_bad: bool = False,
+        actor: str | None = None,
+    ) -> Imported:
+        """Suppress the addresses of a list in CSV (RFC 4180), such as an open text file.
+
+        Its first line names the columns: `address`, and where they are there `reason` and `expires_at`
+        (`2027-01-15T08:00:00Z`; lines whose end is past are passed over). What is on the list already stays
+        as it is, unless it lasts longer now. All lines are read before the first is stored; then they are, a
+        thousand in a transaction.
+
+        Args:
+            lines: of the list.
+            account: whose mail.
+            skip_bad: import the good lines where others are bad.
+            actor: who does it.
+
+        Raises:
+            ParseError: lines that cannot be read, each with its number, or no column `address`; nothing was
+                imported.
+            NotFound: no such account.
+        """
+        return suppresslist.read(
+            self._queue.store,
+            lines,
+            account=account,
+            skip_bad=skip_bad,
+            actor=self._queue.actor(actor),
+            now=self._queue.clock.now(),
+        )
+
+    def export(self, file: TextIO, *, account: str = DEFAULT_ACCOUNT) -> int:
+        """Write what is suppressed as CSV that `import_` reads; return how many addresses those are.
+
+        Args:
+            file: where to, an open text file.
+            account: whose mail.
+
+        Raises:
+            NotFound: no such account.
+        """
+        return suppresslist.write(self._queue.store, file, account=account, now=self._queue.clock.now())
+
+    def rejudge(
+        self, *, account: str | None = None, remove: bool = False, actor: str | None = None
+    ) -> Sequence[Rejudged]:
+        """Return the entries that engines have made, and would not make by the rules of this moment.
+
+        What each was made for is judged again, by the reply rules that there are now. Complaints, and what
+        people have added, are not judged.
+
+        Args:
+            account: only of this account; None: of all.
+            remove: take them off the list.
+            actor: who does it.
+
+        Raises:
+            NotFound: no such account.
+        """
+        return suppressions.rejudge(
+            self._queue.store,
+            account=account,
+            remove=remove,
+            actor=self._queue.actor(actor),
+            now=self._queue.clock.now(),
+        )
 
 
 class SenderDomains:
@@ -737,7 +937,10 @@ class Retired:
         return manage.retired_page(self._queue.store, meant, limit=limit, after=after, sort=sort)
 
     def count(self, *, ids: int | Iterable[int] | None = None, **which: Unpack[Wanted]) -> int:
-        """Return how many retired messages are meant; each is looked at, some thousand at a time.
+        """Return how many retired messages are meant.
+
+        An index tells of all, of one account, of one state but `delivered`, and of a stretch of `retired` in
+        these; for other filters each message is looked at, some thousand at a time.
 
         Args:
             ids: only these.
@@ -750,6 +953,96 @@ class Retired:
         return manage.count(
             self._queue.store, chosen(which, ids=ids, now=self._queue.clock.now()), retired=True
         )
+
+    def resend(
+        self,
+        ids: int | Iterable[int] | None = None,
+        *,
+        all: bool = False,
+        reason: str = "",
+        dry_run: bool = False,
+        progress: Progress | None = None,
+        actor: str | None = None,
+        **which: Unpack[Wanted],
+    ) -> Resent:
+        """Submit retired messages anew, to the same recipients.
+
+        Content, sender, wishes, priority and extra are the same. Recipients of one submission that are meant
+        together share a new one. They are mail like any other: the schedule is the account's, quotas count
+        them, hold rules hold them. `transport` and `require_tls` stay as they were; a transport that is no
+        more is left to the routes. Nothing is sent for a message whose content has been purged.
+
+        Args:
+            ids: message ids; None: see the others.
+            all: everything in the history.
+            reason: for the history, of the old message and of the new one, which name each other.
+            dry_run: change nothing, and say in `preview` what would happen.
+            progress: called with how many messages have been looked at, and how many there are.
+            actor: who does it.
+            which: what these filters mean, by their names in `Wanted`.
+
+        Raises:
+            SettingError: neither ids nor a filter nor `all=True`; or a value cannot be.
+            NotFound: an id is unknown, or no such account; nothing was changed.
+        """
+        meant = self._meant(ids, which, all=all)
+        queue = self._queue
+        if dry_run:
+            return retired.preview_resend(queue.store, meant)
+        return retired.resend(
+            queue.store,
+            meant,
+            actor=queue.actor(actor),
+            reason=reason,
+            clock=queue.clock,
+            progress=progress,
+        )
+
+    def purge(
+        self,
+        ids: int | Iterable[int] | None = None,
+        *,
+        all: bool = False,
+        reason: str = "",
+        dry_run: bool = False,
+        progress: Progress | None = None,
+        actor: str | None = None,
+        **which: Unpack[Wanted],
+    ) -> Purged:
+        """Remove messages from the history now, with attempts and events; the content with the last of them.
+
+        An event `admin` says who did it, why, and how many went.
+
+        Args:
+            ids: message ids; None: see the others.
+            all: everything in the history.
+            reason: for that event.
+            dry_run: change nothing, and say in `preview` what would happen.
+            progress: called with how many messages have been looked at, and None: nobody knows of how many.
+            actor: who does it.
+            which: what these filters mean, by their names in `Wanted`.
+
+        Raises:
+            SettingError: neither ids nor a filter nor `all=True`; or a value cannot be.
+            NotFound: an id is unknown, or no such account; nothing was changed.
+        """
+        meant = self._meant(ids, which, all=all)
+        queue = self._queue
+        if dry_run:
+            return retired.preview_purge(queue.store, meant)
+        return retired.purge(
+            queue.store,
+            meant,
+            actor=queue.actor(actor),
+            reason=reason,
+            now=queue.clock.now(),
+            progress=progress,
+        )
+
+    def _meant(self, ids: int | Iterable[int] | None, which: Wanted, *, all: bool) -> Filter:
+        meant = chosen(which, ids=ids, now=self._queue.clock.now())
+        manage.check_meant(self._queue.store, meant, all=all, retired=True)
+        return meant
 
     def show(self, message_id: int) -> Message:
         """Return a retired message. Raises NotFound, also where it is still queued."""
@@ -982,3 +1275,39 @@ class Webhooks:
             Conflict: one of them is on its way, or its account has no endpoint at work; then none is posted.
         """
         return webhooks.replay(self._queue.store, ids, self._queue._by(actor))
+
+
+class IncomingMail:
+    """What came in about mail that went out: `queue.incoming_mail`. `queue.incoming` takes it in."""
+
+    def __init__(self, queue: Queue) -> None:
+        self._queue = queue
+
+    def list(
+        self,
+        *,
+        limit: int = 50,
+        after: str | None = None,
+        account: str | None = None,
+        matched: bool | None = None,
+    ) -> Page[Incoming]:
+        """Return a page of what came in, the last first.
+
+        A page may have fewer items than asked for, or none, and a `next` all the same: then it would have
+        taken long to look further.
+
+        Args:
+            limit: items at most, 1 to 1000.
+            after: `next` of the page before.
+            account: only about mail of this account.
+            matched: True: only what is about mail that is known here; False: only what is not.
+
+        Raises:
+            SettingError: a value cannot be.
+            NotFound: no such account.
+        """
+        return incoming.page(self._queue.store, limit=limit, after=after, account=account, matched=matched)
+
+    def show(self, incoming_id: int) -> Incoming:
+        """Return what came in, with what followed and its beginning. Raises NotFound."""
+        return incoming.show(self._queue.store, incoming_id)

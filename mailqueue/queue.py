@@ -16,7 +16,7 @@ from typing import Any, BinaryIO, Self, Unpack
 from mailqueue.clock import Clock, SystemClock
 from mailqueue.engine import explain as explaining
 from mailqueue.engine import follow as following
-from mailqueue.engine import manage, many, replies, verbs
+from mailqueue.engine import incoming, manage, many, replies, verbs
 from mailqueue.engine import plan as planning
 from mailqueue.engine import stats as statistics
 from mailqueue.engine.many import Progress
@@ -28,12 +28,14 @@ from mailqueue.faces import (
     Accounts,
     Destinations,
     HoldRules,
+    IncomingMail,
     ReplyRules,
     Retired,
     Routes,
     Schedules,
     SenderDomains,
     ShapingRules,
+    Suppressions,
     Transports,
     Webhooks,
 )
@@ -45,6 +47,7 @@ from mailqueue.model.change import Change
 from mailqueue.model.events import By, Event, EventKind, Happened, Notice
 from mailqueue.model.explain import Explanation, Status, Steered
 from mailqueue.model.filters import Filter, Order, Page
+from mailqueue.model.incoming import Incoming
 from mailqueue.model.lane import Priority
 from mailqueue.model.message import Message, Submission
 from mailqueue.model.migration import Migration
@@ -109,8 +112,10 @@ class Queue:
         self.schedules = Schedules(self)
         self.accounts = Accounts(self)
         self.sender_domains = SenderDomains(self)
+        self.suppressions = Suppressions(self)
         self.retired = Retired(self)
         self.webhooks = Webhooks(self)
+        self.incoming_mail = IncomingMail(self)
 
     def actor(self, name: str | None = None) -> str:
         """Return who makes a change, as the history writes it: `python`, `python:anna`, `cli:root` ..."""
@@ -307,7 +312,8 @@ class Queue:
     def count(self, *, ids: int | Iterable[int] | None = None, **which: Unpack[Wanted]) -> int:
         """Return how many messages in the queue are meant.
 
-        Without filters that is known; with them each is looked at, some thousand at a time.
+        Without filters that is known; of one account, and of what is on hold, an index tells; for other
+        filters each is looked at, some thousand at a time.
 
         Args:
             ids: only these.
@@ -356,8 +362,8 @@ class Queue:
     def timeline(self, message_id: int) -> Sequence[Happened]:
         """Return all that happened to a message, in order, with who did it and why. Raises NotFound.
 
-        Its submission, holds and releases, every attempt and what came of it, the notices about it, and
-        what was done to it by hand.
+        Its submission, holds and releases, every attempt and what came of it, the notices about it, what
+        came in about it, and what was done to it by hand.
         """
         return manage.timeline(self.store, message_id)
 
@@ -665,6 +671,39 @@ class Queue:
 
     def _by(self, actor: str | None, reason: str = "") -> By:
         return By(actor=self.actor(actor), reason=reason, at=self.clock.now())
+
+    def incoming(
+        self,
+        raw: bytes | BinaryIO,
+        *,
+        recipient: str | None = None,
+        sender: str | None = None,
+        actor: str | None = None,
+    ) -> Incoming:
+        """Take in a message that came to a return address: a bounce, a complaint, or anything else.
+
+        When this returns, it is on disk, with what follows for the messages that it is about: an event in
+        their history, and `Message.feedback` once they have retired. The same octets for the same address
+        again change nothing. No message is ever too strange: what is none is `unreadable`.
+
+        Args:
+            raw: the message, or a binary file of it; what is beyond its first 8 MiB is not looked at.
+            recipient: the address it came to, which may tell the message by itself; None: as its header says.
+            sender: its envelope sender, '' for the null one; None: as its header says.
+            actor: who hands it in, for the history.
+
+        Raises:
+            TypeError: `raw` is neither.
+            StoreError: the database is in the way; hand it in again.
+        """
+        return incoming.take(
+            self.store,
+            raw,
+            recipient=recipient,
+            sender=sender,
+            actor=self.actor(actor),
+            now=self.clock.now,
+        )
 
     def classify(self, reply: str, *, phase: Phase | str = Phase.RCPT) -> Verdict:
         """Return what a reply of a server means, and which rule says so, with the rules of this moment.

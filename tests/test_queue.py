@@ -31,6 +31,7 @@ from mailqueue.errors import (
 from mailqueue.faces import (
     Accounts,
     HoldRules,
+    IncomingMail,
     ReplyRules,
     Retired,
     Routes,
@@ -75,6 +76,7 @@ PINNED = {
             **which)
         reroute(self, ids=None, *, via, all=False, reason='', dry_run=False, actor=None, **which)
         require_tls(self, ids=None, *, value, all=False, reason='', dry_run=False, actor=None, **which)
+        incoming(self, raw, *, recipient=None, sender=None, actor=None)
         classify(self, reply, *, phase='rcpt')
         check_integrity(self)
         migrate(self, *, copy=True, actor=None)
@@ -128,7 +130,8 @@ PINNED = {
         show(self, name)
         set(self, name, *, notices=None, schedule=None, retention=None, keep_content=None,
             on_uncertain=None, strict=None, messages_per_day=None, new_recipients_per_day=None,
-            over_quota=None, fromid=None, reason='', actor=None)
+            over_quota=None, fromid=None, suppression=None, suppress_for=None,
+            reason='', actor=None)
         remove(self, name, *, reason='', actor=None)
     """,
     SenderDomains: """
@@ -141,7 +144,14 @@ PINNED = {
         __init__(self, queue)
         list(self, *, limit=50, after=None, sort=None, ids=None, **which)
         count(self, *, ids=None, **which)
+        resend(self, ids=None, *, all=False, reason='', dry_run=False, progress=None, actor=None, **which)
+        purge(self, ids=None, *, all=False, reason='', dry_run=False, progress=None, actor=None, **which)
         show(self, message_id)
+    """,
+    IncomingMail: """
+        __init__(self, queue)
+        list(self, *, limit=50, after=None, account=None, matched=None)
+        show(self, incoming_id)
     """,
     Engine: """
         __init__(self, queue, *, relay=None, hostname=None, listener=None, connections=20,
@@ -159,10 +169,12 @@ FACES = (
     "hold_rules",
     "reply_rules",
     "retired",
+    "incoming_mail",
     "routes",
     "schedules",
     "sender_domains",
     "shaping_rules",
+    "suppressions",
     "transports",
     "webhooks",
 )

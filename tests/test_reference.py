@@ -40,7 +40,8 @@ from mailqueue.model.attempt import Category, OutcomeKind, Scope
 from mailqueue.model.events import EventKind, NoticeKind
 from mailqueue.model.explain import GateKind
 from mailqueue.model.filters import Sort
-from mailqueue.model.lifecycle import State
+from mailqueue.model.incoming import MatchedBy
+from mailqueue.model.lifecycle import Feedback, State
 from mailqueue.model.rules import (
     AuthMechanism,
     HoldRule,
@@ -62,6 +63,7 @@ from mailqueue.model.schedule import (
     times,
 )
 from mailqueue.model.settlement import Settlement, WishKind
+from mailqueue.model.suppression import Cause, Finding
 from mailqueue.model.verdict import RuleKind
 from mailqueue.model.wanted import Wanted
 from mailqueue.model.way import ChosenBy
@@ -197,12 +199,16 @@ WORDS = {
     RuleKind: ("Rules about replies", 0),
     GateKind: ("Gates", 0),
     NoticeKind: ("Notices", 0),
+    Feedback: ("What comes back", 0),
+    MatchedBy: ("What comes back", 1),
     WishKind: ("Wishes", 0),
     Then: ("Ends of hold rules", 0),
     Notices: ("Notices", 1),
     OnUncertain: ("Mail that may have arrived", 0),
     Quota: ("Quotas", 0),
     OverQuota: ("Quotas", 1),
+    Cause: ("Suppression", 0),
+    Finding: ("Suppression", 1),
     TransportKind: ("Transports", 0),
     Tls: ("Transports", 1),
     AuthMechanism: ("Transports", 2),
@@ -478,8 +484,10 @@ PARTS = (
     "schedules",
     "sender_domains",
     "accounts",
+    "suppressions",
     "retired",
     "webhooks",
+    "incoming_mail",
 )
 
 

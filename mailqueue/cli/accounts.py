@@ -107,6 +107,17 @@ def remove(face: Face, name: str, reason: str) -> None:
 @click.option(
     "--fromid/--no-fromid", default=None, help="A return address of its own for each message, or not."
 )
+@click.option(
+    "--suppression/--no-suppression",
+    default=None,
+    help="Keep a suppression list, and send nothing to those who are on it.",
+)
+@click.option(
+    "--suppress-for",
+    type=duration,
+    metavar="TIME",
+    help="What engines put there stays this long; 0s: for good.",
+)
 @reason
 @pass_face
 def set_(
@@ -122,6 +133,8 @@ def set_(
     new_recipients_per_day: int | None,
     over_quota: str | None,
     fromid: bool | None,
+    suppression: bool | None,
+    suppress_for: timedelta | None,
     reason: str,
 ) -> None:
     """Change what is given of an account, and leave the rest."""
@@ -138,6 +151,8 @@ def set_(
         new_recipients_per_day=new_recipients_per_day,
         over_quota=over_quota,
         fromid=fromid,
+        suppression=suppression,
+        suppress_for=suppress_for,
         reason=reason,
     )
     face.answer(shape.account(changed), lambda: _print(changed, queue.clock.now()))
@@ -155,6 +170,14 @@ _OVER = {
     OverQuota.HOLD: "hold: on hold until there is room",
     OverQuota.DROP: "drop: canceled at once",
 }
+
+
+def _suppression(found: Account) -> str:
+    if not found.suppression:
+        return "no: its mail goes to everybody"
+    if found.suppress_for is None:
+        return "yes, until somebody removes the address: mailqueue suppress list"
+    return f"yes, for {format_duration(found.suppress_for)}: mailqueue suppress list"
 
 
 def used(found: QuotaUse, now: int) -> str:
@@ -175,6 +198,7 @@ def _print(found: Account, now: int) -> None:
             ("on-uncertain", f"{found.on_uncertain.value} what may have arrived"),
             ("strict", found.strict),
             ("fromid", found.fromid),
+            ("suppression", _suppression(found)),
             *((f"{each.quota.words} a day", used(each, now)) for each in found.usage),
             ("over-quota", _OVER[found.over_quota] if found.quotas else None),
         ]

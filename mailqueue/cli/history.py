@@ -2,22 +2,31 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Unpack
+import sys
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import islice
+from typing import TYPE_CHECKING, Any, TypeVar, Unpack
 
 import click
 
-from mailqueue.cli import ids, output, shape, which
+from mailqueue.cli import ids, output, shape, steer, which
 from mailqueue.cli.base import Face, Verbs, pass_face, say
 from mailqueue.cli.ids import Id, id_, id_or_stdin
 from mailqueue.cli.look import more_pages, show_messages, tell_count
 from mailqueue.cli.trace import as_text
 from mailqueue.errors import NotFound
 from mailqueue.model.events import Notice, NoticeKind
+from mailqueue.model.explain import Purged, Resent
 
 if TYPE_CHECKING:
     from mailqueue.model.filters import Order
     from mailqueue.model.wanted import Wanted
     from mailqueue.queue import Queue
+
+F = TypeVar("F", bound=Callable[..., Any])
+T = TypeVar("T")
+
+_SHOWN = 10  # messages that are told one by one; JSON has more
 
 
 @click.group(cls=Verbs)
@@ -87,6 +96,85 @@ def show(face: Face, typed: tuple[Id, ...]) -> None:
     """Show retired messages; one that is still in the queue is not found."""
     queue = face.queue()
     show_messages(face, queue, typed, queue.retired.show)
+
+
+def _progress(verb: F) -> F:
+    help = "Say how far it is; else at a terminal."
+    return click.option("--progress/--no-progress", default=None, help=help)(verb)
+
+
+@retired.command()
+@steer.bulk("history")
+@_progress
+@pass_face
+def resend(face: Face, /, **given: Any) -> None:  # noqa: ANN401
+    """Send retired messages anew, as new submissions.
+
+    Those that all filters mean, or those whose ids are given and that all filters mean. Nothing is sent for
+    one whose content has been purged.
+    """
+    given["progress"] = _say if _telling(given["progress"]) else None
+    done = steer.run(face, lambda queue: queue.retired.resend, given)
+    face.answer(shape.resent(done), lambda: _tell_resent(done))
+
+
+@retired.command()
+@steer.bulk("history")
+@_progress
+@pass_face
+def purge(face: Face, /, **given: Any) -> None:  # noqa: ANN401
+    """Remove messages from the history now, with all that is known of them.
+
+    Those that all filters mean, or those whose ids are given and that all filters mean. It cannot be undone.
+    """
+    given["progress"] = _say if _telling(given["progress"]) else None
+    done = steer.run(face, lambda queue: queue.retired.purge, given)
+    face.answer(shape.purged(done), lambda: _tell_purged(done))
+
+
+def _telling(asked: bool | None) -> bool:
+    return sys.stderr.isatty() if asked is None else asked
+
+
+def _say(done: int, total: int | None) -> None:
+    of = "" if total is None else f" of {total:,}"
+    say(f"{done:,}{of} messages looked at")
+
+
+def _tell_resent(done: Resent) -> None:
+    if done.preview is not None:
+        steer.preview(done.preview)
+    else:
+        output.line(f"{output.plural(done.sent, 'message')} sent anew")
+        for old, new in _some(done.messages.items(), done.sent):
+            output.line(f"  {old} as {new}")
+    if done.gone:
+        output.line(f"{done.gone:,} not: the content has been purged")
+        for each, at in _some(done.gone_at.items(), done.gone):
+            output.line(f"  {each} at {at:%Y-%m-%d %H:%M} UTC")
+    if done.refused:
+        output.wrapped(f"{done.refused:,} refused: {done.refusal}", 4)
+    _tell_queued(done.queued, "in the queue, and sent anyway")
+
+
+def _tell_purged(done: Purged) -> None:
+    if done.preview is not None:
+        steer.preview(done.preview)
+    else:
+        output.line(f"{output.plural(done.messages, 'message')} purged")
+    _tell_queued(done.queued, "in the queue, and not in the history")
+
+
+def _tell_queued(queued: Sequence[int], where: str) -> None:
+    if queued:
+        output.line(f"{where}: {', '.join(map(str, queued))}")
+
+
+def _some(found: Iterable[T], count: int) -> Iterator[T]:
+    """Yield the first of some things, then print how many more there are."""
+    yield from islice(found, _SHOWN)
+    if count > _SHOWN:
+        output.line(f"  and {count - _SHOWN:,} more")
 
 
 @click.group(cls=Verbs)

@@ -97,7 +97,9 @@ def add(
         per_minute=per_minute,
         reason=reason,
     )
-    face.answer(_shape(queue, made), lambda: output.line(f"hold rule {made.id}: {_criteria(queue, made)}"))
+    face.answer(
+        _shape(queue, made), lambda: output.wrapped(f"hold rule {made.id}: {_criteria(queue, made)}", 4)
+    )
 
 
 @holdrules.command()

@@ -75,7 +75,7 @@ def list_(
             )
         more_pages(page, limit)
         for line in standing.footer(queue.status(), now):
-            output.line(line)
+            output.wrapped(line, 4)
 
     face.answer(output.items(map(shape.message, page.items), page.next), people)
 
@@ -89,7 +89,7 @@ def status(face: Face) -> None:
 
     def people() -> None:
         for line in standing.footer(found, queue.clock.now()):
-            output.line(line)
+            output.wrapped(line, 4)
 
     face.answer(shape.status(found), people)
 
@@ -178,6 +178,7 @@ def _print_message(queue: Queue, found: Message) -> None:
             ("return id", found.fromid),
             *((f"extra {key}", value) for key, value in found.extra.items()),
             ("state", state(found)),
+            ("feedback", found.feedback),
             *_held(found, now),
             ("submitted", output.when(found.submitted_at, now)),
             ("attempts", found.attempts),

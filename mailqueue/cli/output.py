@@ -1,7 +1,8 @@
 """How answers look: tables for people, JSON for programs, times and lengths of time in both.
 
 The rule: whatever came from outside is shown as text and nothing else, so no server and no sender can
-move a cursor or colour a screen. At a terminal a table fits its width; elsewhere nothing is cut.
+move a cursor or colour a screen. At a terminal a table fits its width, and ids and reasons stay readable;
+elsewhere nothing is cut.
 """
 
 from __future__ import annotations
@@ -11,7 +12,6 @@ import os
 import re
 import shutil
 import sys
-import textwrap
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
@@ -30,19 +30,32 @@ Json = Mapping[str, object]
 
 _NEVER_CUT = 100_000
 _NUMBER = re.compile(r"[0-9][0-9,.]*[kMG]?")
-_FLEXIBLE = {
-    "LAST ERROR": 16,
-    "REASON": 12,
-    "DELAYS": 20,
-    "MATCHES": 20,
-    "DESTINATION": 20,
-    "DOMAIN": 12,
+_GIVE_WAY = {
+    "LAST ERROR": 0,
+    "SAYS": 0,
+    "REASON": 0,
+    "ENDS": 0,
+    "ERROR": 0,
+    "ANSWER": 0,
+    "EVENTS": 0,
+    "URL": 0,
+    "DELAYS": 0,
+    "MATCHES": 0,
+    "USER": 0,
+    "FROM": 0,
     "BY": 8,
-    "TO": 20,
-    "FROM": 12,
-    "ENDS": 24,
+    "SCHEDULE": 12,
+    "ACCOUNT": 8,
+    "TRANSPORT": 12,
+    "NAME": 16,
+    "DOMAIN": 12,
+    "DESTINATION": 24,
+    "TO": 24,
 }
-"""Columns that give way where it is narrow, the first of them first, and their least widths."""
+"""Columns that give way where it is narrow, the first of them first, and their least widths; 0: they go below
+their rows."""
+_BELOW_LINES = 3  # of a long text below its row, at most
+_TELLS_ITSELF = "LAST ERROR"  # a column that needs no name below its rows
 _COLOURS = {
     "delivered": "green",
     "failed": "red",
@@ -109,16 +122,19 @@ def when(moment: datetime | None, now: int) -> str:
     return f"{relative}, {clock}"
 
 
-def wrapped(text: str, hang: int) -> None:
-    """Print a line for people; at a terminal, what does not fit goes on below, `hang` columns in."""
-    indent, width = " " * hang, max(40, _width())
-    for each in textwrap.wrap(visible(text), width, subsequent_indent=indent, break_on_hyphens=False) or [""]:
-        click.echo(each)
+def wrapped(text: str, hang: int, *, most: int | None = None) -> None:
+    """Print a line for people; at a terminal, what does not fit goes on below, `hang` columns in.
 
-
-def plural(count: int, noun: str) -> str:
-    """Return a count with its noun: `1 message`, `3 messages`."""
-    return f"{count:,} {noun}" + ("" if count == 1 else "s")
+    Args:
+        text: the line.
+        hang: columns.
+        most: lines that it may become; what is more is cut. None: any number.
+    """
+    lines = _wrapped(visible(text), max(40, _width()), " " * hang)
+    if most is not None and len(lines) > most:
+        lines[most - 1 :] = [f"{lines[most - 1][:-2].rstrip()} …"]
+    for each in lines:
+        click.echo(each.rstrip())
 
 
 def short(count: int) -> str:
@@ -130,19 +146,66 @@ def short(count: int) -> str:
     return str(count)
 
 
-def _widths(head: Sequence[str], rows: Sequence[Sequence[str]]) -> list[int]:
-    """Return how wide each column is, so that all of them fit, with two blanks between them, if they can."""
+def _wrapped(text: str, width: int, indent: str) -> list[str]:
+    """Return the lines of a text; a word that is longer than a line begins one, and is broken at its end."""
     from rich.cells import cell_len
 
-    widths = [max(map(cell_len, column)) for column in zip(head, *rows, strict=True)]
-    excess = sum(widths) + 2 * (len(widths) - 1) - _width()
-    for name, least in _FLEXIBLE.items():
-        if name in head and excess > 0:
-            number = head.index(name)
-            cut = max(0, min(excess, widths[number] - least))
-            widths[number] -= cut
-            excess -= cut
-    return widths
+    first, *words = text.split(" ")
+    lines = [first]
+    for word in words:
+        if cell_len(lines[-1]) + 1 + cell_len(word) <= width:
+            lines[-1] += f" {word}"
+        else:
+            lines.append(indent + word)
+        while cell_len(lines[-1]) > width:
+            whole = lines.pop()
+            end = next(n for n in range(len(whole), 0, -1) if cell_len(whole[:n]) <= width)
+            lines += [whole[:end], indent + whole[end:]]
+    return lines
+
+
+def plural(count: int, noun: str, ending: str = "s") -> str:
+    """Return a count with its noun: `1 message`, `3 messages`; `ending` is what makes it more than one."""
+    return f"{count:,} {noun}" + ("" if count == 1 else ending)
+
+
+def _layout(head: Sequence[str], rows: Sequence[Sequence[str]]) -> tuple[dict[int, int], list[int]]:
+    """Return how wide each column is, by its number, so that all fit; and which ones go below the rows."""
+    from rich.cells import cell_len
+
+    columns = enumerate(zip(head, *rows, strict=True))
+    widths = {number: max(map(cell_len, column)) for number, column in columns}
+    below: list[int] = []
+    for name, least in _GIVE_WAY.items():
+        excess = _total(widths) - _width()
+        if name not in head or excess <= 0:
+            continue
+        number = head.index(name)
+        if least == 0:
+            below.append(number)
+            del widths[number]
+        else:
+            widths[number] -= max(0, min(excess, widths[number] - least))
+    return widths, sorted(below)
+
+
+def _total(widths: Mapping[int, int]) -> int:
+    """Return how wide a table is, with two blanks between its columns."""
+    return sum(widths.values()) + 2 * (len(widths) - 1)
+
+
+def _short(text: str, width: int) -> str:
+    """Return a text that fits, cut in its middle: the end of an address tells as much as its beginning."""
+    from rich.cells import cell_len
+
+    if cell_len(text) <= width:
+        return text
+    start, end = text[: (width - 1) // 2], text[-(width // 2) :]
+    while cell_len(start) > (width - 1) // 2:
+        start = start[:-1]
+    while cell_len(end) > width // 2:
+        end = end[1:]
+    return f"{start}…{end}"
 
 
 def _width() -> int:
@@ -154,14 +217,13 @@ def _fits() -> bool:
     return sys.stdout.isatty() or "COLUMNS" in os.environ
 
 
-def _print(made: Table) -> None:
+def _lines(made: Table, width: int) -> list[str]:
     from rich.console import Console
 
-    console = Console(file=sys.stdout, width=_width(), markup=False, highlight=False, emoji=False)
+    console = Console(file=sys.stdout, width=width, markup=False, highlight=False, emoji=False)
     with console.capture() as printed:
         console.print(made)
-    for each in printed.get().splitlines():
-        click.echo(each.rstrip())
+    return [each.rstrip() for each in printed.get().splitlines()]
 
 
 def line(text: str = "") -> None:
@@ -170,24 +232,34 @@ def line(text: str = "") -> None:
 
 
 def table(head: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
-    """Print a table; columns of numbers stand to the right, long texts give way where it is narrow."""
-    _print(rich_table(head, rows))
+    """Print a table; columns of numbers stand to the right.
 
-
-def rich_table(head: Sequence[str], rows: Iterable[Sequence[object]]) -> Table:
-    """Return what `table` prints."""
+    Where it is narrow, reasons and the like go below their rows, and long names are cut in their middle.
+    """
     from rich.table import Table
     from rich.text import Text
 
     shown = [[_cell(value) for value in row] for row in rows]
+    widths, below = _layout(head, shown)
     made = Table(box=None, show_edge=False, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
-    widths = _widths(head, shown)
-    for number, name in enumerate(head):
+    for number, width in widths.items():
         right = bool(shown) and all(_NUMBER.fullmatch(row[number]) for row in shown)
-        made.add_column(name, justify="right" if right else "left", width=widths[number], no_wrap=True)
+        made.add_column(head[number], justify="right" if right else "left", width=width, no_wrap=True)
     for row in shown:
-        made.add_row(*(Text(cell, style=_COLOURS.get(cell, ""), overflow="ellipsis") for cell in row))
-    return made
+        made.add_row(
+            *(
+                Text(_short(row[number], width), style=_COLOURS.get(row[number], ""))
+                for number, width in widths.items()
+            )
+        )
+    first, *lines = _lines(made, max(_width(), _total(widths)))
+    click.echo(first)
+    for each, row in zip(lines, shown, strict=True):
+        click.echo(each)
+        for number in below:
+            if row[number] != "-":
+                name = "" if head[number] == _TELLS_ITSELF else f"{head[number].lower()}: "
+                wrapped(f"    {name}{row[number]}", 6, most=_BELOW_LINES)
 
 
 def details(pairs: Iterable[tuple[str, object]]) -> None:
@@ -202,7 +274,8 @@ def details(pairs: Iterable[tuple[str, object]]) -> None:
         if value is not None:
             shown = _cell(value)
             made.add_row(Text(name, style="bold"), Text(shown, style=_COLOURS.get(shown, "")))
-    _print(made)
+    for each in _lines(made, _width()):
+        click.echo(each)
 
 
 def _cell(value: object) -> str:

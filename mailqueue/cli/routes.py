@@ -94,7 +94,9 @@ def add(
         position=position,
         reason=reason,
     )
-    face.answer(shape.route(made, account), lambda: output.line(f"route {made.id}: {_told(made, account)}"))
+    face.answer(
+        shape.route(made, account), lambda: output.wrapped(f"route {made.id}: {_told(made, account)}", 4)
+    )
 
 
 def _told(made: Route, account: str | None) -> str:

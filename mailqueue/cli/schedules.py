@@ -89,9 +89,9 @@ def show(face: Face, name: str) -> None:
 
 
 def _print(found: Schedule) -> None:
-    output.line(f"schedule {found.name}: {format_delays(found.delays)}")
+    output.wrapped(f"schedule {found.name}: {format_delays(found.delays)}", 4)
     for kind, delays in found.classes.items():
-        output.line(f"  after {kind}: {format_delays(delays)}")
+        output.wrapped(f"  after {kind}: {format_delays(delays)}", 6)
     output.line()
     output.table(("TRY", "WAIT", "AFTER SUBMIT"), _rows(found))
     rest = len(times(found)) - _SHOWN

@@ -18,13 +18,15 @@ from mailqueue.model.destination import DestinationInfo
 from mailqueue.model.duration import format_duration
 from mailqueue.model.engine import EngineInfo
 from mailqueue.model.events import Event, Happened, Notice
-from mailqueue.model.explain import Explanation, Gate, Status, Steered
+from mailqueue.model.explain import Explanation, Gate, Preview, Purged, Resent, Status, Steered
+from mailqueue.model.incoming import Incoming
 from mailqueue.model.message import Message, Submission
 from mailqueue.model.migration import Migration
 from mailqueue.model.plan import Plan
 from mailqueue.model.rules import HoldRule, ReplyRule, Route, SenderDomain, ShapingRule, Transport
 from mailqueue.model.schedule import Schedule, format_delays, times
 from mailqueue.model.stats import AGES, Stats
+from mailqueue.model.suppression import Imported, Rejudged, Suppression, Unsuppressed, evidence_json
 from mailqueue.model.verdict import Verdict
 from mailqueue.model.way import Way
 from mailqueue.model.webhook import Endpoint, Webhook, WebhookAnswer, WebhookAttempt
@@ -67,6 +69,7 @@ def message(found: Message) -> Json:
         "max_attempts": found.max_attempts,
         "extra": dict(found.extra),
         "fromid": found.fromid,
+        "feedback": None if found.feedback is None else found.feedback.value,
     }
 
 
@@ -174,6 +177,26 @@ def notice(found: Notice) -> Json:
         "kind": found.kind.value,
         "at": rfc3339(found.at),
         "sent_as": found.sent_as,
+    }
+
+
+def incoming(found: Incoming) -> Json:
+    """Return what came in, without its content."""
+    return {
+        "id": found.id,
+        "at": rfc3339(found.at),
+        "recipient": found.recipient,
+        "kind": found.kind,
+        "matched_by": None if found.matched_by is None else found.matched_by.value,
+        "submission_id": found.submission_id,
+        "account": found.account,
+        "messages": list(found.messages),
+        "summary": found.summary,
+        "size": found.size,
+        "correlation": found.correlation,
+        "actor": found.actor,
+        "replayed": found.replayed,
+        "events": [{"message_id": each.message_id, **event(each)} for each in found.events],
     }
 
 
@@ -324,11 +347,33 @@ def steered(done: Steered) -> Json:
         "in_delivery": done.in_delivery,
         "retired": list(done.retired),
     }
-    if done.preview is None:
-        return found
-    preview = done.preview
-    sample = [message(each) for each in preview.sample]
-    return {**found, "preview": {"messages": preview.messages, "sample": sample, "would": preview.would}}
+    return {**found, **_preview(done.preview)}
+
+
+def _preview(found: Preview | None) -> Json:
+    if found is None:
+        return {}
+    sample = [message(each) for each in found.sample]
+    return {"preview": {"messages": found.messages, "sample": sample, "would": found.would}}
+
+
+def resent(done: Resent) -> Json:
+    """Return what sending anew came to, or would."""
+    return {
+        "sent": done.sent,
+        "messages": [{"id": old, "sent_as": new} for old, new in done.messages.items()],
+        "gone": done.gone,
+        "purged": [{"id": each, "at": rfc3339(at)} for each, at in done.gone_at.items()],
+        "refused": done.refused,
+        "refusal": done.refusal,
+        "queued": list(done.queued),
+        **_preview(done.preview),
+    }
+
+
+def purged(done: Purged) -> Json:
+    """Return what purging from the history came to, or would."""
+    return {"messages": done.messages, "queued": list(done.queued), **_preview(done.preview)}
 
 
 def backup(done: Backup) -> Json:
@@ -423,6 +468,50 @@ def reply_rule(rule: ReplyRule) -> Json:
     }
 
 
+def suppression(found: Suppression) -> Json:
+    """Return an entry of a suppression list."""
+    return {
+        "id": found.id,
+        "account": found.account,
+        "address": found.address,
+        "base": found.base,
+        "cause": found.cause.value,
+        "reason": found.reason,
+        "message_id": found.message_id,
+        "incoming_id": found.incoming_id,
+        "evidence": None if found.evidence is None else evidence_json(found.evidence),
+        "actor": found.actor,
+        "created_at": rfc3339(found.created_at),
+        "expires_at": rfc3339(found.expires_at),
+    }
+
+
+def unsuppressed(done: Unsuppressed) -> Json:
+    """Return an entry that has been removed, and what came of the mail that it had stopped."""
+    return {
+        **suppression(done.suppression),
+        "removed": True,
+        "replayed": [{"id": old, "sent_as": new} for old, new in done.replayed.items()],
+        "gone": list(done.gone),
+        "over_quota": list(done.over_quota),
+    }
+
+
+def imported(done: Imported) -> Json:
+    """Return what an import came to."""
+    return {
+        "read": done.read,
+        "changed": done.changed,
+        "faults": list(done.faults),
+        "ignored": list(done.ignored),
+    }
+
+
+def rejudged(found: Rejudged) -> Json:
+    """Return an entry that would not be made now, and why."""
+    return {**suppression(found.suppression), "refuted": found.reason, "removed": found.removed}
+
+
 def verdict(found: Verdict) -> Json:
     """Return what a reply means."""
     return {
@@ -502,6 +591,8 @@ def account(found: Account) -> Json:
         "new_recipients_per_day": found.new_recipients_per_day,
         "over_quota": found.over_quota.value,
         "fromid": found.fromid,
+        "suppression": found.suppression,
+        "suppress_for": None if found.suppress_for is None else format_duration(found.suppress_for),
         "usage": [quota_use(each) for each in found.usage],
     }
 

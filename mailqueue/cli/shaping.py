@@ -76,7 +76,7 @@ def add(
     )
     face.answer(
         shape.shaping_rule(made),
-        lambda: output.line(f"shaping rule {made.id}: {_criteria(made)}: {_limits(made)}"),
+        lambda: output.wrapped(f"shaping rule {made.id}: {_criteria(made)}: {_limits(made)}", 4),
     )
 
 

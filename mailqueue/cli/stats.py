@@ -17,7 +17,6 @@ import click
 from mailqueue.cli import destinations, output, shape, standing
 from mailqueue.cli.base import Face, Verb, pass_face
 from mailqueue.clock import to_datetime
-from mailqueue.mail.visible import visible
 from mailqueue.model.lifecycle import State
 from mailqueue.model.stats import AGES, COUNTED, DomainStats, Stats
 
@@ -80,29 +79,19 @@ def top(face: Face, interval: float, count: int | None) -> None:
 
 
 def _live(queue: Queue, interval: float, count: int | None) -> None:
-    from rich.console import Console, Group
-    from rich.live import Live
-    from rich.text import Text
-
-    console = Console(markup=False, highlight=False, emoji=False)
-    with Live(console=console, screen=True, auto_refresh=False) as live:
+    """Show each look on a screen of its own, and give back the one that was there."""
+    click.echo("\x1b[?1049h\x1b[?25l", nl=False)
+    try:
         for _, parts in _looks(queue, interval, count, _rows_that_fit):
-            live.update(
-                Group(
-                    *(
-                        Text(visible(each), no_wrap=True, overflow="ellipsis")
-                        if isinstance(each, str)
-                        else output.rich_table(*each)
-                        for each in parts
-                    )
-                ),
-                refresh=True,
-            )
+            click.echo("\x1b[H\x1b[2J", nl=False)
+            _print(parts)
+    finally:
+        click.echo("\x1b[?25h\x1b[?1049l", nl=False)
 
 
 def _rows_that_fit() -> int:
-    """Return how many rows each of the three tables may have, with their heads and what stands above."""
-    return max(2, (shutil.get_terminal_size().lines - 11) // 3)
+    """Return how many rows each of the three tables may have; an error may go below its destination."""
+    return max(2, (shutil.get_terminal_size().lines - 12) // 4)
 
 
 def _looks(

@@ -10,29 +10,37 @@ import click
 from mailqueue.cli import ids, output, shape, values, which
 from mailqueue.cli.base import Face, Verb, pass_face
 from mailqueue.cli.ids import Id, id_or_stdin
-from mailqueue.model.explain import Steered
+from mailqueue.model.explain import Preview, Steered
 
 if TYPE_CHECKING:
     from mailqueue.queue import Queue
 
 F = TypeVar("F", bound=Callable[..., Any])
+T = TypeVar("T")
 
 _WHICH = "which messages? Give ids, a filter or --all."
-_OWN = ("at", "by", "via", "value")
+_OWN = ("at", "by", "via", "value", "reason", "dry_run", "progress")
 """What says how messages are changed, and not which."""
 
 
-def _bulk(verb: F) -> F:
-    """Give a verb all that the verbs for many messages take."""
-    for decorate in (
-        click.option("--dry-run", is_flag=True, help="Change nothing; show what would happen."),
-        click.option("--reason", default="", metavar="TEXT", help="For the history."),
-        click.option("--all", "everything", is_flag=True, help="Everything in the queue."),
-        which.filters,
-        click.argument("typed", nargs=-1, type=id_or_stdin, metavar="[ID...]"),
-    ):
-        verb = decorate(verb)
-    return verb
+def bulk(where: str) -> Callable[[F], F]:
+    """Give a verb all that the verbs for many messages of the queue, or of the history, take."""
+
+    def decorated(verb: F) -> F:
+        for decorate in (
+            click.option("--dry-run", is_flag=True, help="Change nothing; show what would happen."),
+            click.option("--reason", default="", metavar="TEXT", help="For the history."),
+            click.option("--all", "everything", is_flag=True, help=f"Everything in the {where}."),
+            which.filters,
+            click.argument("typed", nargs=-1, type=id_or_stdin, metavar="[ID...]"),
+        ):
+            verb = decorate(verb)
+        return verb
+
+    return decorated
+
+
+_bulk = bulk("queue")
 
 
 @click.command(cls=Verb)
@@ -134,25 +142,35 @@ def _run(
     changed: str,
     unchanged: str,
 ) -> None:
+    done = run(face, verb, given)
+    face.answer(shape.steered(done), lambda: _tell(done, changed, unchanged))
+
+
+def run(face: Face, verb: Callable[[Queue], Callable[..., T]], given: dict[str, Any]) -> T:
+    """Do what a verb with the options of `bulk` is for, once it says which messages are meant."""
     typed: tuple[Id, ...] = given.pop("typed")
     everything: bool = given.pop("everything")
-    filters = (value for name, value in given.items() if name not in (*_OWN, "reason", "dry_run"))
+    filters = (value for name, value in given.items() if name not in _OWN)
     some = bool(typed) or any(value is not None for value in filters)
     if some is everything:
         raise click.UsageError(_WHICH + (" --all goes with none of the others." if some else ""))
     queue = face.queue()
-    done = verb(queue)(ids.named(queue, typed), all=everything, **given)
-    face.answer(shape.steered(done), lambda: _tell(done, changed, unchanged))
+    return verb(queue)(ids.named(queue, typed), all=everything, **given)
+
+
+def preview(found: Preview) -> None:
+    """Print what would happen."""
+    output.line(f"{output.plural(found.messages, 'message')} would be {found.would}")
+    for each in found.sample:
+        output.wrapped(f"  {each.id}  {each.state.value}  {each.sender or '<>'} -> {each.recipient}", 6)
+    more = found.messages - len(found.sample)
+    if more > 0:
+        output.line(f"  and {more:,} more")
 
 
 def _tell(done: Steered, changed: str, unchanged: str) -> None:
     if done.preview is not None:
-        output.line(f"{output.plural(done.preview.messages, 'message')} would be {done.preview.would}")
-        for each in done.preview.sample:
-            output.line(f"  {each.id}  {each.state.value}  {each.sender or '<>'} -> {each.recipient}")
-        more = done.preview.messages - len(done.preview.sample)
-        if more > 0:
-            output.line(f"  and {more:,} more")
+        preview(done.preview)
     else:
         running = f", {done.in_delivery:,} in delivery" if done.in_delivery else ""
         output.line(f"{output.plural(done.changed, 'message')} {changed}{running}")

@@ -45,7 +45,7 @@ def _print_attempt(found: Attempt, now: int, transcript: bool) -> None:
     )
     for text in (_way(found), found.error, *(found.reply or "").split("\n")):
         if text:
-            output.line(f"  {text}")
+            output.wrapped(f"  {text}", 6)
     for text in (found.transcript or "").splitlines() if transcript else ():
         output.line(f"  | {text}")
 

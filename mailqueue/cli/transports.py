@@ -142,7 +142,7 @@ def _port(host: HostPort | None, port: int | None) -> int | None:
 
 def _tell(found: Transport) -> None:
     default = ", the default" if found.is_default else ""
-    output.line(f"transport {found.name}: {found.kind.value}, {_target(found)}{default}")
+    output.wrapped(f"transport {found.name}: {found.kind.value}, {_target(found)}{default}", 4)
 
 
 @transport.command("set")

@@ -17,6 +17,7 @@ from mailqueue.engine import liveness
 from mailqueue.engine.hops import Hop, found_hop, next_hops, told_hop, unknown_hop
 from mailqueue.engine.transports import relay_transport
 from mailqueue.mail import codes
+from mailqueue.mail.base import base_of
 from mailqueue.model.attempt import Attempt
 from mailqueue.model.engine import EngineInfo
 from mailqueue.model.explain import Explanation
@@ -24,6 +25,7 @@ from mailqueue.model.lifecycle import State
 from mailqueue.model.message import Hold, Message
 from mailqueue.model.rules import HoldRule, Route, Transport, TransportKind
 from mailqueue.model.settings import Settings
+from mailqueue.model.suppression import Suppression
 from mailqueue.model.way import ChosenBy, NextHost, Way
 from mailqueue.net.hosts import NextHops, ResolveFailure
 from mailqueue.net.resolver import Resolver
@@ -54,6 +56,8 @@ class Seen:
     """Hold rules by their ids, those at least that hold it."""
     ahead: Mapping[int, int]
     """How many messages such a rule releases before this one, by its id, where it has a pace."""
+    suppressed: Suppression | None = None
+    """What will stop it once it is due. None: nothing will."""
 
 
 def explain(store: Store, message_id: int, *, dns: Dns, now: int) -> Explanation:
@@ -73,9 +77,19 @@ def _seen(reader: Reader, message_id: int, now: int) -> Seen:
         last=tried[-1] if tried else None,
         settings=settings,
         engines=liveness.living(reader.engines(), now),
+        suppressed=_stops(reader, message_id, now),
         rules=rules,
         ahead={rule_id: reader.ahead_in_rule(rule_id, message_id) for rule_id in paced},
     )
+
+
+def _stops(reader: Reader, message_id: int, now: int) -> Suppression | None:
+    """Return the suppression that will stop a message which waits, when it is due. None: none will."""
+    for each in reader.waiting([message_id]):
+        account = reader.settings().accounts_by_id[each.account_id]
+        if account.suppression and not each.is_notice:
+            return reader.suppression(account.id, base_of(each.recipient), max(now, each.due_at))
+    return None
 
 
 def _marked(reader: Reader, found: Message, settings: Settings, now: int) -> Message:
@@ -130,6 +144,7 @@ def why(store: Store, seen: Seen, *, dns: Dns, now: int) -> Explanation:
         engines=seen.engines,
         rules=seen.rules,
         ahead=seen.ahead,
+        suppressed=seen.suppressed,
         now=now,
     )
 

@@ -70,6 +70,7 @@ def timeline(store: Store, message_id: int) -> Sequence[Happened]:
             reader.submitted(message_id),
             reader.attempts(message_id),
             reader.events(message_id),
+            reader.incoming_about(message_id),
         )
     )
 
@@ -136,11 +137,14 @@ def _check(store: Store, which: Filter, *, retired: bool) -> None:
 
 
 def count(store: Store, which: Filter, *, retired: bool) -> int:
-    """Return how many messages are meant, counted page by page."""
+    """Return how many messages are meant: what an index tells, else counted page by page."""
     _check(store, which, retired=retired)
     if which.empty and not retired:
         depth = store.read(lambda reader: reader.depth())
         return depth.queued + depth.claimed
+    known = store.read(lambda reader: reader.count(which, retired=retired))
+    if known is not None:
+        return known
     return sum(len(page) for page in id_pages(store, which, retired=retired))
 
 
@@ -231,20 +235,27 @@ def restore(
 
 
 # -- hold and release -----------------------------------------------------------------------------
-def check_meant(store: Store, which: Filter, *, all: bool) -> None:
+def check_meant(store: Store, which: Filter, *, all: bool, retired: bool = False) -> None:
     """See that a bulk verb says which messages it means, and that what it names is there.
 
+    Args:
+        store: where they are.
+        which: the messages meant.
+        all: everything is meant where `which` says nothing.
+        retired: the verb is for the history, or else for the queue.
+
     Raises:
-        SettingError: nothing says which messages are meant, or nothing that waits can be.
+        SettingError: nothing says which messages are meant, or nothing that is there can be.
         NotFound: an id is unknown, or no such account.
     """
     if which.empty and not all:
         raise SettingError("which messages? give ids or a filter, or say that all are meant")
-    _check(store, which, retired=False)
-    _named(store, which)
+    _check(store, which, retired=retired)
+    named(store, which)
 
 
-def _named(store: Store, which: Filter) -> Sequence[Message]:
+def named(store: Store, which: Filter) -> Sequence[Message]:
+    """Return the messages whose ids are given. Raises NotFound."""
     return store.read(lambda reader: [reader.message(each) for each in which.ids or ()])
 
 
@@ -279,7 +290,7 @@ def steer(store: Store, which: Filter, step: Callable[[Transaction, Filter, int]
 
 def retired_of(store: Store, which: Filter) -> tuple[int, ...]:
     """Return the ids named whose messages have retired. Raises NotFound."""
-    return tuple(each.id for each in _named(store, which) if each.state.retired)
+    return tuple(each.id for each in named(store, which) if each.state.retired)
 
 
 def steered(which: Filter, retired: tuple[int, ...], changed: int, in_delivery: int) -> Steered:
@@ -291,11 +302,14 @@ def steered(which: Filter, retired: tuple[int, ...], changed: int, in_delivery: 
 
 def preview(store: Store, which: Filter, would: str) -> Steered:
     """Return what a bulk change would do, and do nothing."""
-    retired = retired_of(store, which)
-    messages = count(store, which, retired=False)
-    sample = queue_page(store, which, limit=SAMPLE, after=None, sort=None).items
-    found = Preview(messages=messages, sample=sample, would=would)
-    return Steered(changed=0, unchanged=0, retired=retired, preview=found)
+    found = previewed(store, which, would, retired=False)
+    return Steered(changed=0, unchanged=0, retired=retired_of(store, which), preview=found)
+
+
+def previewed(store: Store, which: Filter, would: str, *, retired: bool) -> Preview:
+    """Return how many messages of the history or of the queue are meant, and the first of them."""
+    page = (retired_page if retired else queue_page)(store, which, limit=SAMPLE, after=None, sort=None)
+    return Preview(messages=count(store, which, retired=retired), sample=page.items, would=would)
 
 
 def _parts(store: Store, which: Filter) -> Iterator[Filter]:

@@ -72,10 +72,10 @@ def read_options(
         TypeError: a value is of another kind than the argument takes.
     """
     _check_kind("require_tls", require_tls, "a bool", bool)
-    goes_at = _moment("not_before", not_before, now, faults)
+    goes_at = moment("not_before", not_before, now, faults)
     if goes_at is not None and goes_at > now + MAX_AHEAD:
         faults.append(f"not_before: must be at most {format_duration(MAX_AHEAD)} ahead, not {not_before}")
-    ends_at = _moment("expires_at", expires_at, now, faults)
+    ends_at = moment("expires_at", expires_at, now, faults)
     if ends_at is not None:
         _check_end(ends_at, expires_at, goes_at, now, faults)
     if require_tls and tls_optional and strict:
@@ -116,8 +116,8 @@ def _as_given(value: object) -> str:
             return str(value)
 
 
-def _moment(name: str, given: When | None, now: int, faults: list[str]) -> int | None:
-    """Return a moment in microseconds UTC."""
+def moment(name: str, given: When | None, now: int, faults: list[str]) -> int | None:
+    """Return a moment in microseconds UTC; faults are noted in `faults`. Raises TypeError."""
     _check_kind(name, given, "a datetime or a timedelta", datetime, timedelta)
     if isinstance(given, timedelta):
         length = _length(name, given, faults)

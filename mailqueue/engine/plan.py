@@ -17,6 +17,7 @@ from mailqueue.engine.explain import Dns, Seen, mark, why
 from mailqueue.engine.options import read_options
 from mailqueue.engine.submit import Draft, find_account, find_schedule, find_transport, new_messages
 from mailqueue.errors import InvalidSubmission, QuotaExceeded
+from mailqueue.mail.base import base_of
 from mailqueue.model.account import Account, QuotaUse
 from mailqueue.model.explain import Explanation
 from mailqueue.model.lane import Block, Lane, Priority
@@ -41,6 +42,8 @@ class _Looked:
     """What it would be. None: refused."""
     over: str | None
     """Which quota has no room for it. None: all have."""
+    suppressed: str | None
+    """Why its recipient is suppressed. None: it is not."""
     usage: tuple[QuotaUse, ...]
 
 
@@ -137,7 +140,11 @@ def _looked(reader: Reader, draft: Draft) -> _Looked:
     account = find_account(settings, draft.account)
     schedule = settings.schedule(draft.schedule or account.schedule or STANDARD)
     [new] = new_messages(settings, account, draft, schedule)
-    new, state, over = _admitted(reader, account, new, now)
+    stop = reader.suppression(account.id, base_of(new.recipient), now) if account.suppression else None
+    state: State | None = State.SUPPRESSED
+    over: str | None = None
+    if stop is None:
+        new, state, over = _admitted(reader, account, new, now)
     rules = [rule for rule in settings.hold_rules if rule.id in new.holds]
     block = reader.block(Lane(new.priority, account.id, new.domain, new.transport))
     return _Looked(
@@ -151,6 +158,7 @@ def _looked(reader: Reader, draft: Draft) -> _Looked:
         ),
         state=state,
         over=over,
+        suppressed=None if stop is None else stop.told,
         usage=usage(account, reader.usage(account.id, since(now)), now) if account.quotas else (),
     )
 
@@ -218,6 +226,8 @@ def _told(found: _Looked, explained: Explanation) -> Plan:
     message, queued = found.seen.message, found.state is State.QUEUED
     schedule = found.seen.settings.schedule(message.schedule)
     refused = f"refused: {found.over}" if found.state is None else found.over or ""
+    if found.suppressed is not None:
+        refused = f"not sent, as its recipient is suppressed ({found.suppressed})"
     return Plan(
         account=message.account,
         sender=message.sender,

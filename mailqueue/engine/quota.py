@@ -40,12 +40,15 @@ def let_in(
 ) -> tuple[NewMessage, ...]:
     """Return the messages of a submission as the quotas of its account let them in, and count them.
 
+    Those that are dropped already are left as they are, and count nothing.
+
     Raises:
         QuotaExceeded: they do not; nothing was counted.
     """
-    if not account.quotas:
+    wanted = [each.recipient for each in messages if each.drop is None]
+    if not account.quotas or not wanted:
         return messages
-    admission = look(transaction, account, [each.recipient for each in messages], now)
+    admission = look(transaction, account, wanted, now)
     transaction.count_use(account.id, admission.uses, admission.first)
     return as_admitted(messages, admission, account, now)
 
@@ -54,10 +57,14 @@ def as_admitted(
     messages: tuple[NewMessage, ...], admission: Admission, account: Account, now: int
 ) -> tuple[NewMessage, ...]:
     """Return messages as quotas let them in: as they are, on hold for a while, or to retire at once."""
+    over = iter(admission.over)
     return tuple(
-        each if excess is None else _put_off(each, excess, account, now)
-        for each, excess in zip(messages, admission.over, strict=True)
+        each if each.drop is not None else _let_in(each, next(over), account, now) for each in messages
     )
+
+
+def _let_in(message: NewMessage, excess: Excess | None, account: Account, now: int) -> NewMessage:
+    return message if excess is None else _put_off(message, excess, account, now)
 
 
 def _put_off(message: NewMessage, excess: Excess, account: Account, now: int) -> NewMessage:

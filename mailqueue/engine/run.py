@@ -379,7 +379,7 @@ class Run:
         return self._store.look(lambda reader: reader.settings())
 
     async def _take_on(self, written: Written, request: ClaimRequest) -> None:
-        claimed = written.claimed
+        claimed = [each for each in written.claimed if each.suppressed is None]
         if self._stopping.is_set():  # told to stop while the claim was being written
             self._unwanted += claimed
         else:
@@ -387,12 +387,16 @@ class Run:
             self._unwanted += self._dispatch.add(claimed, written.settings, self._options.override)
         if self._unwanted:
             await self._put_back()
+        if len(claimed) < len(written.claimed):
+            stopped = [each for each in written.claimed if each.suppressed is not None]
+            await self._settler.suppress(stopped, self._tell)
+            self._wake()  # nothing else says when these are done
         if self._stopping.is_set():
             return
         if claimed:  # where all had a turn, the next claim begins with any of them: they may share a limit
             last = claimed[-1] if len(claimed) >= request.limit else random.choice(claimed)
             self._last_account = last.account_id
-        if _filled(request, claimed) or (self._passed_over and not self._dispatch.in_flight):
+        if _filled(request, written.claimed) or (self._passed_over and not self._dispatch.in_flight):
             self._wake()  # there may be more
         elif self._passed_over:
             # There may be more where enough is on its way: look when something is finished, or nothing is

@@ -148,6 +148,8 @@ def set_account(
     new_recipients_per_day: int | None,
     over_quota: OverQuota | str | None,
     fromid: bool | None,
+    suppression: bool | None,
+    suppress_for: timedelta | None,
     by: By,
 ) -> Account:
     """Change what is given of an account. Raises NotFound, SettingError."""
@@ -156,6 +158,7 @@ def set_account(
     uncertain = None if on_uncertain is None else choice("on-uncertain", on_uncertain, OnUncertain)
     kept_for = None if retention is None else length("retention", retention)
     content_for = None if keep_content is None else length("keep-content", keep_content)
+    suppressed_for = None if suppress_for is None else length("suppress-for", suppress_for)
 
     def job(transaction: Transaction) -> Account:
         now_set = transaction.settings()
@@ -176,6 +179,8 @@ def set_account(
             ),
             over_quota=over or old.over_quota,
             fromid=old.fromid if fromid is None else fromid,
+            suppression=old.suppression if suppression is None else suppression,
+            suppress_for=old.suppress_for if suppressed_for is None else suppressed_for or None,
         )
         transaction.set_account(new)
         note(
@@ -193,6 +198,8 @@ def set_account(
             new_recipients_per_day=new_recipients_per_day,
             over_quota=over_quota,
             fromid=fromid,
+            suppression=suppression,
+            suppress_for=suppress_for,
         )
         uses = transaction.usage(new.id, quota.since(by.at))
         return replace(new, usage=quota.usage(new, uses, by.at))
@@ -220,6 +227,8 @@ def remove_account(store: Store, name: str, by: By) -> None:
 
     gone = store.run(job)
     while store.run(lambda transaction: transaction.forget_recipients(gone.id, STEP)):
+        pass
+    while store.run(lambda transaction: transaction.forget_suppressions(gone.id, STEP)):
         pass
 
 

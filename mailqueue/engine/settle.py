@@ -17,12 +17,14 @@ from mailqueue import ids
 from mailqueue.clock import Clock, from_datetime
 from mailqueue.engine.attempt import Tried
 from mailqueue.errors import NotFound
-from mailqueue.model.attempt import Attempt
+from mailqueue.model.attempt import Attempt, OutcomeKind
 from mailqueue.model.message import Claimed
 from mailqueue.model.settings import Settings
 from mailqueue.model.settlement import NewNotice, Settlement, Wish
 from mailqueue.policy import report
 from mailqueue.policy.settle import expire, give_up, heed, settle
+from mailqueue.policy.settle import suppress as suppressed
+from mailqueue.policy.suppress import lesson
 from mailqueue.store.base import Reader, StaleNotice, Store, Transaction, Unheeded
 
 _WARNINGS = 100  # delay notices of one step
@@ -70,6 +72,10 @@ class Settler:
             )
             for tried in finished
         )
+        for each in settlements:
+            if each.outcome.kind is not OutcomeKind.DELIVERED:
+                account = settings.accounts_by_id[each.message.account_id]
+                each.lesson = lesson(each, account, settings.reply_rules)
         return self._with_notices(settlements, settings, now)
 
     def without_notices(self, work: Work, stale: Collection[int]) -> Work:
@@ -153,6 +159,21 @@ class Settler:
                     work, settlements=tuple(each for each in work.settlements if each.message.id not in late)
                 )
 
+    async def suppress(self, stopped: Sequence[Claimed], tell: Callable[[Work], None]) -> None:
+        """Retire messages without an attempt whose recipients are suppressed.
+
+        Args:
+            stopped: as they wait, each with why.
+            tell: gets what was done.
+        """
+        now = self._clock.now()
+        settings, last = self._store.read(lambda reader: (reader.settings(), _last_of(reader, stopped)))
+        settlements = tuple(
+            suppressed(each, last.get(each.id), now=now, account=settings.accounts_by_id[each.account_id])
+            for each in stopped
+        )
+        tell(await self._write(self._with_notices(settlements, settings, now)))
+
     async def warn(self) -> None:
         """Give the delay notices that are owed by now, a step at a time."""
         more = True
@@ -171,6 +192,10 @@ def _expired(reader: Reader, now: int) -> list[tuple[Claimed, Attempt | None]]:
     """Return what has expired, with the last attempt of each."""
     found = reader.expired(now, _EXPIRED)
     return [(each, next(reversed(reader.attempts(each.id)), None)) for each in found]
+
+
+def _last_of(reader: Reader, waiting: Sequence[Claimed]) -> dict[int, Attempt]:
+    return {each.id: reader.attempts(each.id)[-1] for each in waiting if each.attempts}
 
 
 def _owed(reader: Reader, now: int) -> list[report.Owed]:

@@ -18,7 +18,7 @@ from email.message import Message as EmailMessage
 from typing import Any, BinaryIO
 
 from mailqueue import ids
-from mailqueue.engine import quota
+from mailqueue.engine import quota, suppress
 from mailqueue.engine.envelope import Addressee, Return, read_recipients, read_return, read_sender
 from mailqueue.engine.options import Options, When, read_options
 from mailqueue.errors import Conflict, InvalidSubmission, MailqueueError, NotFound, StoreError
@@ -47,7 +47,9 @@ MAX_SIZE = 50 * 2**20
 MAX_KEY = 255
 """Characters that an idempotency key may have."""
 
-_IN_TRANSACTION = 2**20  # larger content is written in steps before, so that it holds nobody up
+IN_TRANSACTION = 2**20
+"""Octets of content: what is larger is written in steps before, so that it holds nobody up."""
+
 _STEP = 256 * 2**10
 
 
@@ -73,6 +75,8 @@ class Draft:
     repairs: tuple[str, ...]
     actor: str
     now: int
+    notice_for: int | None = None
+    """The submission this is a delivery notice for, which no quota counts. None: ordinary mail."""
 
     @property
     def size(self) -> int:
@@ -82,7 +86,7 @@ class Draft:
     @property
     def large(self) -> bool:
         """Its content is written in steps of its own, before the submission."""
-        return self.size > _IN_TRANSACTION
+        return self.size > IN_TRANSACTION
 
 
 def draft(
@@ -304,7 +308,9 @@ def _begin_content(transaction: Transaction, new: Draft, size: int) -> int:
     account = find_account(transaction.settings(), new.account)
     key = new.idempotency
     if account.quotas and (key is None or transaction.replay(account.id, key.key) is None):
-        quota.look(transaction, account, [str(each.address) for each in new.recipients], new.now)
+        recipients = [str(each.address) for each in new.recipients]
+        stopped = transaction.suppressed(account.id, recipients, new.now)
+        quota.look(transaction, account, [each for each in recipients if each not in stopped], new.now)
     return transaction.begin_content(size, new.now)
 
 
@@ -321,6 +327,9 @@ def insert(transaction: Transaction, new: Draft, written: int | None = None) -> 
     name = new.schedule or account.schedule or STANDARD
     schedule = settings.schedule(name)
     messages = new_messages(settings, account, new, schedule)
+    if new.notice_for is None:
+        messages = suppress.stop(transaction, account, messages, new.now)
+        messages = quota.let_in(transaction, account, messages, new.now)
     return transaction.submit(
         NewSubmission(
             account_id=account.id,
@@ -330,10 +339,11 @@ def insert(transaction: Transaction, new: Draft, written: int | None = None) -> 
             eight_bit=new.eight_bit,
             utf8_header=new.utf8_header,
             content=new.header + new.body if written is None else written,
-            messages=quota.let_in(transaction, account, messages, new.now),
+            messages=messages,
             actor=new.actor,
             submitted_at=new.now,
             idempotency=new.idempotency,
+            notice_for=new.notice_for,
             ret=new.wishes.ret,
             envid=new.wishes.envid,
             repairs=new.repairs,

@@ -24,8 +24,8 @@ from mailqueue.store.base import Store, Transaction
 
 logger = logging.getLogger("mailqueue.engine")
 
-PURGE_STEP = 200
-"""Rows that one step of purging removes at most."""
+PURGE_STEP = 100
+"""Rows that one step of purging removes at most: it holds a writer for some ten milliseconds."""
 
 PAUSE = 0.05
 """Seconds between two steps, in which others write."""
@@ -36,8 +36,14 @@ KEEP_KEYS = DAY
 KEEP_RECIPIENTS = 365 * DAY
 """Microseconds that an account with a quota of new recipients knows whom it has written to."""
 
+KEEP_STRIKES = 180 * DAY
+"""Microseconds that a failure counts towards the suppression of its address."""
+
 KEEP_ORPHANS = HOUR
 """Microseconds that content may wait for its submission (decision 14)."""
+
+KEEP_INCOMING = 30 * DAY
+"""Microseconds that what came in is kept that is about no mail; the rest goes with that mail."""
 
 KEEP_TALLY = 31 * DAY
 """Microseconds that is known what happened in an hour."""
@@ -78,7 +84,10 @@ async def purge(store: Store, now: int) -> int:
         lambda transaction: transaction.purge_usage(since(now) - DAY),
         lambda transaction: transaction.purge_tally(now - KEEP_TALLY),
         lambda transaction: transaction.purge_recipients(now - KEEP_RECIPIENTS, PURGE_STEP),
+        lambda transaction: transaction.purge_suppressions(now, PURGE_STEP),
+        lambda transaction: transaction.purge_strikes(now - KEEP_STRIKES, PURGE_STEP),
         lambda transaction: transaction.purge_destinations(now - KEEP_DESTINATIONS, PURGE_STEP),
+        lambda transaction: transaction.purge_incoming(now - KEEP_INCOMING, PURGE_STEP),
     )
     total = 0
     for step in steps:
@@ -87,6 +96,7 @@ async def purge(store: Store, now: int) -> int:
             total += went
             if went == 0:
                 break
+            await asyncio.to_thread(store.checkpoint)
             await asyncio.sleep(PAUSE)
     return total
 

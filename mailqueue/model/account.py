@@ -101,6 +101,10 @@ class Account:
     """What becomes of mail over a quota."""
     fromid: bool = False
     """Each message has a return address of its own, by which what comes back is matched."""
+    suppression: bool = True
+    """Its mail is not sent to addresses on its suppression list, and engines put such there."""
+    suppress_for: int | None = None
+    """Microseconds that what engines put there stays. None: until somebody removes it."""
     usage: tuple[QuotaUse, ...] = ()
     """How far its quotas are used; empty in lists, whole in `show`."""
 

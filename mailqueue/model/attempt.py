@@ -76,6 +76,8 @@ class Outcome:
     """The enhanced code: the server's, or ours where it gave none. None: delivered without one."""
     reply: Reply | None = None
     """All the server said to the command that decided. None: it said nothing."""
+    phase: str | None = None
+    """What a refusal within a transaction answered (`mailqueue.mail.smtp.facts.Phase`). None: it is none."""
     error: str | None = None
     """Our words for what went wrong, a line. None: nothing, or the reply says it all."""
 

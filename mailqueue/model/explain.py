@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -16,6 +17,8 @@ class GateKind(StrEnum):
     """What a message may wait at, in the order in which it is looked at."""
 
     HOLD = "hold"
+    SUPPRESSION = "suppression"
+    """Its recipient is suppressed; there only where that is so."""
     TRANSPORT = "transport"
     NOT_DUE = "not_due"
     """Its first attempt is in the future."""
@@ -95,7 +98,7 @@ class Preview:
     """What a bulk change would do."""
 
     messages: int
-    """How many messages in the queue are meant."""
+    """How many messages are meant."""
     sample: tuple[Message, ...]
     """The first ten of them."""
     would: str
@@ -114,5 +117,39 @@ class Steered:
     """Ids named that are in the history, where nothing can be changed."""
     in_delivery: int = 0
     """It acts on these after the running attempt; a hold counts them as changed."""
+    preview: Preview | None = None
+    """With `dry_run`: what would happen; nothing has."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Resent:
+    """What sending messages of the history anew came to."""
+
+    sent: int
+    """Submitted anew."""
+    messages: Mapping[int, int]
+    """The new message for each, by the id of the old one; of the first 1,000."""
+    gone: int
+    """Nothing was sent for these: their content has been purged."""
+    gone_at: Mapping[int, datetime]
+    """When that was, by their ids; of the first 1,000."""
+    refused: int
+    """Nothing was sent for these: as new mail they are refused, such as over a quota of their account."""
+    refusal: str | None
+    """Why the first of these was. None: none was."""
+    queued: tuple[int, ...]
+    """Ids named that are in the queue, and sent anyway."""
+    preview: Preview | None = None
+    """With `dry_run`: what would happen; nothing has."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Purged:
+    """What purging messages from the history came to."""
+
+    messages: int
+    """So many went."""
+    queued: tuple[int, ...]
+    """Ids named that are in the queue, and stay."""
     preview: Preview | None = None
     """With `dry_run`: what would happen; nothing has."""

@@ -33,6 +33,15 @@ class State(StrEnum):
         return self in RETIRED
 
 
+class Feedback(StrEnum):
+    """What came back about a message after it had retired; equal to the text stored."""
+
+    BOUNCED = "bounced"
+    """It had been handed over, and was not delivered after all."""
+    COMPLAINED = "complained"
+    """Its recipient does not want such mail."""
+
+
 RETIRED = frozenset({State.DELIVERED, State.FAILED, State.EXPIRED, State.SUPPRESSED, State.CANCELED})
 
 MOVES: dict[State, frozenset[State]] = {

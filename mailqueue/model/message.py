@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 
 from mailqueue.model.attempt import Category
 from mailqueue.model.lane import Lane, Priority
-from mailqueue.model.lifecycle import State
+from mailqueue.model.lifecycle import Feedback, State
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,7 +24,8 @@ class SubmittedMessage:
     recipient: str
     """RCPT TO."""
     state: State
-    """`queued`, or `canceled` by its account's quota; of a submission that came again, as it was then."""
+    """`queued`; `suppressed`; or `canceled` by its account's quota. Of a submission that came again, as it
+    was then."""
     fromid: str | None = None
     """What makes its return address unique. None: it has the sender's."""
 
@@ -62,10 +63,12 @@ class Wait:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Drop:
-    """Why a message retires at submit, as canceled."""
+    """Why a message retires at submit."""
 
     reason: str
     """For people."""
+    state: State = State.CANCELED
+    """As what: canceled, or suppressed."""
     keep_content_until: int
     """Microseconds UTC: content stays until then."""
 
@@ -217,6 +220,8 @@ class Claimed:
     """Microseconds UTC: no attempt was to be made before. None: it was not said."""
     due_at: int = 0
     """Microseconds UTC: when this attempt was due."""
+    suppressed: str | None = None
+    """Why its recipient is suppressed: it waits as it is, is no claim, and not to be tried. None: it is."""
 
     lane: Lane = field(init=False)
     """Where it waited, and waits if it is tried again."""
@@ -228,6 +233,52 @@ class Claimed:
     def begins_at(self) -> int:
         """When its lifetime begins, microseconds UTC: when it was submitted, or may be tried."""
         return max(self.submitted_at, self.not_before or 0)
+
+
+@dataclass(slots=True, kw_only=True)
+class Original:
+    """A retired message: all that sending it anew needs."""
+
+    id: int
+    """The message's."""
+    submission_id: int
+    """The submission it is part of."""
+    account_id: int
+    """Who sends."""
+    sender: str
+    """MAIL FROM; '' is the null return path."""
+    recipient: str
+    """RCPT TO."""
+    content_id: int
+    """Its content."""
+    purged_at: int | None
+    """Microseconds UTC: when its content was purged. None: it is there."""
+    message_id: str
+    """The Message-ID field, with its brackets."""
+    subject: str | None
+    """Decoded. None: there is none."""
+    eight_bit: bool
+    """The body has octets above 127."""
+    utf8_header: bool
+    """The header has octets above 127."""
+    notice_for: int | None
+    """The submission this is a delivery notice for. None: ordinary mail."""
+    envid: str | None
+    """ENVID, decoded. None: none."""
+    ret: str | None
+    """RET. None: not said."""
+    notify: str | None
+    """NOTIFY. None: not said."""
+    orcpt: str | None
+    """ORCPT, decoded. None: none."""
+    priority: Priority
+    """What goes first."""
+    transport: str
+    """The transport it took, whatever the routes say. '': as they say."""
+    require_tls: bool | None
+    """RFC 8689. None: not said."""
+    extra: Mapping[str, str]
+    """What travels along."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -327,3 +378,5 @@ class Message:
     """What makes its return address unique. None: it has the sender's."""
     category: Category | None = None
     """What kind of answer the last attempt had. None: none is over yet."""
+    feedback: Feedback | None = None
+    """What came back after it had retired. None: nothing."""

@@ -25,7 +25,8 @@ class Plan:
     priority: Priority
     """What goes first."""
     state: State | None
-    """`queued`, or `canceled`: a quota drops it. None: a quota refuses it, `submit` raises QuotaExceeded."""
+    """`queued`; `suppressed`: its recipient is; or `canceled`: a quota drops it. None: a quota refuses it,
+    `submit` raises QuotaExceeded."""
     over_quota: str | None
     """Which quota has no room for it, in a sentence. None: there is room, or no quota."""
     usage: tuple[QuotaUse, ...]

@@ -13,6 +13,7 @@ from mailqueue.model.attempt import Attempt, Facts, Outcome
 from mailqueue.model.events import EventKind, NoticeKind
 from mailqueue.model.lifecycle import State
 from mailqueue.model.message import Claimed, NewSubmission
+from mailqueue.model.suppression import Lesson
 
 
 class WishKind(StrEnum):
@@ -94,6 +95,8 @@ class Settlement:
     """The notice that the sender is owed for it. None: none."""
     last: Attempt | None = None
     """Given up without an attempt: the last one before, of which the notice tells. None: there was none."""
+    lesson: Lesson | None = None
+    """What it teaches about the recipient's address. None: nothing, or no more than that it was delivered."""
     wish: Wish | None = None
     """By whose wish the message retires. None: nobody's."""
 

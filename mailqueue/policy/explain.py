@@ -17,6 +17,7 @@ from mailqueue.model.explain import Explanation, Gate, GateKind
 from mailqueue.model.lifecycle import State
 from mailqueue.model.message import Message
 from mailqueue.model.rules import HoldRule, ShapingRule, Then, Transport, TransportKind
+from mailqueue.model.suppression import Suppression
 from mailqueue.model.way import ChosenBy, Way
 from mailqueue.policy import breaker
 from mailqueue.policy.shape import portion, take
@@ -41,6 +42,7 @@ def explain(
     engines: Sequence[EngineInfo],
     rules: Mapping[int, HoldRule],
     ahead: Mapping[int, int],
+    suppressed: Suppression | None = None,
     now: int,
 ) -> Explanation:
     """Return why `message` waits.
@@ -56,12 +58,14 @@ def explain(
         engines: those at work.
         rules: the hold rules, by their ids.
         ahead: how many messages such a rule releases before this one, by its id, where it has a pace.
+        suppressed: the entry that will stop it once it is due. None: none will.
         now: microseconds UTC.
     """
     if message.state.retired:
         return _retired(message, transport)
     gates = (
         _hold(message, rules, ahead),
+        *(() if suppressed is None else (_suppression(suppressed),)),
         _transport(message, transport, way),
         _time(message, last, now),
         _destination(message, destination, now),
@@ -141,6 +145,16 @@ def _end(rule: HoldRule, ahead: int) -> tuple[datetime | None, str]:
     at_once, pause = portion(rule.per_minute)
     at = from_datetime(rule.next_at) + ahead // at_once * pause
     return to_datetime(at), f" or so, when it is released, as {rule.per_minute:,} a minute are"
+
+
+def _suppression(entry: Suppression) -> Gate:
+    account = f" --account {shlex.quote(entry.account)}"
+    return Gate(
+        gate=GateKind.SUPPRESSION,
+        open=False,
+        text=f"its recipient is suppressed ({entry.told}): it fails without an attempt once it is due",
+        frees=f"mailqueue suppress remove {shlex.quote(entry.address)}{account}",
+    )
 
 
 def _transport(message: Message, transport: Transport | None, way: Way | None) -> Gate:

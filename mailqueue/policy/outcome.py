@@ -169,6 +169,7 @@ def refused(reply: Reply, phase: str, own: _Own = ()) -> Outcome:
         scope=verdict.scope,
         status=verdict.status,
         reply=reply,
+        phase=phase,
         error=None if reply.transient or reply.permanent else f"{verdict.note} ({phase})",
     )
 

@@ -148,6 +148,24 @@ def _given_up(wish: Wish, last: Attempt | None) -> Outcome:
     )
 
 
+def suppress(message: Claimed, last: Attempt | None, *, now: int, account: Account) -> Settlement:
+    """Return what follows for a message that was to be tried, and whose recipient is suppressed.
+
+    Args:
+        message: as it waits, with why.
+        last: its last attempt. None: there was none.
+        now: microseconds UTC.
+        account: the message's.
+    """
+    outcome = Outcome(
+        kind=OutcomeKind.FAILED,
+        category=Category.OTHER if last is None else last.category,
+        status=codes.SUPPRESSED,
+        error=f"not sent, as its recipient is suppressed ({message.suppressed})",
+    )
+    return _over(message, outcome, None, now, account, State.SUPPRESSED, last)
+
+
 def heed(settlement: Settlement, wish: Wish, *, account: Account) -> Settlement:
     """Return what follows instead of a settlement that does not deliver, by a person's wish."""
     message, at = settlement.message, settlement.at
@@ -196,13 +214,14 @@ def _over(
 ) -> Settlement:
     expired = {"reason": "expired"} if state is State.EXPIRED else {}
     data = {**expired, "attempts": message.attempts, **_told(outcome)}
+    event = EventKind.SUPPRESSED if state is State.SUPPRESSED else EventKind.FAILED
     return Settlement(
         message=message,
         facts=facts,
         outcome=outcome,
         at=now,
         move=Retire(state=state, keep_content_until=now + account.keep_content),
-        events=(NewEvent(event=EventKind.FAILED, reason=outcome.summary(), data=data),),
+        events=(NewEvent(event=event, reason=outcome.summary(), data=data),),
         notice=_owed(NoticeKind.FAILED, message, account),
         last=last,
     )

@@ -11,9 +11,10 @@ from datetime import datetime
 
 from mailqueue.model.attempt import Attempt, OutcomeKind
 from mailqueue.model.events import Event, EventKind, Happened
+from mailqueue.model.incoming import Incoming
 from mailqueue.model.message import Message
 
-SUBMITTED, ATTEMPTED = "submitted", "attempted"
+SUBMITTED, ATTEMPTED, INCOMING = "submitted", "attempted", "incoming"
 
 
 def timeline(
@@ -21,6 +22,7 @@ def timeline(
     submitted: tuple[datetime, str],
     attempts: Iterable[Attempt],
     events: Iterable[Event],
+    incoming: Iterable[Incoming],
 ) -> list[Happened]:
     """Return what happened to a message, in order.
 
@@ -29,16 +31,25 @@ def timeline(
         submitted: when, and by whom.
         attempts: that are over.
         events: of the message.
+        incoming: what came in about it.
     """
     at, actor = submitted
     found = [Happened(at=at, what=SUBMITTED, actor=actor, text=message.subject)]
     found += map(_attempted, attempts)
     found += _running(message)
+    found += map(_came_in, incoming)
     found += map(_event, events)
     return sorted(found, key=lambda each: (each.at, _ORDER.get(each.what, 3)))
 
 
-_ORDER = {SUBMITTED: 0, EventKind.HELD: 1, EventKind.RELEASED: 1, EventKind.ADMIN: 1, ATTEMPTED: 2}
+_ORDER = {
+    SUBMITTED: 0,
+    EventKind.HELD: 1,
+    EventKind.RELEASED: 1,
+    EventKind.ADMIN: 1,
+    ATTEMPTED: 2,
+    INCOMING: 2,
+}
 
 
 def _attempted(attempt: Attempt) -> Happened:
@@ -65,6 +76,16 @@ def _running(message: Message) -> Iterator[Happened]:
             text="in delivery",
             attempt=message.attempts,
         )
+
+
+def _came_in(incoming: Incoming) -> Happened:
+    return Happened(
+        at=incoming.at,
+        what=INCOMING,
+        actor=incoming.actor,
+        text=f"{incoming.kind}: {incoming.summary}",
+        data={"incoming": incoming.id, "matched_by": incoming.matched_by and incoming.matched_by.value},
+    )
 
 
 def _event(event: Event) -> Happened:

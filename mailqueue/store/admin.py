@@ -61,6 +61,8 @@ def set_account(batch: Batch, account: Account) -> None:
         account.new_recipients_per_day,
         account.over_quota.value,
         int(account.fromid),
+        int(account.suppression),
+        account.suppress_for,
     )
     _change(batch, "update_account", *values, account.id)
 
@@ -274,3 +276,23 @@ def remove_endpoint(batch: Batch, account_id: int) -> None:
 def note_change(batch: Batch, reason: str, data: Mapping[str, object], *, actor: str, now: int) -> None:
     """Write an event of a change that is about no single message."""
     batch.add(EVENT, (EventKind.ADMIN.value, 0, now, actor, reason, 0, json.dumps(data)))
+
+
+def note_so_far(
+    batch: Batch,
+    event_id: int | None,
+    reason: str,
+    data: Mapping[str, object],
+    *,
+    actor: str,
+    now: int,
+) -> int:
+    """Write an event of a change in steps, or what it has come to by now. Returns its id."""
+    if event_id is not None:
+        batch.now().execute(query("change_so_far"), (json.dumps(data), event_id))
+        return event_id
+    batch.flush()
+    note_change(batch, reason, data, actor=actor, now=now)
+    made = batch.flush().lastrowid  # it was the only row
+    assert made is not None
+    return made

@@ -26,13 +26,15 @@ from mailqueue.model.destination import Backlog, Destination
 from mailqueue.model.engine import EngineInfo, Identity
 from mailqueue.model.events import Event, Notice
 from mailqueue.model.filters import LAST_RETIRED_FIRST, OLDEST_FIRST, Filter, Order, Page
+from mailqueue.model.incoming import Incoming, Match, MatchedBy, NewIncoming, Sent
 from mailqueue.model.lane import Block, Lane, Room
-from mailqueue.model.message import Claimed, Message, NewSubmission, Submission
+from mailqueue.model.message import Claimed, Message, NewSubmission, Original, Submission
 from mailqueue.model.migration import Migration
 from mailqueue.model.rules import HoldRule, ReplyRule, Route, SenderDomain, ShapingRule, Then, Transport
 from mailqueue.model.schedule import Schedule
 from mailqueue.model.settings import Settings
 from mailqueue.model.settlement import NewNotice, Settlement, Wish
+from mailqueue.model.suppression import Lesson, Suppression
 from mailqueue.model.webhook import (
     ClaimedWebhook,
     Endpoint,
@@ -157,6 +159,26 @@ class Lifted:
     """Messages that wait, and that it alone holds, where these are to fail: hand them to `fail_held`."""
 
 
+@dataclass(frozen=True, slots=True)
+class Gone:
+    """What steps of purging messages came to."""
+
+    looked: int = 0
+    """Messages that were looked at."""
+    messages: int = 0
+    """Messages that went."""
+    submissions: int = 0
+    """Submissions whose last message went."""
+
+    def __add__(self, other: Gone) -> Gone:
+        """Return what two steps came to."""
+        return Gone(
+            self.looked + other.looked,
+            self.messages + other.messages,
+            self.submissions + other.submissions,
+        )
+
+
 class Transaction(Protocol):
     """Changes, inside one write transaction that others may share."""
 
@@ -173,7 +195,7 @@ class Transaction(Protocol):
         """Store a submission with its content, all its messages, their holds and its idempotency key.
 
         A message with holds, or one that waits, gets its marks and an event `held` for each; one that is
-        dropped is canceled at once, with an event.
+        dropped retires at once, as canceled or suppressed, with an event.
         Raises the wake counter and lowers the due time of the destinations concerned.
         """
         ...
@@ -188,6 +210,14 @@ class Transaction(Protocol):
 
     def count_use(self, account_id: int, uses: Sequence[HourUse], first: Mapping[str, int]) -> None:
         """Add to what an account has sent, and the recipients that it writes to for the first time."""
+        ...
+
+    def suppressed(self, account_id: int, recipients: Sequence[str], now: int) -> dict[str, str]:
+        """Return which of these recipients the account writes to no more, and why, in a line.
+
+        None for an account without suppression.
+        One step into an index each; none where there are no entries.
+        """
         ...
 
     def begin_content(self, size: int, now: int) -> int:
@@ -208,6 +238,8 @@ class Transaction(Protocol):
         Promises: no message that has expired, is on hold, or is matched by a hold rule at work, is claimed
         (one that such a rule matches and has not marked yet is marked now); the claim number, the attempt's
         number and the fallback time are committed with it; the cost does not depend on how many wait.
+        Those whose recipient is suppressed are not claimed, and come beside the others, with `suppressed` set
+        and as they wait: they are to retire without an attempt. Notices are claimed all the same.
         A lane that has more to give goes to the end of the line; one from which nothing is wanted until a
         certain time is not looked at before it. It may look in vain at some lanes and return less than is
         due: then `next_due_at` is not later than `request.now`.
@@ -218,7 +250,8 @@ class Transaction(Protocol):
         """Apply settlements, each guarded by its claim number, and their notices.
 
         For each: the attempt is written, the message retires or is due again, events are written with the
-        notice that tells of them; content that no message needs goes, or gets its purge time.
+        notice that tells of them; content that no message needs goes, or gets its purge time. What it
+        teaches about its recipient is learnt; what is delivered makes the failures before it count no more.
         A settlement whose claim has been returned meanwhile is late: `delivered` retires the message all the
         same (unless it has retired), anything else only adds its attempt.
         One without facts retires a message that waits in the queue, on hold or not, and writes no attempt;
@@ -248,6 +281,21 @@ class Transaction(Protocol):
 
     def unwarned(self, message_ids: Sequence[int]) -> None:
         """Clear `warn_at` of messages that are owed no delay notice any more."""
+        ...
+
+    def suppression(self, account_id: int, base: str, now: int) -> Suppression | None:
+        """Return the entry of an account for a base address. None: it is not suppressed."""
+        ...
+
+    def learn(self, lessons: Sequence[Lesson]) -> list[Suppression]:
+        """Take in what is learnt about addresses, of accounts that have suppression.
+
+        One that is dead, or whose owner complained, is suppressed at once; one for which a message failed,
+        when enough have (`mailqueue.model.suppression.enough`) since the last that was delivered. An entry
+        that is there stays, unless the new one lasts longer.
+
+        Returns the entries that were made or changed.
+        """
         ...
 
     def put_back(self, messages: Sequence[Claimed], due_at: int | None = None) -> None:
@@ -349,6 +397,30 @@ class Transaction(Protocol):
         """Cancel what is queued for accounts without an endpoint at work. Returns how many went."""
         ...
 
+    # -- what comes in -------------------------------------------------------------------------
+    def known_incoming(self, digest: bytes, recipient: str | None) -> Incoming | None:
+        """Return what came in with the same octets for the same address (`replayed=True`). None: new."""
+        ...
+
+    def sent(self, by: MatchedBy, names: Sequence[str], recipients: Sequence[str]) -> list[Sent]:
+        """Return messages, queued or retired, that a report may be about; its cost is bounded.
+
+        Args:
+            by: what `names` are. The first that is known here counts: of fromids its message, of others the
+                messages of its submissions, the newest submission first.
+            names: fromids, ENVIDs or Message-IDs, the likeliest first.
+            recipients: of submissions with many messages, those to these addresses come first, and then
+                only the first of the others.
+        """
+        ...
+
+    def take_incoming(self, new: NewIncoming, match: Match | None) -> Incoming:
+        """Write what came in, and what follows from it: events, and feedback of messages that have retired.
+
+        A complaint stays the feedback, whatever comes after it. No state changes.
+        """
+        ...
+
     # -- steer ---------------------------------------------------------------------------------
     def hold(self, which: Filter, *, actor: str, reason: str, now: int, after: int, limit: int) -> Progress:
         """Put a mark by hand on queued and claimed messages that have none by hand yet; an event each.
@@ -386,6 +458,17 @@ class Transaction(Protocol):
         """Change when messages are due (not before now, and within their lifetime), their way, or their TLS.
 
         An event for each; arguments as `hold`. On one that is claimed it acts after the running attempt.
+        """
+        ...
+
+    def resent(self, messages: Mapping[int, int], *, actor: str, reason: str, now: int) -> None:
+        """Note that retired messages were sent anew, as others: an event `admin` of each, naming the other.
+
+        Args:
+            messages: the new ones, by the ids of the old ones, which may have been purged meanwhile.
+            actor: who did it.
+            reason: a line for people; '' is none.
+            now: microseconds UTC.
         """
         ...
 
@@ -486,6 +569,22 @@ class Transaction(Protocol):
         """
         ...
 
+    def suppress(self, account_id: int, entries: Sequence[Suppression]) -> int:
+        """Put addresses on the list of an account (ids and names of accounts are ignored).
+
+        An entry that is there stays, unless the new one is `manual` or lasts longer; when it began to count
+        stays in any case. Returns how many are new or have changed.
+        """
+        ...
+
+    def unsuppress(self, account_id: int, base: str, now: int) -> Suppression:
+        """Take an address off the list of an account and return the entry; its failures are forgotten.
+
+        Raises:
+            NotFound: it is not on the list.
+        """
+        ...
+
     def add_account(self, name: str, now: int) -> Account:
         """Make an account. Raises Conflict where the name is taken."""
         ...
@@ -509,6 +608,13 @@ class Transaction(Protocol):
 
     def forget_recipients(self, account_id: int, limit: int) -> int:
         """Forget whom an account has written to, `limit` at most. Returns how many went."""
+        ...
+
+    def forget_suppressions(self, account_id: int, limit: int) -> int:
+        """Remove what an account that is gone has suppressed and noted, `limit` of each at most.
+
+        Returns how many went.
+        """
         ...
 
     def add_transport(self, transport: Transport, now: int) -> Transport:
@@ -588,11 +694,32 @@ class Transaction(Protocol):
         """
         ...
 
+    def note_so_far(
+        self, event_id: int | None, reason: str, data: Mapping[str, object], *, actor: str, now: int
+    ) -> int:
+        """Write what a change in steps has come to so far: one event as `note_change` does. Returns its id.
+
+        Args:
+            event_id: what the step before returned. None: this is the first.
+            reason: a line for people.
+            data: all that was done up to here.
+            actor: who does it.
+            now: microseconds UTC.
+        """
+        ...
+
     # -- upkeep --------------------------------------------------------------------------------
     def purge_history(self, now: int, limit: int) -> int:
         """Remove messages whose account's retention is over, `limit` at most. Returns how many went.
 
         With each go its attempts and events; with the last one of a submission its content and notices.
+        """
+        ...
+
+    def purge_messages(self, ids: Sequence[int]) -> Gone:
+        """Remove the first of these messages, so many that a step stays short, as `purge_history` does.
+
+        Those that have not retired stay.
         """
         ...
 
@@ -624,12 +751,27 @@ class Transaction(Protocol):
         """Forget recipients that were first written to before `older_than`. Returns how many went."""
         ...
 
+    def purge_suppressions(self, now: int, limit: int) -> int:
+        """Remove suppressions whose end has come, `limit` at most. Returns how many went."""
+        ...
+
+    def purge_strikes(self, older_than: int, limit: int) -> int:
+        """Forget failures from before `older_than` that might have led to a suppression. Returns how many."""
+        ...
+
     def purge_destinations(self, older_than: int, limit: int) -> int:
         """Forget destinations that have been well since before `older_than`. Returns how many."""
         ...
 
     def purge_webhooks(self, now: int, limit: int) -> int:
         """Remove retired webhooks whose account's retention is over, with their attempts."""
+        ...
+
+    def purge_incoming(self, older_than: int, limit: int) -> int:
+        """Remove what came in before `older_than` and was about no mail. Returns how much went.
+
+        The rest goes with the history of the submission that it is about.
+        """
         ...
 
 
@@ -683,6 +825,20 @@ class Reader(Protocol):
 
     def known_recipients(self, account_id: int, recipients: Sequence[str]) -> dict[str, int]:
         """Return which of these recipients the account is known to write to, and since when."""
+        ...
+
+    def suppression(self, account_id: int, base: str, now: int) -> Suppression | None:
+        """Return the entry of an account for a base address. None: it is not suppressed."""
+        ...
+
+    def suppressions(
+        self, account_id: int | None, *, limit: int, after: str | None, now: int
+    ) -> Page[Suppression]:
+        """Return a page of the suppressions of an account, or of all (None), in the order of bases.
+
+        Raises:
+            SettingError: a bad cursor.
+        """
         ...
 
     def mail_of_account(self, account_id: int) -> AccountMail:
@@ -793,6 +949,21 @@ class Reader(Protocol):
         """Return a page of the ids of messages of the history (`retired`), or of the queue; a large one."""
         ...
 
+    def count(self, which: Filter, *, retired: bool) -> int | None:
+        """Return how many messages are meant, where an index alone tells: some 10 a microsecond.
+
+        None: each of them would have to be looked at.
+        """
+        ...
+
+    def submissions_of(self, ids: Sequence[int]) -> list[tuple[int, int]]:
+        """Return the submission of each of these messages, and the message, in any order."""
+        ...
+
+    def originals(self, ids: Sequence[int]) -> list[Original]:
+        """Return those of the messages that are in the history, in the order given."""
+        ...
+
     def attempts(self, message_id: int) -> list[Attempt]:
         """Return the attempts of a message, in order. Raises NotFound where there is no such message."""
         ...
@@ -824,6 +995,30 @@ class Reader(Protocol):
 
     def notices(self, message_id: int) -> list[Notice]:
         """Return the notices that told of a message, in order. Raises NotFound: no such message."""
+        ...
+
+    def incoming(self, incoming_id: int) -> Incoming:
+        """Return what came in, with what followed and its content. Raises NotFound."""
+        ...
+
+    def incoming_page(
+        self, *, limit: int, after: str | None, account: str | None, matched: bool | None
+    ) -> Page[Incoming]:
+        """Return a page of what came in, the last first; its cost is bounded, as that of `queue`.
+
+        Args:
+            limit: items at most.
+            after: `next` of the page before; None: the first page.
+            account: only about mail of the account of this name; None: all.
+            matched: only what is about mail (True), or about none (False); None: all.
+
+        Raises:
+            SettingError: a bad cursor.
+        """
+        ...
+
+    def incoming_about(self, message_id: int) -> list[Incoming]:
+        """Return what came in about a message, in order, without content and events."""
         ...
 
     def content(self, content_id: int) -> bytes:
@@ -930,6 +1125,13 @@ class Store(Protocol):
         Raises:
             SchemaMissing, SchemaOutdated, SchemaNewer: the backup has no tables of ours, or others.
             StoreError: it is not sound; the file may not be replaced; the copy cannot be made.
+        """
+        ...
+
+    def checkpoint(self) -> None:
+        """Bring what was committed to its place in the file, so that no commit has to; nobody waits for it.
+
+        Whoever commits much in steps calls it after each: else a commit does now and then, and takes long.
         """
         ...
 

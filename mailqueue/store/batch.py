@@ -53,6 +53,7 @@ class Batch:
         "active",
         "added",
         "held",
+        "suppressing",
         "wake",
     )
 
@@ -75,6 +76,8 @@ class Batch:
         """How many messages more are on hold."""
         self.added = 0
         """How often something was gathered: a job that left it alone has written nothing here."""
+        self.suppressing: tuple[bool, bool] | None = None
+        """Whether there are suppressions, and failures that may lead to some. None: nobody has asked."""
 
     def settings(self) -> Settings:
         """Return the settings; their version is read once in a transaction."""

@@ -18,7 +18,7 @@ from typing import Any
 from mailqueue.model.lane import Block, Lane
 from mailqueue.model.message import Claimed
 from mailqueue.model.rules import HoldRule
-from mailqueue.store import rows
+from mailqueue.store import rows, suppression
 from mailqueue.store.base import ClaimRequest
 from mailqueue.store.batch import Batch, write_rows
 from mailqueue.store.queries import query
@@ -27,7 +27,7 @@ from mailqueue.store.submit import add_mark, count_marks
 _LOOKS = 64
 """Lanes beyond its limit that a claim looks at, should it find nothing in some."""
 
-_EXPIRES, _EXEMPT = 24, 30  # where expires_at and exempt_through stand in a row of claim_candidates
+_NOTICE_FOR, _EXPIRES, _EXEMPT = 14, 24, 30  # where these columns stand in a row of claim_candidates
 
 _ANY_TIME = 2**63 - 1
 
@@ -174,11 +174,13 @@ def claim(batch: Batch, request: ClaimRequest) -> list[Claimed]:
     found = _Claim(batch, request)
     found.take()
     cursor = found.cursor
-    if found.taken:
-        ids = json.dumps([row[0] for row in found.taken])
+    stopped = _suppressed(found)
+    taken = [row for row in found.taken if row[0] not in stopped] if stopped else found.taken
+    if taken:
+        ids = json.dumps([row[0] for row in taken])
         values = (request.engine_id, request.now, request.now, ids, request.now)
         changed = cursor.execute(query("claim_messages"), values).rowcount
-        assert changed == len(found.taken), "a candidate changed inside the transaction"
+        assert changed == len(taken), "a candidate changed inside the transaction"
     if found.more:
         served = [value for lane in found.more for value in (*lane, request.now)]
         write_rows(cursor, query("end_of_line"), served)
@@ -188,9 +190,22 @@ def claim(batch: Batch, request: ClaimRequest) -> list[Claimed]:
     maybe = _maybe_arrived(cursor, found.taken)
     separators = batch.settings().separators
     return [
-        rows.claimed(row, engine_id=request.engine_id, uncertain=row[0] in maybe, separators=separators)
+        rows.claimed(
+            row,
+            engine_id=0 if row[0] in stopped else request.engine_id,
+            uncertain=row[0] in maybe,
+            separators=separators,
+            suppressed=stopped.get(row[0]),
+        )
         for row in found.taken
     ]
+
+
+def _suppressed(claim: _Claim) -> dict[int, str]:
+    """Return the ids of what was taken for recipients who are suppressed, notices left out, and why."""
+    whom = {row[0]: (row[2], row[3]) for row in claim.taken if row[_NOTICE_FOR] is None}
+    found = suppression.suppressed(claim.batch, list(whom.values()), claim.request.now)
+    return {identity: found[who] for identity, who in whom.items() if who in found} if found else {}
 
 
 def _alive(candidates: list[_Row], now: int) -> list[_Row]:

@@ -34,6 +34,9 @@ _FAULTS = {
     "attempts_twice": "message {} has attempt {} twice, and neither was interrupted",
     "fate_without_event": "message {} is {}, and no event says so",
     "event_without_notice": "event {} names notice {}, which does not exist",
+    "feedback_of_active": "message {} has not retired, and counts as {} by its recipient",
+    "feedback_without_event": "message {} counts as {}, and no event says so",
+    "incoming_of_nobody": "what came in as {} is about submission {}, which does not exist",
     "submission_without_messages": "submission {} has no messages",
     "ids_out_of_order": "message {} belongs to submission {}, which is older than that of the one before",
 }

@@ -12,9 +12,9 @@ from typing import Any
 from mailqueue.clock import from_datetime
 from mailqueue.errors import NotFound, SettingError
 from mailqueue.mail.search import contains
-from mailqueue.model.filters import Filter, Order, Page
+from mailqueue.model.filters import LAST_RETIRED_FIRST, OLDEST_FIRST, Filter, Order, Page
 from mailqueue.store import cursors
-from mailqueue.store.filters import LAST, SLACK, Place, Source, sources
+from mailqueue.store.filters import LAST, SLACK, Place, Source, conditions, sources
 from mailqueue.store.queries import query
 
 FEW = 500
@@ -66,6 +66,17 @@ def page(
         last = None
     more = None if last is None else cursors.encode(last, order, retired=retired)
     return Page(items=tuple(found), next=more, looked=looked)
+
+
+def count(cursor: sqlite3.Cursor, which: Filter, *, retired: bool) -> int | None:
+    """Return how many messages are meant, where a stretch of an index has just these. None: none has."""
+    if which.subject is not None or which.text is not None:
+        return None
+    asked = set(conditions(which, retired=retired))
+    for each in sources(which, LAST_RETIRED_FIRST if retired else OLDEST_FIRST, retired=retired):
+        if asked <= set(each.where):
+            return _count(cursor, each, LAST)
+    return None
 
 
 class _Search:

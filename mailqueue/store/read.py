@@ -24,12 +24,14 @@ from mailqueue.model.destination import Backlog, Destination
 from mailqueue.model.engine import EngineInfo
 from mailqueue.model.events import Event, Notice
 from mailqueue.model.filters import LAST_RETIRED_FIRST, OLDEST_FIRST, Filter, Order, Page
+from mailqueue.model.incoming import Incoming
 from mailqueue.model.lane import Block, Lane
-from mailqueue.model.message import Claimed, Message
+from mailqueue.model.message import Claimed, Message, Original
 from mailqueue.model.rules import HoldRule
 from mailqueue.model.settings import Settings
+from mailqueue.model.suppression import Suppression
 from mailqueue.model.webhook import Webhook, WebhookAttempt, WebhookFilter
-from mailqueue.store import integrity, lists, outbox, quota, rows, traffic
+from mailqueue.store import incoming, integrity, lists, outbox, quota, rows, suppression, traffic
 from mailqueue.store.base import Depth, HourTally, Tally, Waiting
 from mailqueue.store.batch import CHUNK
 from mailqueue.store.queries import query
@@ -95,6 +97,14 @@ class SqliteReader:
 
     def known_recipients(self, account_id: int, recipients: Sequence[str]) -> dict[str, int]:
         return quota.known_recipients(self._cursor, account_id, recipients)
+
+    def suppression(self, account_id: int, base: str, now: int) -> Suppression | None:
+        return suppression.one(self._cursor, account_id, base, now)
+
+    def suppressions(
+        self, account_id: int | None, *, limit: int, after: str | None, now: int
+    ) -> Page[Suppression]:
+        return suppression.page(self._cursor, account_id, limit=limit, after=after, now=now)
 
     def mail_of_account(self, account_id: int) -> AccountMail:
         [(queued, retired, last)] = self._all("mail_of_account", account_id, account_id)
@@ -199,6 +209,9 @@ class SqliteReader:
         order = LAST_RETIRED_FIRST if retired else OLDEST_FIRST
         return self._ids(which, order, retired=retired, limit=lists.LOOK, after=after)
 
+    def count(self, which: Filter, *, retired: bool) -> int | None:
+        return lists.count(self._cursor, which, retired=retired)
+
     def _ids(self, which: Filter, order: Order, *, retired: bool, limit: int, after: str | None) -> Page[int]:
         return lists.page(
             self._cursor, which, order, retired=retired, limit=limit, after=after, contents=self._pieces
@@ -211,6 +224,12 @@ class SqliteReader:
 
     def _messages(self, where: str, *values: object) -> list[Any]:
         return self._cursor.execute(f"{query('read_messages')} {where}", values).fetchall()
+
+    def submissions_of(self, ids: Sequence[int]) -> list[tuple[int, int]]:
+        return self._all("submissions_of", json.dumps(ids))
+
+    def originals(self, ids: Sequence[int]) -> list[Original]:
+        return [rows.original(row) for row in self._all("originals", json.dumps(ids))]
 
     def _no_message(self, message_id: int) -> NotFound:
         known = self._one("last_message_id")
@@ -263,6 +282,18 @@ class SqliteReader:
     def notices(self, message_id: int) -> list[Notice]:
         self._check(message_id)
         return [rows.notice(row) for row in self._all("notices_of_message", message_id)]
+
+    # -- what came in --------------------------------------------------------------------------
+    def incoming(self, incoming_id: int) -> Incoming:
+        return incoming.read(self._cursor, incoming_id)
+
+    def incoming_page(
+        self, *, limit: int, after: str | None, account: str | None, matched: bool | None
+    ) -> Page[Incoming]:
+        return incoming.page(self._cursor, limit=limit, after=after, account=account, matched=matched)
+
+    def incoming_about(self, message_id: int) -> list[Incoming]:
+        return incoming.about(self._cursor, message_id)
 
     # -- content -------------------------------------------------------------------------------
     def content_of(self, message_id: int) -> int:

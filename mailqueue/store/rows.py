@@ -8,20 +8,30 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
 from types import MappingProxyType
 from typing import Any
 
-from mailqueue.clock import to_datetime
+from mailqueue.clock import from_datetime, to_datetime
 from mailqueue.model.account import Account, HourUse, Notices, OnUncertain, OverQuota
 from mailqueue.model.attempt import Attempt, Category, Facts, OutcomeKind, Scope
 from mailqueue.model.destination import Destination
 from mailqueue.model.engine import EngineInfo, Identity
 from mailqueue.model.events import Event, EventKind, Notice, NoticeKind
 from mailqueue.model.fromid import SEPARATOR, return_path
+from mailqueue.model.incoming import Incoming, Match, MatchedBy, NewIncoming, Sent
 from mailqueue.model.lane import Priority
-from mailqueue.model.lifecycle import State
-from mailqueue.model.message import Claimed, Hold, Message, NewSubmission, Submission, SubmittedMessage
+from mailqueue.model.lifecycle import Feedback, State
+from mailqueue.model.message import (
+    Claimed,
+    Hold,
+    Message,
+    NewSubmission,
+    Original,
+    Submission,
+    SubmittedMessage,
+)
 from mailqueue.model.rules import (
     AuthMechanism,
     HoldRule,
@@ -35,6 +45,7 @@ from mailqueue.model.rules import (
 )
 from mailqueue.model.schedule import Schedule, parse_delays
 from mailqueue.model.settlement import NewEvent, Settlement, Wish, WishKind
+from mailqueue.model.suppression import Cause, Lesson, Suppression, evidence_json, evidence_of
 from mailqueue.model.webhook import Endpoint, Webhook, WebhookAttempt, WebhookState
 
 Row = Sequence[Any]
@@ -48,7 +59,7 @@ def _moment(micros: int | None) -> datetime | None:
 def account(row: Row) -> Account:
     """Return the account of a row of `all_accounts`."""
     identity, name, notices, schedule_name, retention, keep_content, on_uncertain, strict, *more = row
-    messages_per_day, new_recipients_per_day, over_quota, fromid = more
+    messages_per_day, new_recipients_per_day, over_quota, fromid, suppression, suppress_for = more
     return Account(
         id=identity,
         name=name,
@@ -62,6 +73,8 @@ def account(row: Row) -> Account:
         new_recipients_per_day=new_recipients_per_day,
         over_quota=OverQuota(over_quota),
         fromid=bool(fromid),
+        suppression=bool(suppression),
+        suppress_for=suppress_for,
     )
 
 
@@ -254,7 +267,14 @@ def replayed(text: str) -> Submission:
 
 
 # --- messages ---------------------------------------------------------------------------------
-def claimed(row: Row, *, engine_id: int, uncertain: bool, separators: Mapping[str, str]) -> Claimed:
+def claimed(
+    row: Row,
+    *,
+    engine_id: int,
+    uncertain: bool,
+    separators: Mapping[str, str],
+    suppressed: str | None = None,
+) -> Claimed:
     """Return the claim of a row of `claim_candidates`, or the message of one of `waiting_messages`.
 
     Args:
@@ -262,6 +282,7 @@ def claimed(row: Row, *, engine_id: int, uncertain: bool, separators: Mapping[st
         engine_id: whose claim it is now; 0: nobody's, the message waits as it is.
         uncertain: an earlier attempt may have reached the receiver.
         separators: what makes return addresses unique stands after these, by the domains of senders.
+        suppressed: why it is not to be tried. None: it is.
     """
     sender, fromid = row[11], row[29]
     return Claimed(
@@ -299,6 +320,33 @@ def claimed(row: Row, *, engine_id: int, uncertain: bool, separators: Mapping[st
         not_before=row[27],
         due_at=row[28],
         uncertain=uncertain,
+        suppressed=suppressed,
+    )
+
+
+def original(row: Row) -> Original:
+    """Return the retired message of a row of `originals`."""
+    return Original(
+        id=row[0],
+        submission_id=row[1],
+        account_id=row[2],
+        sender=row[3],
+        recipient=row[4],
+        content_id=row[5],
+        purged_at=row[6],
+        message_id=row[7],
+        subject=row[8],
+        eight_bit=row[9] == 1,
+        utf8_header=row[10] == 1,
+        notice_for=row[11],
+        envid=row[12],
+        ret=row[13],
+        notify=row[14],
+        orcpt=row[15],
+        priority=Priority(row[16]),
+        transport=row[17],
+        require_tls=None if row[18] is None else row[18] == 1,
+        extra={} if row[19] is None else json.loads(row[19]),
     )
 
 
@@ -340,6 +388,7 @@ def message(row: Row, holds: Iterable[Hold] = ()) -> Message:
         category=None if row[31] is None else Category(row[31]),
         extra=MappingProxyType({} if row[32] is None else json.loads(row[32])),
         fromid=row[33],
+        feedback=None if row[34] is None else Feedback(row[34]),
     )
 
 
@@ -448,6 +497,128 @@ def notice(row: Row) -> Notice:
     )
 
 
+# --- what came in -----------------------------------------------------------------------------
+def incoming_row(new: NewIncoming, match: Match | None) -> tuple[Any, ...]:
+    """Return the row of `insert_incoming`; `match` None: it is about no mail."""
+    about = () if match is None else sorted({each.message.id for each in match.follows})
+    return (
+        new.at,
+        new.recipient,
+        new.kind,
+        match and match.by.value,
+        match and match.submission_id,
+        match and match.account_id,
+        json.dumps(about),
+        new.summary,
+        new.digest,
+        new.size,
+        new.correlation,
+        new.actor,
+        new.content,
+    )
+
+
+def incoming(row: Row) -> Incoming:
+    """Return what came in of a row of `read_incoming` and the like, without what followed."""
+    identity, at, recipient, kind, by, submission_id, owner, messages, summary, size, correlation, actor = row
+    return Incoming(
+        id=identity,
+        at=to_datetime(at),
+        recipient=recipient,
+        kind=kind,
+        matched_by=None if by is None else MatchedBy(by),
+        submission_id=submission_id,
+        account=owner,
+        messages=tuple(json.loads(messages)),
+        summary=summary,
+        size=size,
+        correlation=correlation,
+        actor=actor,
+    )
+
+
+def sent(row: Row) -> Sent:
+    """Return the message of a row of `sent_by_fromid` and the like."""
+    identity, submission_id, account_id, sender, recipient, orcpt, state, feedback = row
+    return Sent(
+        id=identity,
+        submission_id=submission_id,
+        account_id=account_id,
+        sender=sender,
+        recipient=recipient,
+        orcpt=orcpt,
+        state=State(state),
+        feedback=None if feedback is None else Feedback(feedback),
+    )
+
+
+# --- suppression ------------------------------------------------------------------------------
+def suppression(row: Row) -> Suppression:
+    """Return the entry of a row of `list_suppressions` and the like."""
+    evidence = row[8]
+    return Suppression(
+        id=row[0],
+        account=row[1],
+        address=row[2],
+        base=row[3],
+        cause=Cause(row[4]),
+        reason=row[5],
+        message_id=row[6],
+        incoming_id=row[7],
+        evidence=None if evidence is None else evidence_of(json.loads(evidence)),
+        actor=row[9],
+        created_at=to_datetime(row[10]),
+        expires_at=_moment(row[11]),
+    )
+
+
+def suppression_row(
+    account_id: int,
+    base: str,
+    cause: Cause,
+    reason: str,
+    failures: Sequence[int],
+    *,
+    lesson: Lesson,
+    expires_at: int | None,
+) -> tuple[Any, ...]:
+    """Return the row of `suppress` for what a lesson teaches."""
+    evidence = lesson.evidence
+    if evidence is not None:
+        evidence = replace(evidence, failures=tuple(failures))
+    return (
+        account_id,
+        base,
+        lesson.address,
+        cause.value,
+        reason,
+        lesson.message_id or 0,
+        lesson.incoming_id or 0,
+        "" if evidence is None else json.dumps(evidence_json(evidence), ensure_ascii=False),
+        "",
+        lesson.at,
+        expires_at or 0,
+    )
+
+
+def suppression_entry_row(account_id: int, entry: Suppression) -> tuple[Any, ...]:
+    """Return the row of `suppress` for an entry that a person made."""
+    return (
+        account_id,
+        entry.base,
+        entry.address,
+        entry.cause.value,
+        entry.reason,
+        0,
+        0,
+        "",
+        entry.actor or "",
+        from_datetime(entry.created_at),
+        0 if entry.expires_at is None else from_datetime(entry.expires_at),
+    )
+
+
+# --- what engines share -----------------------------------------------------------------------
 def destination(row: Row) -> Destination:
     """Return the destination of a row of `changed_destinations` and the like."""
     name, failures, since, blocked_until, canary_at, last_error, changed = row

@@ -16,7 +16,7 @@ from mailqueue.model.events import EventKind
 from mailqueue.model.lifecycle import State
 from mailqueue.model.message import SYSTEM, Claimed, NewSubmission
 from mailqueue.model.settlement import NewNotice, Retire, Retry, Settlement, Wish
-from mailqueue.store import rows
+from mailqueue.store import rows, suppression
 from mailqueue.store.base import StaleNotice, Unheeded
 from mailqueue.store.batch import ATTEMPT, EVENT, HOLD, Batch, write_rows
 from mailqueue.store.claim import let_go
@@ -44,6 +44,7 @@ def settle(batch: Batch, settlements: Sequence[Settlement], notices: Sequence[Ne
         for event in each.events:
             row = rows.event_row(event, each.message.id, each.at, told.get(each.message.id, 0))
             batch.add(EVENT, row)
+    _learn(batch, apply)
     for each in settlements if not late else _existing(batch, settlements):
         if each.facts is not None:
             batch.add(ATTEMPT, rows.attempt_row(each, each.facts))
@@ -151,6 +152,19 @@ def _hold(batch: Batch, settlements: Sequence[Settlement]) -> None:
             batch.add(EVENT, (EventKind.HELD.value, each.message.id, each.at, "", each.move.hold, 0, ""))
     if ids:
         count_marks(batch, json.dumps(ids))
+
+
+def _learn(batch: Batch, settlements: Sequence[Settlement]) -> None:
+    """Take in what the settlements say about addresses, those to which something was delivered first."""
+    suppression.delivered(
+        batch,
+        (
+            (each.message.account_id, each.message.recipient)
+            for each in settlements
+            if each.outcome.kind is OutcomeKind.DELIVERED
+        ),
+    )
+    suppression.learn(batch, (each.lesson for each in settlements if each.lesson is not None))
 
 
 def _let_go(batch: Batch, settlements: Sequence[Settlement]) -> None:

@@ -229,6 +229,20 @@ class SqliteStore:
             self._shared.latest = None
             self._connections.leave()
 
+    def checkpoint(self) -> None:
+        self._connections.enter()
+        connection, sound = None, False
+        try:
+            connection = self._connections.lend()
+            connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
+            sound = True
+        except sqlite3.Error as error:
+            raise explain(error, self.path) from error
+        finally:
+            if connection is not None:
+                self._connections.give_back(connection, sound=sound)
+            self._connections.leave()
+
     def data_version(self) -> int:
         with explained(self.path):
             return self._connections.data_version()

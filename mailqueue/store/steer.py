@@ -7,7 +7,7 @@ delivery; and the due times of the destinations it touches are true after it.
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any, assert_never
 
@@ -105,6 +105,22 @@ def _change(change: Change, now: int) -> tuple[str, tuple[object, ...], dict[str
             return "require_tls", (change.value,), {"verb": "require_tls", "value": change.value}
         case _:
             assert_never(change)
+
+
+def resent(batch: Batch, messages: Mapping[int, int], *, actor: str, reason: str, now: int) -> None:
+    """Note that retired messages were sent anew; see `Transaction.resent`."""
+    ids = json.dumps(list(messages))
+    there = set(json.loads(batch.now().execute(query("retired_of_messages"), (ids,)).fetchone()[0]))
+    why = f": {reason}" if reason else ""
+
+    def tell(identity: int, text: str, **other: int) -> None:
+        data = json.dumps({"verb": "resend", **other})
+        batch.add(EVENT, (EventKind.ADMIN.value, identity, now, actor, text + why, 0, data))
+
+    for old, new in messages.items():
+        if old in there:
+            tell(old, f"sent anew as message {new}", sent_as=new)
+        tell(new, f"message {old} sent anew", again=old)
 
 
 def lift(batch: Batch, now: int, limit: int) -> int:

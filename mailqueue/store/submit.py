@@ -122,10 +122,11 @@ def _drop(batch: Batch, made: Submission, content_id: int, new: NewSubmission) -
             messages.append(message)
             continue
         at, reason = new.submitted_at, each.drop.reason
-        batch.retires(each.domain, at, State.CANCELED.value, at)
-        retired += (message.id, State.CANCELED.value, at, reason)
-        batch.add(EVENT, (EventKind.CANCELED.value, message.id, at, "", reason, 0, ""))
-        messages.append(replace(message, state=State.CANCELED))
+        state = each.drop.state
+        batch.retires(each.domain, at, state.value, at)
+        retired += (message.id, state.value, at, reason)
+        batch.add(EVENT, (EventKind(state.value).value, message.id, at, "", reason, 0, ""))
+        messages.append(replace(message, state=state))
     write_rows(batch.flush(), query("retire"), retired)
     until = max(each.drop.keep_content_until for each in new.messages if each.drop is not None)
     batch.now().execute(query("keep_content"), (until, content_id))

@@ -11,12 +11,14 @@ from mailqueue.model.change import Change
 from mailqueue.model.destination import Destination
 from mailqueue.model.engine import Identity
 from mailqueue.model.filters import Filter
+from mailqueue.model.incoming import Incoming, Match, MatchedBy, NewIncoming, Sent
 from mailqueue.model.lane import Block
 from mailqueue.model.message import Claimed, NewSubmission, Submission
 from mailqueue.model.rules import HoldRule, ReplyRule, Route, SenderDomain, ShapingRule, Then, Transport
 from mailqueue.model.schedule import Schedule
 from mailqueue.model.settings import Settings
 from mailqueue.model.settlement import NewNotice, Settlement, Wish
+from mailqueue.model.suppression import Lesson, Suppression
 from mailqueue.model.webhook import ClaimedWebhook, Endpoint, WebhookSettlement
 from mailqueue.store import (
     admin,
@@ -24,14 +26,16 @@ from mailqueue.store import (
     ending,
     engines,
     hooks,
+    incoming,
     quota,
     settle,
     steer,
     submit,
+    suppression,
     traffic,
     upkeep,
 )
-from mailqueue.store.base import ClaimRequest, Lifted, Progress, WebhookClaim
+from mailqueue.store.base import ClaimRequest, Gone, Lifted, Progress, WebhookClaim
 from mailqueue.store.batch import Batch
 
 
@@ -62,6 +66,10 @@ class SqliteTransaction:
     def count_use(self, account_id: int, uses: Sequence[HourUse], first: Mapping[str, int]) -> None:
         quota.count_use(self.batch, account_id, uses, first)
 
+    def suppressed(self, account_id: int, recipients: Sequence[str], now: int) -> dict[str, str]:
+        whom = [(account_id, each) for each in recipients]
+        return {each: why for (_, each), why in suppression.suppressed(self.batch, whom, now).items()}
+
     def begin_content(self, size: int, now: int) -> int:
         return submit.begin_content(self.batch, size, now)
 
@@ -83,6 +91,12 @@ class SqliteTransaction:
 
     def unwarned(self, message_ids: Sequence[int]) -> None:
         settle.unwarned(self.batch, message_ids)
+
+    def suppression(self, account_id: int, base: str, now: int) -> Suppression | None:
+        return suppression.one(self.batch.now(), account_id, base, now)
+
+    def learn(self, lessons: Sequence[Lesson]) -> list[Suppression]:
+        return suppression.learn(self.batch, lessons)
 
     def put_back(self, messages: Sequence[Claimed], due_at: int | None = None) -> None:
         claim.put_back(self.batch, messages, due_at)
@@ -146,6 +160,16 @@ class SqliteTransaction:
     def cancel_stranded_webhooks(self, reason: str, now: int, limit: int) -> int:
         return hooks.cancel_stranded(self.batch, reason, now, limit)
 
+    # -- what comes in -------------------------------------------------------------------------
+    def known_incoming(self, digest: bytes, recipient: str | None) -> Incoming | None:
+        return incoming.known(self.batch, digest, recipient)
+
+    def sent(self, by: MatchedBy, names: Sequence[str], recipients: Sequence[str]) -> list[Sent]:
+        return incoming.sent(self.batch, by, names, recipients)
+
+    def take_incoming(self, new: NewIncoming, match: Match | None) -> Incoming:
+        return incoming.take(self.batch, new, match)
+
     # -- steer ---------------------------------------------------------------------------------
     def hold(self, which: Filter, *, actor: str, reason: str, now: int, after: int, limit: int) -> Progress:
         return steer.hold(self.batch, which, actor=actor, reason=reason, now=now, after=after, limit=limit)
@@ -169,6 +193,9 @@ class SqliteTransaction:
         return steer.change(
             self.batch, which, change, actor=actor, reason=reason, now=now, after=after, limit=limit
         )
+
+    def resent(self, messages: Mapping[int, int], *, actor: str, reason: str, now: int) -> None:
+        steer.resent(self.batch, messages, actor=actor, reason=reason, now=now)
 
     def lift_holds(self, now: int, limit: int) -> int:
         return steer.lift(self.batch, now, limit)
@@ -215,6 +242,12 @@ class SqliteTransaction:
     ) -> bool:
         return ending.fail_held(self.batch, rule_id, settlements, notices)
 
+    def suppress(self, account_id: int, entries: Sequence[Suppression]) -> int:
+        return suppression.suppress(self.batch, account_id, entries)
+
+    def unsuppress(self, account_id: int, base: str, now: int) -> Suppression:
+        return suppression.unsuppress(self.batch, account_id, base, now)
+
     def add_account(self, name: str, now: int) -> Account:
         return admin.add_account(self.batch, name, now)
 
@@ -226,6 +259,9 @@ class SqliteTransaction:
 
     def forget_recipients(self, account_id: int, limit: int) -> int:
         return quota.forget_recipients(self.batch, account_id, limit)
+
+    def forget_suppressions(self, account_id: int, limit: int) -> int:
+        return suppression.forget(self.batch, account_id, limit)
 
     def add_transport(self, transport: Transport, now: int) -> Transport:
         return admin.add_transport(self.batch, transport, now)
@@ -275,9 +311,17 @@ class SqliteTransaction:
     def note_change(self, reason: str, data: Mapping[str, object], *, actor: str, now: int) -> None:
         admin.note_change(self.batch, reason, data, actor=actor, now=now)
 
+    def note_so_far(
+        self, event_id: int | None, reason: str, data: Mapping[str, object], *, actor: str, now: int
+    ) -> int:
+        return admin.note_so_far(self.batch, event_id, reason, data, actor=actor, now=now)
+
     # -- upkeep --------------------------------------------------------------------------------
     def purge_history(self, now: int, limit: int) -> int:
         return upkeep.purge_history(self.batch, now, limit)
+
+    def purge_messages(self, ids: Sequence[int]) -> Gone:
+        return upkeep.purge_messages(self.batch, ids)
 
     def purge_content(self, now: int, limit: int) -> int:
         return upkeep.purge_content(self.batch, now, limit)
@@ -294,8 +338,17 @@ class SqliteTransaction:
     def purge_recipients(self, older_than: int, limit: int) -> int:
         return quota.purge_recipients(self.batch, older_than, limit)
 
+    def purge_suppressions(self, now: int, limit: int) -> int:
+        return suppression.purge(self.batch, now, limit)
+
+    def purge_strikes(self, older_than: int, limit: int) -> int:
+        return suppression.purge_strikes(self.batch, older_than, limit)
+
     def purge_destinations(self, older_than: int, limit: int) -> int:
         return traffic.purge(self.batch, older_than, limit)
 
     def purge_webhooks(self, now: int, limit: int) -> int:
         return hooks.purge(self.batch, now, limit)
+
+    def purge_incoming(self, older_than: int, limit: int) -> int:
+        return incoming.purge(self.batch, older_than, limit)

@@ -8,8 +8,9 @@ each domain ever written to, and they are small.)
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
+from mailqueue.store.base import Gone
 from mailqueue.store.batch import CHUNK, Batch
 from mailqueue.store.queries import query
 
@@ -27,21 +28,34 @@ def purge_history(batch: Batch, now: int, limit: int) -> int:
         ids += json.loads(cursor.execute(query("outdated_messages"), values).fetchone()[0])
         if len(ids) >= limit:
             break
-    if ids:
-        _remove_messages(batch, json.dumps(ids))
-    return len(ids)
+    return purge_messages(batch, ids).messages if ids else 0
 
 
-def _remove_messages(batch: Batch, ids: str) -> None:
+def purge_messages(batch: Batch, ids: Sequence[int]) -> Gone:
+    """Remove the first of these messages; see `Transaction.purge_messages`."""
+    found = batch.flush().execute(query("retired_with_octets"), (json.dumps(ids),)).fetchall()
+    contents = {submission: octets for _, submission, octets in found}
+    # (The content of a submission counts once, with its first message.)
+    chosen = _some((message, contents.pop(submission, 0)) for message, submission, _ in found)
+    last = len(chosen) == len(found)
+    looked = len(ids) if last else ids.index(chosen[-1]) + 1
+    submissions = {submission for _, submission, _ in found[: len(chosen)]}
+    emptied = _remove_messages(batch, json.dumps(chosen), json.dumps(list(submissions)))
+    return Gone(looked, len(chosen), emptied)
+
+
+def _remove_messages(batch: Batch, ids: str, submissions: str) -> int:
+    """Remove messages, and of their submissions those whose last message went. Returns how many these are."""
     cursor = batch.now()
-    submissions = cursor.execute(query("submissions_of_messages"), (ids,)).fetchone()[0]
     for name in ("purge_attempts", "purge_events", "remove_marks", "purge_messages"):
         cursor.execute(query(name), (ids,)).fetchall()
     emptied = cursor.execute(query("emptied_submissions"), (submissions,)).fetchall()
     gone = json.dumps([submission for submission, _ in emptied])
     cursor.execute(query("purge_notices"), (gone,))
+    cursor.execute(query("purge_incoming_of_submissions"), (gone,))
     cursor.execute(query("purge_submissions"), (gone,))
     _remove_contents(batch, json.dumps([content for _, content in emptied]))
+    return len(emptied)
 
 
 def _remove_contents(batch: Batch, ids: str) -> None:
@@ -66,13 +80,13 @@ def purge_content(batch: Batch, now: int, limit: int) -> int:
     return len(chosen)
 
 
-def _some(contents: Iterable[tuple[int, int]]) -> list[int]:
-    """Return the first of these contents, at least one, so many that a step stays short."""
+def _some(things: Iterable[tuple[int, int]]) -> list[int]:
+    """Return the first of these contents or messages, at least one, so many that a step stays short."""
     chosen, octets = [], 0
-    for content, size in contents:
+    for each, size in things:
         if octets >= _OCTETS:
             break
-        chosen.append(content)
+        chosen.append(each)
         octets += size
     return chosen
 

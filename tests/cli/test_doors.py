@@ -28,22 +28,26 @@ FACES = {
     "destinations": (faces.Destinations, "destinations"),
     "schedule": (faces.Schedules, "schedules"),
     "account": (faces.Accounts, "accounts"),
+    "suppress": (faces.Suppressions, "suppressions"),
     "retired": (faces.Retired, "retired"),
     "webhook": (faces.Webhooks, "webhooks"),
     "webhook retired": (faces.RetiredWebhooks, "webhooks.retired"),
+    "incoming": (faces.IncomingMail, "incoming_mail"),
 }
 SAID_OTHERWISE = {
     "submit_many": "submit-many",
     "count": "list",  # list --count
     "held": "show",  # holdrules show
+    "import_": "import",
     "submission": "show",  # show s12
     "events": "show",
     "notices": "notice show",
     "check_integrity": "check-integrity",
     "require_tls": "require-tls",
+    "incoming": "incoming take",
 }
 NO_VERB = {"actor", "close"}
-NOT_OF_A_QUEUE = {"run", "top", "dsn parse", "arf parse", "demo", "notice show"}
+NOT_OF_A_QUEUE = {"run", "top", "dsn parse", "arf parse", "demo", "notice show", "incoming listen"}
 COMMON = {"--db", "--json", "--help", "-h", "--version"}
 
 
@@ -64,7 +68,7 @@ def verbs() -> Iterator[tuple[str, object]]:
         for name, verb in vars(face).items():
             if name.startswith("_") or name in NO_VERB or not callable(verb):
                 continue
-            if name in ("count", "held") or face is Queue:
+            if name in ("count", "held", "import_") or face is Queue:
                 name = SAID_OTHERWISE.get(name, name)
             yield f"{group} {name}".strip(), verb
 

@@ -60,7 +60,9 @@ def test_moment_for_programs_is_rfc_3339_in_utc() -> None:
     assert output.rfc3339(None) is None
 
 
-def test_table_fits_eighty_columns_by_shortening_long_texts_only(capsys: pytest.CaptureFixture[str]) -> None:
+def test_table_fits_eighty_columns_with_reasons_below_and_names_cut_in_their_middle(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
     output.table(
         ("ID", "TO", "STATE", "TRIES", "NEXT", "LAST ERROR"),
         [
@@ -68,13 +70,46 @@ def test_table_fits_eighty_columns_by_shortening_long_texts_only(capsys: pytest.
             (1234567, "a-very-long-name@a-very-long-domain.example.net", "on hold", 0, "-", None),
         ],
     )
-    lines = capsys.readouterr().out.splitlines()
-    assert max(map(len, lines)) <= 80
+    assert capsys.readouterr().out.splitlines() == [
+        "     ID  TO                                   STATE    TRIES  NEXT",
+        "      7  ann@example.net                      queued       2  in 4m10s, 12:04:10",
+        "    451 4.7.1 Greylisted, try again 451 4.7.1 Greylisted, try again 451 4.7.1",
+        "      Greylisted, try again 451 4.7.1 Greylisted, try again",
+        "1234567  a-very-long-name@…omain.example.net  on hold      0  -",
+    ]
+
+
+def test_text_below_a_row_is_cut_after_some_lines(capsys: pytest.CaptureFixture[str]) -> None:
+    output.table(("ID", "REASON"), [(1, "word " * 100)])
+    head, row, *lines = capsys.readouterr().out.splitlines()
+    assert (head, row) == ("ID", " 1")
     assert len(lines) == 3
-    assert "in 4m10s, 12:04:10" in lines[1]
-    assert "1234567" in lines[2]
-    assert "on hold" in lines[2]
-    assert "…" in lines[1]
+    assert lines[0].startswith("    reason: word")
+    assert lines[2].endswith(" …")
+    assert max(map(len, lines)) <= 80
+
+
+def test_line_is_broken_before_a_word_that_is_longer_than_a_line(capsys: pytest.CaptureFixture[str]) -> None:
+    output.wrapped(f"  to {'x' * 90} and more", 4)
+    assert capsys.readouterr().out.splitlines() == [
+        "  to",
+        f"    {'x' * 76}",
+        f"    {'x' * 14} and more",
+    ]
+
+
+def test_wide_letters_count_twice(capsys: pytest.CaptureFixture[str]) -> None:
+    output.table(("ID", "TO", "LAST ERROR"), [(1, "例" * 60 + "@example.net", "語" * 50)])
+    for each in capsys.readouterr().out.splitlines():
+        assert len(each) + sum(letter in "例語" for letter in each) <= 80
+
+
+def test_ids_are_whole_even_where_there_is_no_room_at_all(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "10")
+    output.table(("ID", "TO", "STATE"), [(1234567, "ann@a-very-long-domain.example.net", "on hold")])
+    assert "1234567" in capsys.readouterr().out
 
 
 def test_piped_table_cuts_nothing(

@@ -198,6 +198,8 @@ def test_account_is_changed_in_part(mailqueue: Command) -> None:
         "new_recipients_per_day": None,
         "over_quota": "reject",
         "fromid": False,
+        "suppression": True,
+        "suppress_for": None,
         "usage": [],
     }
     mailqueue("account", "add", "shop")

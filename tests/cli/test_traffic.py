@@ -80,8 +80,8 @@ def test_tables_of_limits_and_of_trouble_fit_eighty_columns(mailqueue: Command, 
     in_trouble(queue, LONG, failures=17, last_error=text)
     for verb in ("shaping", "destinations"):
         lines = mailqueue(verb, "list").splitlines()
-        assert len(lines) == 2
         assert all(len(line) <= 80 for line in lines), lines
+        assert text in lines[-1]
 
 
 # --- destinations --------------------------------------------------------------------------------
@@ -101,8 +101,9 @@ def test_destination_in_trouble_is_listed_shown_and_tried_again(mailqueue: Comma
         "lanes": 2,
         "messages": 3,
     }
-    _, row = mailqueue("destinations", "list").splitlines()
-    assert all(told in row for told in (RELAY, "12m ago", "in 4m", "451 4.4.1 no"))
+    _, row, error = mailqueue("destinations", "list").splitlines()
+    assert all(told in row for told in (RELAY, "12m ago", "in 4m"))
+    assert error == "    451 4.4.1 no connection"
     shown = mailqueue("destinations", "show", *RELAY.split())
     assert "3 messages in 2 lanes" in shown
     assert "3 in a row" in shown
@@ -148,9 +149,9 @@ def test_message_that_waits_for_a_destination_says_so_wherever_it_is_shown(
     assert one["blocked_until"] == one["next_attempt_at"] == mailqueue.json("show", first)["blocked_until"]
     rows = mailqueue("list").splitlines()
     assert "blocked" in rows[1]
-    assert f"waits for {RELAY[:8]}" in rows[1]
     assert "in 4m" in rows[1]
-    assert "on hold" in rows[2]
+    assert rows[2] == f"    waits for {RELAY}"
+    assert "on hold" in rows[3]
     assert f"{RELAY}, until in 4m" in mailqueue("show", first)
     told = " ".join(mailqueue("explain", first).split())
     assert f"destination {RELAY} in trouble since" in told

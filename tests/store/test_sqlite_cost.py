@@ -286,6 +286,7 @@ CHANGES: dict[str, Callable[[Transaction], object]] = {
     "mark": marks,
     "bury an engine": registers,
     "purge content": lambda transaction: transaction.purge_content(NOON + 9 * DAY, 50),
+    "purge messages": lambda transaction: transaction.purge_messages([*range(1, 51)]),
     "purge history": lambda transaction: transaction.purge_history(NOON + 90 * DAY, 50),
 }
 FILTERS: dict[str, Filter] = {

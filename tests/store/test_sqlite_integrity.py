@@ -65,6 +65,12 @@ DAMAGE = {
     ),
     "fate_without_event": "DELETE FROM mailqueue_event WHERE message_id = 1",
     "event_without_notice": "DELETE FROM mailqueue_notice",
+    "feedback_of_active": "UPDATE mailqueue_message SET feedback = 'bounced' WHERE id = 4",
+    "feedback_without_event": "UPDATE mailqueue_message SET feedback = 'complained' WHERE id = 1",
+    "incoming_of_nobody": (
+        "INSERT INTO mailqueue_incoming (at, kind, submission_id, messages, summary, digest, size,"
+        " correlation, actor, content) VALUES (1, 'bounce', 99, '[]', '', x'', 0, '', '', x'')"
+    ),
     "submission_without_messages": "DELETE FROM mailqueue_message WHERE submission_id = 2",
     "ids_out_of_order": "UPDATE mailqueue_message SET submission_id = 3 WHERE id = 1",
 }

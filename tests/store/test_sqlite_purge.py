@@ -53,3 +53,16 @@ def pieces(path: Path) -> int:
     """Return how many pieces of large content there are."""
     with closing(sqlite3.connect(path)) as raw:
         return int(raw.execute("SELECT count(*) FROM mailqueue_chunk").fetchone()[0])
+
+
+def test_what_was_committed_stands_in_the_file_itself_after_a_checkpoint(
+    store: Store, path: Path, tmp_path: Path
+) -> None:
+    submit(store)
+    store.checkpoint()
+    alone = tmp_path / "alone.db"
+    alone.write_bytes(path.read_bytes())
+    with closing(sqlite3.connect(alone)) as raw:
+        assert raw.execute("SELECT recipient FROM mailqueue_message").fetchall() == [("b@example.net",)]
+    submit(store)
+    assert clean(store)

@@ -113,6 +113,21 @@ SELECT event.id, event.notice_id FROM mailqueue_event AS event
 LEFT JOIN mailqueue_notice AS notice ON notice.id = event.notice_id
 WHERE event.notice_id IS NOT NULL AND notice.id IS NULL LIMIT ?
 
+-- name: feedback_of_active
+SELECT id, feedback FROM mailqueue_message WHERE feedback IS NOT NULL AND retired_at IS NULL LIMIT ?
+
+-- name: feedback_without_event
+SELECT message.id, message.feedback FROM mailqueue_message AS message
+WHERE message.feedback IS NOT NULL AND NOT EXISTS (
+    SELECT 1 FROM mailqueue_event AS event
+    WHERE event.message_id = message.id AND json_extract(event.data, '$.incoming') IS NOT NULL
+        AND event.event = CASE message.feedback WHEN 'bounced' THEN 'failed' ELSE message.feedback END) LIMIT ?
+
+-- name: incoming_of_nobody
+SELECT incoming.id, incoming.submission_id FROM mailqueue_incoming AS incoming
+LEFT JOIN mailqueue_submission AS submission ON submission.id = incoming.submission_id
+WHERE incoming.submission_id IS NOT NULL AND submission.id IS NULL LIMIT ?
+
 -- name: submission_without_messages
 SELECT submission.id FROM mailqueue_submission AS submission
 WHERE NOT EXISTS (SELECT 1 FROM mailqueue_message AS message WHERE message.submission_id = submission.id) LIMIT ?

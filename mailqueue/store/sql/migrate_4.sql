@@ -44,7 +44,7 @@ CREATE TABLE mailqueue_tally (
 ) WITHOUT ROWID;
 CREATE TABLE mailqueue_suppression (
     id          INTEGER PRIMARY KEY AUTOINCREMENT,
-    account_id  INTEGER NOT NULL REFERENCES mailqueue_account (id),
+    account_id  INTEGER NOT NULL,
     base        TEXT    NOT NULL,
     address     TEXT    NOT NULL,
     cause       TEXT    NOT NULL CHECK (cause IN ('code', 'failures', 'complaint', 'manual', 'import')),
@@ -74,12 +74,13 @@ CREATE TABLE mailqueue_incoming (
     matched_by    TEXT CHECK (matched_by IN ('fromid', 'envid', 'message-id')),
     submission_id INTEGER,
     account_id    INTEGER,
+    messages      TEXT    NOT NULL,
     summary       TEXT    NOT NULL,
     digest        BLOB    NOT NULL,
     size          INTEGER NOT NULL,
-    content       BLOB    NOT NULL,
     correlation   TEXT    NOT NULL,
-    actor         TEXT    NOT NULL
+    actor         TEXT    NOT NULL,
+    content       BLOB    NOT NULL
 );
 CREATE UNIQUE INDEX mailqueue_incoming_digest ON mailqueue_incoming (digest, recipient);
 CREATE INDEX mailqueue_incoming_submission ON mailqueue_incoming (submission_id) WHERE submission_id IS NOT NULL;

@@ -87,7 +87,7 @@ SELECT message.id, message.submission_id, account.name, submission.sender, messa
     submission.warn_after, submission.max_attempts, lane.blocked_until, lane.blocked_by,
     (SELECT attempt.category FROM mailqueue_attempt AS attempt
         WHERE attempt.message_id = message.id ORDER BY attempt.id DESC LIMIT 1),
-    submission.extra, message.fromid
+    submission.extra, message.fromid, message.feedback
 FROM mailqueue_message AS message
 CROSS JOIN mailqueue_submission AS submission ON submission.id = message.submission_id
 CROSS JOIN mailqueue_content AS content ON content.id = submission.content_id
@@ -174,6 +174,22 @@ WHERE message.id = ?
 -- name: notices_of_message
 SELECT id, submission_id, kind, at, content, sent_as FROM mailqueue_notice
 WHERE id IN (SELECT notice_id FROM mailqueue_event WHERE message_id = ? AND notice_id IS NOT NULL) ORDER BY id
+
+-- name: submissions_of
+SELECT submission_id, id FROM mailqueue_message WHERE id IN (SELECT value FROM json_each(?))
+
+-- What rows.original takes, of those that have retired.
+-- name: originals
+SELECT message.id, message.submission_id, message.account_id, submission.sender, message.recipient,
+    submission.content_id, content.purged_at, submission.message_id, submission.subject, submission.eight_bit,
+    submission.utf8_header, submission.notice_for, submission.envid, submission.ret, message.notify, message.orcpt,
+    message.priority, message.transport, message.require_tls, submission.extra
+FROM json_each(?) AS chosen
+CROSS JOIN mailqueue_message AS message ON message.id = chosen.value
+CROSS JOIN mailqueue_submission AS submission ON submission.id = message.submission_id
+CROSS JOIN mailqueue_content AS content ON content.id = submission.content_id
+WHERE message.retired_at IS NOT NULL
+ORDER BY chosen.key
 
 -- name: content_of
 SELECT submission.content_id FROM mailqueue_message AS message

@@ -5,7 +5,7 @@ SELECT value FROM mailqueue_meta WHERE key = 'settings'
 
 -- name: all_accounts
 SELECT id, name, notices, schedule, retention, keep_content, on_uncertain, strict, messages_per_day,
-    new_recipients_per_day, over_quota, fromid
+    new_recipients_per_day, over_quota, fromid, suppression, suppress_for
 FROM mailqueue_account ORDER BY id
 
 -- name: all_sender_domains

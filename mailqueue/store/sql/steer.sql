@@ -45,6 +45,13 @@ WHERE id IN (SELECT value FROM json_each(?)) AND retired_at IS NULL RETURNING id
 UPDATE mailqueue_message SET require_tls = ?
 WHERE id IN (SELECT value FROM json_each(?)) AND retired_at IS NULL RETURNING id, state = 'claimed'
 
+-- name: retired_of_messages
+SELECT json_group_array(id) FROM mailqueue_message
+WHERE id IN (SELECT value FROM json_each(?)) AND retired_at IS NOT NULL
+
+-- name: change_so_far
+UPDATE mailqueue_event SET data = ? WHERE id = ?
+
 -- name: remove_ended_marks
 DELETE FROM mailqueue_hold WHERE id IN (
     SELECT id FROM mailqueue_hold WHERE until_at IS NOT NULL AND until_at <= ? ORDER BY until_at, id LIMIT ?)
@@ -128,7 +135,7 @@ DELETE FROM mailqueue_sender_domain WHERE name = ?
 -- name: update_account
 UPDATE mailqueue_account
 SET notices = ?, schedule = ?, retention = ?, keep_content = ?, on_uncertain = ?, strict = ?, messages_per_day = ?,
-    new_recipients_per_day = ?, over_quota = ?, fromid = ?
+    new_recipients_per_day = ?, over_quota = ?, fromid = ?, suppression = ?, suppress_for = ?
 WHERE id = ?
 
 -- (By id: + keeps it from counting all that the account has.)

@@ -6,9 +6,15 @@ SELECT json_group_array(id) FROM (
     WHERE account_id = ? AND retired_at IS NOT NULL AND retired_at <= ?
     ORDER BY retired_at LIMIT ?)
 
--- name: submissions_of_messages
-SELECT json_group_array(DISTINCT submission_id) FROM mailqueue_message
-WHERE id IN (SELECT value FROM json_each(?))
+-- Of these messages, those that have retired: [message, submission, octets of content that are there].
+-- name: retired_with_octets
+SELECT message.id, message.submission_id, CASE WHEN content.purged_at IS NULL THEN content.size ELSE 0 END
+FROM json_each(?) AS chosen
+CROSS JOIN mailqueue_message AS message ON message.id = chosen.value
+CROSS JOIN mailqueue_submission AS submission ON submission.id = message.submission_id
+CROSS JOIN mailqueue_content AS content ON content.id = submission.content_id
+WHERE message.retired_at IS NOT NULL
+ORDER BY chosen.key
 
 -- name: purge_attempts
 DELETE FROM mailqueue_attempt WHERE message_id IN (SELECT value FROM json_each(?))

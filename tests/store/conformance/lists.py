@@ -9,10 +9,12 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from support.queues import Sample, filters, listed, lists
-from support.stored import ALL, NOON, hold, message, submit
+from support.stored import ALL, NOON, at, hold, message, submit
 
+from mailqueue.clock import to_datetime
 from mailqueue.errors import SettingError
-from mailqueue.model.filters import LAST_RETIRED_FIRST, OLDEST_FIRST, Filter, Order, Sort
+from mailqueue.model.filters import LAST_RETIRED_FIRST, OLDEST_FIRST, Filter, Order, Sort, Times
+from mailqueue.model.lifecycle import State
 from mailqueue.store import open_store
 from mailqueue.store.base import Store, Transaction
 
@@ -56,8 +58,31 @@ def test_ids_of_a_list_are_those_of_its_messages(
 ) -> None:
     order = LAST_RETIRED_FIRST if retired else OLDEST_FIRST
     page = samples[seed].store.read(lambda reader: reader.ids(which, retired=retired, after=None))
-    assert list(page.items) == [each.id for each in samples[seed].expected(which, order, retired=retired)]
+    expected = samples[seed].expected(which, order, retired=retired)
+    assert list(page.items) == [each.id for each in expected]
     assert page.next is None
+    known = samples[seed].store.read(lambda reader: reader.count(which, retired=retired))
+    assert known in (None, len(expected))
+
+
+@pytest.mark.parametrize(
+    ("which", "retired"),
+    [
+        (Filter(), True),
+        (Filter(account="shop"), True),
+        (Filter(account="shop"), False),
+        (Filter(hold=True), False),
+        (Filter(state=State.FAILED), True),
+        (Filter(retired=Times(after=to_datetime(at(6 * 3600)))), True),
+        (Filter(account="default", retired=Times(before=to_datetime(at(9 * 3600)))), True),
+    ],
+)
+def test_count_of_what_stands_together_in_an_index_is_known(
+    samples: list[Sample], which: Filter, retired: bool
+) -> None:
+    for sample in samples:
+        known = sample.store.read(lambda reader: reader.count(which, retired=retired))
+        assert known == len(sample.expected(which, OLDEST_FIRST, retired=retired))
 
 
 class TakenBack(Exception):

@@ -27,7 +27,7 @@ from mailqueue.clock import DAY, HOUR
 from mailqueue.errors import NotFound, SettingError
 from mailqueue.model.filters import Filter
 from mailqueue.model.message import Idempotency
-from mailqueue.store.base import Store
+from mailqueue.store.base import Gone, Store
 
 
 def pages(store: Store, verb: str, which: Filter = ALL, *, limit: int) -> list[list[int]]:
@@ -174,6 +174,58 @@ def test_what_waits_is_never_purged(store: Store) -> None:
     assert store.run(lambda transaction: transaction.purge_content(late, 10)) == 0
     assert store.run(lambda transaction: transaction.purge_orphans(late, 10)) == 0
     assert due(store) == NOON
+
+
+def test_messages_purged_by_their_ids_go_and_those_that_wait_stay(store: Store) -> None:
+    submit(store, "b@example.net", "c@example.net")
+    submit(store, "d@example.net")
+    own = engine(store)
+    first, second = claim(store, own, limit=2)
+    settle(store, delivered(first), failed(second, keep_until=at(99)))
+    gone = store.run(lambda transaction: transaction.purge_messages([2, 3, 99]))
+    assert gone == Gone(looked=3, messages=1, submissions=0)
+    assert [each.id for each in store.read(lambda reader: reader.submission_messages(1))] == [1]
+    gone += store.run(lambda transaction: transaction.purge_messages([1]))
+    assert gone == Gone(looked=4, messages=2, submissions=1)
+    with pytest.raises(NotFound):
+        store.read(lambda reader: reader.content(1))
+    assert due(store) == NOON
+    assert clean(store)
+
+
+def test_originals_are_the_retired_ones_in_the_order_asked_for(store: Store) -> None:
+    submit(store, "b@example.net", "c@example.net")
+    submit(store, "d@example.net")
+    settle(store, *(delivered(each, at(1)) for each in claim(store, engine(store), limit=2)))
+    found = store.read(lambda reader: reader.originals([2, 3, 1, 99]))
+    assert [(each.id, each.recipient, each.purged_at) for each in found] == [
+        (2, "c@example.net", at(1)),
+        (1, "b@example.net", at(1)),
+    ]
+    pairs = store.read(lambda reader: reader.submissions_of([3, 1, 2]))
+    assert sorted(pairs) == [(1, 1), (1, 2), (2, 3)]
+
+
+def test_what_was_sent_anew_is_told_of_the_new_message_where_the_old_one_has_been_purged(
+    store: Store,
+) -> None:
+    submit(store)
+    settle(store, delivered(*claim(store, engine(store))))
+    submit(store)
+    submit(store)
+    store.run(
+        lambda transaction: transaction.resent({1: 2, 99: 3}, actor="cli:op", reason="again", now=at(1))
+    )
+    told = {
+        number: [each.reason for each in store.read(lambda reader, n=number: reader.events(n)) if each.actor]
+        for number in (1, 2, 3, 99)
+    }
+    assert told == {
+        1: ["sent anew as message 2: again"],
+        2: ["message 1 sent anew: again"],
+        3: ["message 99 sent anew: again"],
+        99: [],
+    }
 
 
 def test_idempotency_keys_go_when_they_are_old(store: Store) -> None:
