@@ -772,8 +772,7 @@ class Suppressions:
         Args:
             address: in any spelling of the same base.
             account: whose mail.
-            replay: submit anew what the entry has stopped, as far as its content is there, with the wishes
-                that it had; it is mail like any other, and its times count from now.
+            replay: submit anew what the entry has stopped, as `retired.resend` does.
             actor: who does it.
 
         Raises:
@@ -786,7 +785,7 @@ class Suppressions:
             account=account,
             replay=replay,
             actor=self._queue.actor(actor),
-            now=self._queue.clock.now(),
+            clock=self._queue.clock,
         )
 
     def import_(
@@ -969,8 +968,9 @@ class Retired:
 
         Content, sender, wishes, priority and extra are the same. Recipients of one submission that are meant
         together share a new one. They are mail like any other: the schedule is the account's, quotas count
-        them, hold rules hold them. `transport` and `require_tls` stay as they were; a transport that is no
-        more is left to the routes. Nothing is sent for a message whose content has been purged.
+        them, hold rules hold them, suppressed recipients get none. `transport` and `require_tls` stay as they
+        were; a transport that is no more is left to the routes. Nothing is sent for a message whose content
+        has been purged.
 
         Args:
             ids: message ids; None: see the others.

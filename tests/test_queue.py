@@ -37,6 +37,7 @@ from mailqueue.faces import (
     Routes,
     Schedules,
     SenderDomains,
+    Suppressions,
     Transports,
 )
 from mailqueue.model.lane import Priority
@@ -133,6 +134,16 @@ PINNED = {
             over_quota=None, fromid=None, suppression=None, suppress_for=None,
             reason='', actor=None)
         remove(self, name, *, reason='', actor=None)
+    """,
+    Suppressions: """
+        __init__(self, queue)
+        list(self, *, account=None, limit=50, after=None)
+        add(self, address, *, account='default', reason='', expires_at=None, actor=None)
+        lookup(self, address, *, account='default')
+        remove(self, address, *, account='default', replay=False, actor=None)
+        import_(self, lines, *, account='default', skip_bad=False, actor=None)
+        export(self, file, *, account='default')
+        rejudge(self, *, account=None, remove=False, actor=None)
     """,
     SenderDomains: """
         __init__(self, queue)

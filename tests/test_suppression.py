@@ -10,6 +10,7 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
+from support.bounces import bounce, complaint
 from support.clock import ManualTimer
 from support.receiver import DROP, OK_RCPT, Receiver
 from support.stage import MAIL, Stage
@@ -213,6 +214,44 @@ def test_failures_are_forgotten_after_half_a_year(relayed: Stage) -> None:
     upkeep(stage)
     fail(stage, "full@example.com")
     assert not suppressed(stage, "full@example.com")
+
+
+@pytest.fixture
+def sent(relayed: Stage) -> Stage:
+    """A stage where mail to Ann and Ben has been delivered."""
+    relayed.submit("ann@example.com", "ben@example.com", envid="order-1")
+    relayed.deliver()
+    return relayed
+
+
+def test_bounce_that_surely_is_about_the_address_suppresses_it(sent: Stage) -> None:
+    came = sent.queue.incoming(bounce("ann@example.com", envid="order-1"))
+    found = entry(sent, "ann@example.com")
+    assert (found.cause, found.message_id, found.incoming_id) == (Cause.CODE, 1, came.id)
+    assert found.evidence is not None
+    assert (found.evidence.category, found.evidence.status) == ("mailbox_unknown", "5.1.1")
+    assert not suppressed(sent, "ben@example.com")
+    assert sent.queue.suppressions.rejudge() == ()
+
+
+def test_bounce_found_by_what_all_who_got_the_mail_know_is_a_failure(sent: Stage) -> None:
+    sent.queue.incoming(bounce("ann@example.com", message_id=sent.show(1).message_id))
+    assert not suppressed(sent, "ann@example.com")
+    with closing(sqlite3.connect(sent.queue.path)) as raw:
+        assert raw.execute("SELECT base, message_id FROM mailqueue_strike").fetchall() == [
+            ("ann@example.com", 1)
+        ]
+
+
+def test_complaint_suppresses_at_once(sent: Stage) -> None:
+    came = sent.queue.incoming(complaint("ben@example.com", message_id=sent.show(2).message_id))
+    found = entry(sent, "ben@example.com")
+    assert (found.cause, found.message_id, found.incoming_id, found.evidence) == (
+        Cause.COMPLAINT,
+        2,
+        came.id,
+        None,
+    )
 
 
 # --- what stops ----------------------------------------------------------------------------------
@@ -429,13 +468,14 @@ def test_what_an_entry_has_stopped_is_submitted_anew(relayed: Stage, receiver: R
     [old] = stage.submit("ann@example.com")
     stage.clock.advance(timedelta(days=8))
     upkeep(stage)
-    options = {"extra": {"order": "7"}, "envid": "7", "ret": "hdrs", "priority": "bulk", "max_attempts": 3}
+    options = {"extra": {"order": "7"}, "envid": "7", "ret": "hdrs", "priority": "bulk"}
     first, _ = stage.submit("Ann+x@example.com", "ben@example.com", notify="failure", **options)
     done = stage.queue.suppressions.remove("ann@example.com", replay=True)
-    assert (list(done.replayed), done.gone, done.over_quota) == ([first], (old,), ())
-    [new] = done.replayed.values()
+    assert done.replayed is not None
+    assert (list(done.replayed.messages), list(done.replayed.gone_at)) == ([first], [old])
+    [new] = done.replayed.messages.values()
     found, before = stage.show(new), stage.show(first)
-    for name in ("sender", "recipient", "envid", "ret", "priority", "max_attempts", "notify", "extra"):
+    for name in ("sender", "recipient", "envid", "ret", "priority", "notify", "extra"):
         assert getattr(found, name) == getattr(before, name), name
     stage.deliver()
     assert stage.state(new) == "delivered"
@@ -447,7 +487,8 @@ def test_replay_over_the_quota_is_told(stage: Stage) -> None:
     ids = stage.submit("ann@example.com") + stage.submit("ann@example.com")
     stage.queue.accounts.set("default", messages_per_day=1)
     done = stage.queue.suppressions.remove("ann@example.com", replay=True)
-    assert (list(done.replayed), done.over_quota) == (ids[:1], (ids[1],))
+    assert done.replayed is not None
+    assert (list(done.replayed.messages), done.replayed.refused) == (ids[:1], 1)
 
 
 # --- as CSV --------------------------------------------------------------------------------------

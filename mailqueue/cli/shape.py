@@ -488,13 +488,8 @@ def suppression(found: Suppression) -> Json:
 
 def unsuppressed(done: Unsuppressed) -> Json:
     """Return an entry that has been removed, and what came of the mail that it had stopped."""
-    return {
-        **suppression(done.suppression),
-        "removed": True,
-        "replayed": [{"id": old, "sent_as": new} for old, new in done.replayed.items()],
-        "gone": list(done.gone),
-        "over_quota": list(done.over_quota),
-    }
+    replayed = None if done.replayed is None else resent(done.replayed)
+    return {**suppression(done.suppression), "removed": True, "replayed": replayed}
 
 
 def imported(done: Imported) -> Json:

@@ -131,16 +131,18 @@ def _in_a_line(reply: str) -> str:
 def remove(face: Face, address: str, account: str, replay: bool) -> None:
     """Take an address off the list."""
     gone = face.queue().suppressions.remove(address, account=account, replay=replay)
-    face.answer(shape.unsuppressed(gone), lambda: _tell_removed(gone, replay))
+    face.answer(shape.unsuppressed(gone), lambda: _tell_removed(gone))
 
 
-def _tell_removed(gone: Unsuppressed, replay: bool) -> None:
+def _tell_removed(gone: Unsuppressed) -> None:
     output.line(f"{gone.suppression.address} is suppressed no more")
-    if replay:
-        output.line(f"{output.plural(len(gone.replayed), 'message')} submitted anew")
-    for ids, why in ((gone.gone, "the content is gone"), (gone.over_quota, "over the quota")):
-        if ids:
-            output.line(f"{output.plural(len(ids), 'message')} not: {why}")
+    sent = gone.replayed
+    if sent is not None:
+        output.line(f"{output.plural(sent.sent, 'message')} submitted anew")
+        if sent.gone:
+            output.line(f"{output.plural(sent.gone, 'message')} not: the content is gone")
+        if sent.refused:
+            output.line(f"{output.plural(sent.refused, 'message')} not: {sent.refusal}")
 
 
 @suppress.command("import")

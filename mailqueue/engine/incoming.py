@@ -25,6 +25,7 @@ from mailqueue.model.fromid import SEPARATOR
 from mailqueue.model.incoming import Incoming, Match, MatchedBy, NewIncoming
 from mailqueue.policy import incoming as policy
 from mailqueue.policy.incoming import Clues, Reading
+from mailqueue.policy.suppress import lessons
 from mailqueue.store.base import Store, Transaction
 
 logger = logging.getLogger("mailqueue.incoming")
@@ -89,7 +90,10 @@ def _take(new: NewIncoming, reading: Reading, clues: Clues, transaction: Transac
     match = _match(reading, clues, transaction)
     if match is None and isinstance(reading, incoming.Unrecognized):
         new = replace(new, content=new.content[:KEPT_OF_OTHERS])
-    return transaction.take_incoming(new, match)
+    taken = transaction.take_incoming(new, match)
+    if match is not None:
+        transaction.learn(lessons(match, taken.id, new.at, transaction.settings().reply_rules))
+    return taken
 
 
 def _match(reading: Reading, clues: Clues, transaction: Transaction) -> Match | None:

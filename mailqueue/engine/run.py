@@ -100,6 +100,7 @@ class Run:
         self._newest_rule = 0
         self._look = True
         self._passed_over = False
+        self._from_lane = options.per_lane // 4 or 1  # messages of one claim at most
         self._free: Sequence[int] = ()
         self._last_account = 0
         self._kick = asyncio.Event()
@@ -331,7 +332,7 @@ class Run:
             engine_id=self._id,
             now=self._clock.now(),
             limit=limit,
-            per_lane=min(limit, self._options.per_lane // 4 or 1),
+            per_lane=min(limit, self._from_lane),
             room=room,
             after_account=self._last_account,
         )
@@ -364,6 +365,7 @@ class Run:
         if crowded is not None:
             self._passed_over |= not crowded.until
             return crowded
+        self._passed_over |= left < self._from_lane  # it may have more
         return Room(left if room is None else min(left, room.messages))
 
     def _has_transport(self) -> bool:

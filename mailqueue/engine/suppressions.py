@@ -9,12 +9,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from datetime import timedelta
 
-from mailqueue.clock import to_datetime
-from mailqueue.engine.anew import again
+from mailqueue.clock import Clock, to_datetime
+from mailqueue.engine import retired
 from mailqueue.engine.manage import MAX_PAGE, settings
 from mailqueue.engine.options import When, moment
 from mailqueue.engine.submit import find_account
-from mailqueue.errors import NotFound, QuotaExceeded, SettingError
+from mailqueue.errors import SettingError
 from mailqueue.mail.address import parse
 from mailqueue.mail.base import base_of
 from mailqueue.model.filters import Filter, Page, Times
@@ -117,9 +117,11 @@ def lookup(store: Store, address: str, *, account: str, now: int) -> Suppression
     )
 
 
-def remove(store: Store, address: str, *, account: str, replay: bool, actor: str, now: int) -> Unsuppressed:
+def remove(
+    store: Store, address: str, *, account: str, replay: bool, actor: str, clock: Clock
+) -> Unsuppressed:
     """Take an address off the list, and submit anew what it has stopped. Raises NotFound, AddressError."""
-    base = base_of(address)
+    base, now = base_of(address), clock.now()
 
     def job(transaction: Transaction) -> Suppression:
         gone = transaction.unsuppress(find_account(transaction.settings(), account).id, base, now)
@@ -127,27 +129,15 @@ def remove(store: Store, address: str, *, account: str, replay: bool, actor: str
         return gone
 
     entry = store.run(job)
-    return _replayed(store, entry, actor, now) if replay else Unsuppressed(suppression=entry)
-
-
-def _replayed(store: Store, entry: Suppression, actor: str, now: int) -> Unsuppressed:
-    """Submit anew what an entry has stopped."""
-    made: dict[int, int] = {}
-    gone, over = [], []
-    for message_id in sorted(_stopped(store, entry)):
-        try:
-            [new] = again(store, message_id, actor=actor, now=now).messages
-        except NotFound:
-            gone.append(message_id)
-        except QuotaExceeded:
-            over.append(message_id)
-        else:
-            made[message_id] = new.id
-    return Unsuppressed(suppression=entry, replayed=made, gone=tuple(gone), over_quota=tuple(over))
+    if not replay:
+        return Unsuppressed(suppression=entry)
+    which, reason = Filter(ids=tuple(_stopped(store, entry))), "its recipient is suppressed no more"
+    sent = retired.resend(store, which, actor=actor, reason=reason, clock=clock, progress=None)
+    return Unsuppressed(suppression=entry, replayed=sent)
 
 
 def _stopped(store: Store, entry: Suppression) -> list[int]:
-    """Return the ids of the messages that an entry has stopped, all of them before any is submitted anew."""
+    """Return the ids of the messages that an entry has stopped."""
     since = Times(after=entry.created_at - timedelta(microseconds=1))
     which = Filter(account=entry.account, state=State.SUPPRESSED, retired=since)
     found: list[int] = []

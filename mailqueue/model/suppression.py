@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
 from mailqueue.clock import DAY
 from mailqueue.model.attempt import Category
+from mailqueue.model.explain import Resent
 
 FAILURES = 3
 """Messages that must have failed for an address, with none delivered to it meanwhile, to suppress it."""
@@ -125,12 +126,8 @@ class Unsuppressed:
 
     suppression: Suppression
     """The entry that is gone."""
-    replayed: Mapping[int, int] = field(default_factory=dict)
-    """With `replay`: the new message for each that it had stopped, by the id of the old one."""
-    gone: tuple[int, ...] = ()
-    """Ids of messages that it had stopped, and whose content is gone."""
-    over_quota: tuple[int, ...] = ()
-    """Ids of messages that it had stopped, and for which the quota of the account has no room."""
+    replayed: Resent | None = None
+    """With `replay`: what came of the mail that it had stopped. None: nobody asked for that."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

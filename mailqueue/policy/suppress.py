@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import assert_never
 
 from mailqueue.errors import ParseError
@@ -18,6 +19,7 @@ from mailqueue.mail.reply import Reply
 from mailqueue.mail.smtp.facts import Phase
 from mailqueue.model.account import Account
 from mailqueue.model.attempt import Category, Outcome, Scope
+from mailqueue.model.incoming import Learnt, Match, MatchedBy
 from mailqueue.model.lifecycle import State
 from mailqueue.model.rules import ReplyRule
 from mailqueue.model.settlement import Retire, Settlement
@@ -65,9 +67,11 @@ def finding(evidence: Evidence, own: _Own = ()) -> Finding | None:
 
 
 def _reply(evidence: Evidence) -> Reply | None:
-    """Return what was said; where a report has its status only, a reply with that code."""
+    """Return what was said; of a report, which may have its status only, a reply with that code."""
+    status = evidence.status or ""
+    told = f"{status[:1]}50 {status} {evidence.error or ''}".rstrip()
     try:
-        return Reply.from_text(evidence.reply or f"{(evidence.status or '')[:1]}50 {evidence.status}")
+        return Reply.from_text(evidence.reply or told)
     except ParseError:
         return None
 
@@ -118,6 +122,50 @@ def evidence_in(outcome: Outcome) -> Evidence:
         status=None if outcome.status is None else str(outcome.status),
         error=outcome.error,
     )
+
+
+def lessons(match: Match, incoming_id: int, at: int, own: _Own = ()) -> list[Lesson]:
+    """Return what a report that came in teaches about addresses that were written to.
+
+    A complaint counts where it names the address. A failure condemns an address at once where it names it
+    and was found by what only its own mail had; anybody who got the mail knows its Message-ID. Nothing is
+    learnt about what is still to be sent.
+
+    Args:
+        match: which mail it is about, and what follows.
+        incoming_id: of the report.
+        at: when it came, microseconds UTC.
+        own: the operator's rules about replies.
+    """
+    return [
+        Lesson(
+            account_id=each.account_id,
+            address=each.address,
+            finding=found,
+            at=at,
+            reason=each.text,
+            message_id=each.message_id,
+            evidence=None if each.status is None else _reported(each.status, each.text),
+            incoming_id=incoming_id,
+        )
+        for follows in match.follows
+        if (each := follows.learnt) is not None
+        and follows.message.state.retired
+        and (found := _found(each, sure=match.by is not MatchedBy.MESSAGE_ID, own=own)) is not None
+    ]
+
+
+def _found(learnt: Learnt, *, sure: bool, own: _Own) -> Finding | None:
+    if learnt.status is None:
+        return Finding.COMPLAINED if learnt.named else None
+    found = finding(_reported(learnt.status, learnt.text), own)
+    return Finding.FAILED if found is Finding.DEAD and not (sure and learnt.named) else found
+
+
+def _reported(status: str, text: str) -> Evidence:
+    evidence = Evidence(category=Category.OTHER, phase=Phase.RCPT, status=status, error=text)
+    reply = _reply(evidence)
+    return evidence if reply is None else replace(evidence, category=classify(reply, Phase.RCPT).category)
 
 
 def refuted(entry: Suppression, own: _Own = ()) -> str | None:

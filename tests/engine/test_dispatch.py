@@ -51,6 +51,13 @@ def test_a_connection_is_closed_when_it_has_grown_old(stage, receiver, monkeypat
     assert per_connection(receiver) == {1: 1, 2: 1, 3: 1}
 
 
+def test_an_engine_that_runs_once_leaves_nothing_that_is_due(stage, receiver):
+    stage.relay(receiver.port)
+    stage.queue.submit_many([MAIL] * 100)  # more of one lane than are on their way at once
+    stage.deliver(per_lane=30)
+    assert stage.queue.status().queued == 0
+
+
 def test_a_destination_has_no_more_connections_at_once_than_it_may(stage, receiver):
     receiver.final_delay = 0.05
     stage.relay(receiver.port)

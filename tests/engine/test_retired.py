@@ -23,8 +23,9 @@ DAY = timedelta(days=1)
 
 @pytest.fixture
 def refused(stage: Stage, receiver: Receiver) -> Stage:
-    """A stage whose receiver knows nobody."""
+    """A stage whose receiver knows nobody, and that goes on writing to them."""
     stage.relay(receiver.port)
+    stage.queue.accounts.set("default", suppression=False)
     receiver.refuse = "@"
     return stage
 

@@ -158,6 +158,13 @@ def test_report_with_a_status_alone_is_judged_by_it(status: str, expected: Findi
     assert finding(Evidence(category=Category.OTHER, phase=Phase.RCPT, status=status)) is expected
 
 
+def test_words_of_a_report_say_more_than_its_status() -> None:
+    blocked = Evidence(
+        category=Category.OTHER, phase=Phase.RCPT, status="5.1.1", error="failed: Blocked as spam"
+    )
+    assert finding(blocked) is NOTHING
+
+
 @pytest.mark.parametrize(
     ("days", "expected"), [((0, 1), False), ((0, 1, 2.9), False), ((0, 1, 3), True), ((0, 3), False)]
 )
