@@ -156,6 +156,7 @@ def questions(queue: Queue) -> dict[str, float]:
     for name, verb in {"explain": queue.explain, "show": queue.show, "timeline": queue.timeline}.items():
         taken[name] = max(milliseconds(lambda verb=verb, id=id: verb(id)) for id in (later, dead))  # type: ignore[misc]
     taken["status"] = milliseconds(queue.status)
+    taken["stats"] = milliseconds(queue.stats)
     return taken
 
 

@@ -2,7 +2,7 @@
 
 The rule: a flag goes before the environment, the environment before the TOML file, the file before the
 default. What decides about mail is in the database and never here. A key that nobody knows is an
-error that names the nearest one.
+error that names the nearest one, and where it stands.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
+from typing import Any
 
 from mailqueue.errors import SettingError
 
@@ -38,6 +39,20 @@ class Config:
     """The least of what is logged: one of LOG_LEVELS."""
     hostname: str | None = None
     """What an engine calls itself in EHLO and in notices. None: the machine's own name."""
+    relay: str | None = None
+    """HOST:PORT that takes all mail of an engine. None: as transports and routes say."""
+    connections: int | None = None
+    """Of an engine at once to one destination. None: as `Engine` has it, and so below."""
+    total_connections: int | None = None
+    """Of an engine at once in all."""
+    window: int | None = None
+    """Messages that an engine has on their way at once."""
+    drain: float | None = None
+    """Seconds that an engine that is asked to stop gives to what is being tried."""
+    busy_timeout: float | None = None
+    """Seconds to wait for a lock of the database. None: as `Queue` has it, and so below."""
+    max_size: int | None = None
+    """Octets that a message may have."""
     file: str | None = None
     """The TOML file that was read. None: there is none."""
 
@@ -48,9 +63,12 @@ class Setting:
 
     key: str
     help: str
-    check: Callable[[str], bool]
+    read: Callable[[object], object]
+    """Returns what a value of TOML, of the environment or of a flag means. None: it cannot be."""
     wanted: str
     """What would be right, for the error."""
+    has_flag: bool = True
+    """There is an option for it on the command line."""
 
     @property
     def variable(self) -> str:
@@ -59,39 +77,85 @@ class Setting:
 
     @property
     def flag(self) -> str:
-        """Its name on the command line: `log_level` is --log-level."""
-        return "--" + self.key.replace("_", "-")
+        """Its name on the command line: `log_level` is --log-level; '' where there is none."""
+        return "--" + self.key.replace("_", "-") if self.has_flag else ""
 
 
-def _is_name(text: str) -> bool:
-    return bool(re.fullmatch(r"[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?|\[[0-9A-Za-z:.]+\]", text))
+def _text(pattern: str) -> Callable[[object], object]:
+    return lambda value: value if isinstance(value, str) and re.fullmatch(pattern, value) else None
 
+
+def _integer(value: object) -> int | None:
+    if isinstance(value, str) and re.fullmatch(r"[0-9]{1,12}", value, re.ASCII):
+        value = int(value)
+    return value if isinstance(value, int) and not isinstance(value, bool) and value > 0 else None
+
+
+def _seconds(value: object) -> float | None:
+    if isinstance(value, str) and re.fullmatch(r"[0-9]{1,9}(\.[0-9]{1,6})?", value, re.ASCII):
+        value = float(value)
+    right = isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < 10**9
+    return float(value) if right else None  # type: ignore[arg-type]
+
+
+_NUMBER = "a whole number above 0"
+_LENGTH = "a number of seconds"
+_NAME = r"[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?|\[[0-9A-Za-z:.]+\]"
 
 SETTINGS = (
     Setting(
         key="db",
         help="path of the database file",
-        check=lambda text: text != "" and "\x00" not in text,
+        read=_text(r"[^\0]+"),
         wanted="the path of a file",
     ),
     Setting(
         key="log_level",
         help="the least of what is logged",
-        check=LOG_LEVELS.__contains__,
+        read=_text("|".join(LOG_LEVELS)),
         wanted="one of " + ", ".join(LOG_LEVELS),
     ),
     Setting(
         key="hostname",
         help="what an engine calls itself in EHLO and in notices",
-        check=_is_name,
+        read=_text(_NAME),
         wanted="a host name or an address literal",
+    ),
+    Setting(
+        key="relay",
+        help="takes all mail of an engine",
+        read=_text(r"(\[[0-9A-Fa-f:.]+\]|[^:\[\]\s]+)(:[0-9]{1,5})?"),
+        wanted="HOST or HOST:PORT",
+    ),
+    Setting(key="connections", help="of an engine at once to one destination", read=_integer, wanted=_NUMBER),
+    Setting(key="total_connections", help="of an engine at once in all", read=_integer, wanted=_NUMBER),
+    Setting(key="window", help="messages of an engine on their way at once", read=_integer, wanted=_NUMBER),
+    Setting(
+        key="drain",
+        help="seconds that an engine gives to what is being tried when it stops",
+        read=_seconds,
+        wanted=_LENGTH,
+    ),
+    Setting(
+        key="busy_timeout",
+        help="seconds to wait for a lock of the database",
+        read=_seconds,
+        wanted=_LENGTH,
+        has_flag=False,
+    ),
+    Setting(
+        key="max_size",
+        help="octets that a message may have",
+        read=_integer,
+        wanted=_NUMBER,
+        has_flag=False,
     ),
 )
 """All there is."""
 
 
 def load(
-    flags: Mapping[str, str | None] | None = None,
+    flags: Mapping[str, object] | None = None,
     *,
     environ: Mapping[str, str] = os.environ,
     folder: str | os.PathLike[str] = ".",
@@ -107,7 +171,7 @@ def load(
         SettingError: an unknown key, a value that cannot be, or a file that cannot be read.
     """
     file = _file(environ, Path(folder))
-    found: dict[str, str] = {}
+    found: dict[str, Any] = {}
     if file is not None:
         found.update(_from_file(file))
     found.update(_from_environment(environ))
@@ -125,9 +189,10 @@ def _file(environ: Mapping[str, str], folder: Path) -> Path | None:
     return here if here.exists() else None
 
 
-def _from_file(file: Path) -> dict[str, str]:
+def _from_file(file: Path) -> dict[str, object]:
     try:
-        table = tomllib.loads(file.read_text("utf-8"))
+        text = file.read_text("utf-8")
+        table = tomllib.loads(text)
     except OSError as error:
         raise SettingError(f"{file}: cannot be read: {error.strerror}") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
@@ -135,15 +200,23 @@ def _from_file(file: Path) -> dict[str, str]:
     known = {setting.key: setting for setting in SETTINGS}
     found = {}
     for key, value in table.items():
+        where = f"{file}{_line(text, key)}"
         if key not in known:
-            raise SettingError(f"{file}: there is no setting {key!r}{_nearest(key, known)}")
-        found[key] = _checked(known[key], value, f"{file}: {key}")
+            raise SettingError(f"{where}: there is no setting {key!r}{_nearest(key, known)}")
+        found[key] = _checked(known[key], value, f"{where}: {key}")
     if "db" in found:  # a path in a file means the same from wherever a command is typed
-        found["db"] = str(file.parent / found["db"])
+        found["db"] = str(file.parent / str(found["db"]))
     return found
 
 
-def _from_environment(environ: Mapping[str, str]) -> dict[str, str]:
+def _line(text: str, key: str) -> str:
+    """Return where a key or a table stands in TOML: `:3`; '' where that cannot be told."""
+    wanted = re.compile(rf"\s*\[*\s*[\"']?{re.escape(key)}[\"']?\s*[=.\]]")
+    lines = (f":{number}" for number, line in enumerate(text.splitlines(), 1) if wanted.match(line))
+    return next(lines, "")
+
+
+def _from_environment(environ: Mapping[str, str]) -> dict[str, object]:
     known = {setting.variable: setting for setting in SETTINGS}
     found = {}
     for name, value in environ.items():
@@ -162,10 +235,11 @@ def _setting(key: str) -> Setting:
     return next(setting for setting in SETTINGS if setting.key == key)
 
 
-def _checked(setting: Setting, value: object, where: str) -> str:
-    if not isinstance(value, str) or not setting.check(value):
+def _checked(setting: Setting, value: object, where: str) -> object:
+    found = setting.read(value)
+    if found is None:
         raise SettingError(f"{where}: must be {setting.wanted}, not {value!r}")
-    return value
+    return found
 
 
 def _nearest(name: str, known: Iterable[str]) -> str:

@@ -107,9 +107,7 @@ class HoldRules:
             until=until,
             then=then,
             per_minute=per_minute,
-            reason=reason,
-            actor=self._queue.actor(actor),
-            now=self._queue.clock.now(),
+            by=self._queue._by(actor, reason),
         )
 
     def list(self) -> Sequence[HoldRule]:
@@ -183,6 +181,8 @@ class Transports:
         allow_private: bool = False,
         reply: str | None = None,
         default: bool = False,
+        reason: str = "",
+        actor: str | None = None,
     ) -> Transport:
         """Make a transport. The first one made takes all mail that no route matches.
 
@@ -201,6 +201,8 @@ class Transports:
             allow_private: direct: also loopback and private addresses that DNS gave.
             reply: fail: what it answers, e.g. "550 5.7.1 not from here".
             default: take the mark `default` from the transport that has it.
+            reason: why, for the history.
+            actor: who does it.
 
         Raises:
             SettingError: a value does not fit the kind.
@@ -209,7 +211,7 @@ class Transports:
         return steering.add_transport(
             self._queue.store,
             name,
-            now=self._queue.clock.now(),
+            by=self._queue._by(actor, reason),
             kind=kind,
             host=host,
             port=port,
@@ -241,6 +243,8 @@ class Transports:
         allow_private: bool | None = None,
         reply: str | None = None,
         default: bool | None = None,
+        reason: str = "",
+        actor: str | None = None,
     ) -> Transport:
         """Change what is given of a transport; None leaves a value as it is.
 
@@ -265,18 +269,23 @@ class Transports:
             allow_private=allow_private,
             reply=reply,
             default=default,
-            now=self._queue.clock.now(),
+            by=self._queue._by(actor, reason),
         )
 
-    def remove(self, name: str) -> None:
+    def remove(self, name: str, *, reason: str = "", actor: str | None = None) -> None:
         """Remove a transport.
+
+        Args:
+            name: of the transport.
+            reason: why, for the history.
+            actor: who does it.
 
         Raises:
             NotFound: no such transport.
             Conflict: a route or a shaping rule uses it, messages in the queue name it, or it is the
                 default and others exist.
         """
-        steering.remove_transport(self._queue.store, name)
+        steering.remove_transport(self._queue.store, name, self._queue._by(actor, reason))
 
 
 class Routes:
@@ -294,6 +303,8 @@ class Routes:
         recipient_domain: str | None = None,
         min_attempts: int = 0,
         position: int = 0,
+        reason: str = "",
+        actor: str | None = None,
     ) -> Route:
         """Make a route. A domain with a leading dot means its subdomains too.
 
@@ -307,6 +318,8 @@ class Routes:
             recipient_domain: of the recipient; None: any.
             min_attempts: only messages of which at least so many attempts have failed.
             position: lower ones are tried first.
+            reason: why, for the history.
+            actor: who does it.
 
         Raises:
             NotFound: no such transport or account.
@@ -321,16 +334,25 @@ class Routes:
             recipient_domain=recipient_domain,
             min_attempts=min_attempts,
             position=position,
-            now=self._queue.clock.now(),
+            by=self._queue._by(actor, reason),
         )
 
     def list(self) -> Sequence[Route]:
         """Return all routes in the order in which they are tried."""
         return manage.settings(self._queue.store).routes
 
-    def remove(self, route_id: int) -> None:
-        """Remove a route. Raises NotFound."""
-        steering.remove_route(self._queue.store, route_id, self._queue.clock.now())
+    def remove(self, route_id: int, *, reason: str = "", actor: str | None = None) -> None:
+        """Remove a route.
+
+        Args:
+            route_id: of the route.
+            reason: why, for the history.
+            actor: who does it.
+
+        Raises:
+            NotFound: there is none of that id.
+        """
+        steering.remove_route(self._queue.store, route_id, self._queue._by(actor, reason))
 
 
 class ReplyRules:
@@ -373,18 +395,25 @@ class ReplyRules:
             code=code,
             permanent=permanent,
             position=position,
-            note=note,
-            actor=self._queue.actor(actor),
-            now=self._queue.clock.now(),
+            by=self._queue._by(actor, note),
         )
 
     def list(self) -> Sequence[ReplyRule]:
         """Return the own rules in the order in which they are asked."""
         return manage.settings(self._queue.store).reply_rules
 
-    def remove(self, rule_id: int) -> ReplyRule:
-        """Remove a rule and return it. Raises NotFound."""
-        return answers.remove_rule(self._queue.store, rule_id)
+    def remove(self, rule_id: int, *, reason: str = "", actor: str | None = None) -> ReplyRule:
+        """Remove a rule and return it.
+
+        Args:
+            rule_id: of the rule.
+            reason: why, for the history.
+            actor: who does it.
+
+        Raises:
+            NotFound: there is none of that id.
+        """
+        return answers.remove_rule(self._queue.store, rule_id, self._queue._by(actor, reason))
 
 
 class ShapingRules:
@@ -437,9 +466,7 @@ class ShapingRules:
             per_connection=per_connection,
             per_minute=per_minute,
             position=position,
-            reason=reason,
-            actor=self._queue.actor(actor),
-            now=self._queue.clock.now(),
+            by=self._queue._by(actor, reason),
         )
 
     def list(self) -> Sequence[ShapingRule]:
@@ -450,9 +477,18 @@ class ShapingRules:
         """Return one rule. Raises NotFound."""
         return shaping.rule(self._queue.store, rule_id)
 
-    def remove(self, rule_id: int) -> ShapingRule:
-        """Remove a rule and return it. Raises NotFound."""
-        return shaping.remove_rule(self._queue.store, rule_id)
+    def remove(self, rule_id: int, *, reason: str = "", actor: str | None = None) -> ShapingRule:
+        """Remove a rule and return it.
+
+        Args:
+            rule_id: of the rule.
+            reason: why, for the history.
+            actor: who does it.
+
+        Raises:
+            NotFound: there is none of that id.
+        """
+        return shaping.remove_rule(self._queue.store, rule_id, self._queue._by(actor, reason))
 
 
 class Destinations:
@@ -476,19 +512,18 @@ class Destinations:
         """
         return shaping.destination(self._queue.store, name)
 
-    def retry(self, name: str, *, actor: str | None = None) -> DestinationInfo:
+    def retry(self, name: str, *, reason: str = "", actor: str | None = None) -> DestinationInfo:
         """Take its block away: mail goes there now, and the next failure blocks it again.
 
         Args:
             name: as for `show`.
+            reason: why, for the history.
             actor: who does it.
 
         Raises:
             NotFound: as for `show`.
         """
-        return shaping.retry(
-            self._queue.store, name, actor=self._queue.actor(actor), now=self._queue.clock.now()
-        )
+        return shaping.retry(self._queue.store, name, self._queue._by(actor, reason))
 
 
 class Schedules:
@@ -498,7 +533,14 @@ class Schedules:
         self._queue = queue
 
     def add(
-        self, name: str, delays: str, *, lifetime: timedelta, warn_after: timedelta | None = None
+        self,
+        name: str,
+        delays: str,
+        *,
+        lifetime: timedelta,
+        warn_after: timedelta | None = None,
+        reason: str = "",
+        actor: str | None = None,
     ) -> Schedule:
         """Make a schedule from its readable form.
 
@@ -507,6 +549,8 @@ class Schedules:
             delays: e.g. "5m, 15m, 30m, 1h, 2h, 3h*".
             lifetime: given up after this long.
             warn_after: a delay notice after this long; None: none.
+            reason: why, for the history.
+            actor: who does it.
 
         Raises:
             ScheduleError: `delays` cannot be read.
@@ -519,7 +563,7 @@ class Schedules:
             delays,
             lifetime=lifetime,
             warn_after=warn_after,
-            now=self._queue.clock.now(),
+            by=self._queue._by(actor, reason),
         )
 
     def list(self) -> Sequence[Schedule]:
@@ -537,9 +581,19 @@ class Accounts:
     def __init__(self, queue: Queue) -> None:
         self._queue = queue
 
-    def add(self, name: str) -> Account:
-        """Make an account. Raises Conflict where the name is taken, SettingError for an unusable one."""
-        return steering.add_account(self._queue.store, name, self._queue.clock.now())
+    def add(self, name: str, *, reason: str = "", actor: str | None = None) -> Account:
+        """Make an account.
+
+        Args:
+            name: what `submit(account=)` calls it.
+            reason: why, for the history.
+            actor: who does it.
+
+        Raises:
+            Conflict: the name is taken.
+            SettingError: the name cannot be.
+        """
+        return steering.add_account(self._queue.store, name, self._queue._by(actor, reason))
 
     def list(self) -> Sequence[Account]:
         """Return all accounts, in the order made."""
@@ -565,6 +619,8 @@ class Accounts:
         fromid: bool | None = None,
         suppression: bool | None = None,
         suppress_for: timedelta | None = None,
+        reason: str = "",
+        actor: str | None = None,
     ) -> Account:
         """Change what is given of an account; None leaves a value as it is.
 
@@ -585,6 +641,8 @@ class Accounts:
             suppression: send nothing to addresses on its suppression list, and have engines put there what
                 has shown to be dead; False: neither, and what is on the list stays there.
             suppress_for: how long what engines put there stays; zero: until somebody removes it.
+            reason: why, for the history.
+            actor: who does it.
 
         Raises:
             NotFound: no such account or schedule.
@@ -605,21 +663,23 @@ class Accounts:
             fromid=fromid,
             suppression=suppression,
             suppress_for=suppress_for,
-            now=self._queue.clock.now(),
+            by=self._queue._by(actor, reason),
         )
 
-    def remove(self, name: str) -> None:
+    def remove(self, name: str, *, reason: str = "", actor: str | None = None) -> None:
         """Remove an account, and what is kept of whom it has written to.
 
         Args:
             name: of the account.
+            reason: why, for the history.
+            actor: who does it.
 
         Raises:
             NotFound: there is none of that name.
             Conflict: it is `default`, or mail in the queue or the history, routes or hold rules need it;
                 the text says how many and what to do.
         """
-        steering.remove_account(self._queue.store, name)
+        steering.remove_account(self._queue.store, name, self._queue._by(actor, reason))
 
 
 class Suppressions:
@@ -810,23 +870,34 @@ class SenderDomains:
         """Return the domains for which something has been set, in the order of their names."""
         return steering.sender_domains(self._queue.store)
 
-    def set(self, name: str, *, separator: str) -> SenderDomain:
+    def set(self, name: str, *, separator: str, reason: str = "", actor: str | None = None) -> SenderDomain:
         """Say what is wished for the mail from a domain.
 
         Args:
             name: of the domain, without its subdomains.
             separator: what stands in a return address of its own before what makes it unique: `+`, as it is
                 where nothing is set, `-`, `=` ...; 1 to 4 characters.
+            reason: why, for the history.
+            actor: who does it.
 
         Raises:
             AddressError: the name is no domain.
             SettingError: the separator cannot be.
         """
-        return steering.set_sender_domain(self._queue.store, name, separator)
+        return steering.set_sender_domain(self._queue.store, name, separator, self._queue._by(actor, reason))
 
-    def remove(self, name: str) -> SenderDomain:
-        """Forget what was wished for the mail from a domain. Raises NotFound."""
-        return steering.remove_sender_domain(self._queue.store, name)
+    def remove(self, name: str, *, reason: str = "", actor: str | None = None) -> SenderDomain:
+        """Forget what was wished for the mail from a domain.
+
+        Args:
+            name: of the domain.
+            reason: why, for the history.
+            actor: who does it.
+
+        Raises:
+            NotFound: nothing is set for it.
+        """
+        return steering.remove_sender_domain(self._queue.store, name, self._queue._by(actor, reason))
 
 
 class Retired:
@@ -1157,7 +1228,9 @@ class Webhooks:
         """Return the attempts of a webhook, in order. Raises NotFound."""
         return webhooks.attempts(self._queue.store, webhook_id)
 
-    def schedule(self, ids: int | Iterable[int], *, at: When | None = None) -> Sequence[int]:
+    def schedule(
+        self, ids: int | Iterable[int], *, at: When | None = None, actor: str | None = None
+    ) -> Sequence[int]:
         """Have webhooks posted at another time; returns the ids of those that wait, and so will be.
 
         One that waits for another about the same message goes after that, and not before `at`.
@@ -1165,12 +1238,13 @@ class Webhooks:
         Args:
             ids: which.
             at: when, a moment or how long from now; None: now.
+            actor: who does it.
 
         Raises:
             NotFound: one of them does not exist, or has been purged; then none is changed.
             SettingError: `at` cannot be.
         """
-        return webhooks.schedule(self._queue.store, ids, at, self._queue.clock.now())
+        return webhooks.schedule(self._queue.store, ids, at, self._queue._by(actor))
 
     def cancel(
         self, ids: int | Iterable[int], *, reason: str = "", actor: str | None = None
@@ -1187,20 +1261,20 @@ class Webhooks:
         Raises:
             NotFound: one of them does not exist, or has been purged; then none is changed.
         """
-        said = ": ".join(filter(None, (f"canceled by {self._queue.actor(actor)}", reason)))
-        return webhooks.cancel(self._queue.store, ids, said, self._queue.clock.now())
+        return webhooks.cancel(self._queue.store, ids, self._queue._by(actor, reason))
 
-    def replay(self, ids: int | Iterable[int]) -> Sequence[int]:
+    def replay(self, ids: int | Iterable[int], *, actor: str | None = None) -> Sequence[int]:
         """Post retired webhooks once more, with the same payload; returns the ids of the new ones.
 
         Args:
             ids: which.
+            actor: who does it.
 
         Raises:
             NotFound: one of them does not exist, or has been purged; then none is posted.
             Conflict: one of them is on its way, or its account has no endpoint at work; then none is posted.
         """
-        return webhooks.replay(self._queue.store, ids, self._queue.clock.now())
+        return webhooks.replay(self._queue.store, ids, self._queue._by(actor))
 
 
 class IncomingMail:

@@ -18,6 +18,7 @@ from mailqueue.engine import explain as explaining
 from mailqueue.engine import follow as following
 from mailqueue.engine import incoming, manage, many, replies, verbs
 from mailqueue.engine import plan as planning
+from mailqueue.engine import stats as statistics
 from mailqueue.engine.many import Progress
 from mailqueue.engine.options import When
 from mailqueue.engine.replies import classify_alone
@@ -43,7 +44,7 @@ from mailqueue.model.account import DEFAULT_ACCOUNT
 from mailqueue.model.attempt import Attempt
 from mailqueue.model.backup import Backup, Restored
 from mailqueue.model.change import Change
-from mailqueue.model.events import Event, EventKind, Happened, Notice
+from mailqueue.model.events import By, Event, EventKind, Happened, Notice
 from mailqueue.model.explain import Explanation, Status, Steered
 from mailqueue.model.filters import Filter, Order, Page
 from mailqueue.model.incoming import Incoming
@@ -54,6 +55,7 @@ from mailqueue.model.plan import Plan
 from mailqueue.model.recipient import Recipient
 from mailqueue.model.settings import Settings
 from mailqueue.model.settlement import Wish, WishKind
+from mailqueue.model.stats import Stats
 from mailqueue.model.verdict import Verdict
 from mailqueue.model.wanted import Wanted, chosen
 from mailqueue.net.resolver import Resolver
@@ -365,6 +367,22 @@ class Queue:
         """
         return manage.timeline(self.store, message_id)
 
+    def changes(self, *, limit: int = 50, after: str | None = None) -> Page[Event]:
+        """Return a page of what was done by hand to the queue, the newest first: who did it, why, and what.
+
+        One for each verb that changed settings, a destination, messages or the file; `data` has the `verb`,
+        in the words of the command line, and what was given to it. What was done to each message is in its
+        own `timeline`.
+
+        Args:
+            limit: changes at most, 1 to 1000.
+            after: `next` of the page before.
+
+        Raises:
+            SettingError: a value cannot be.
+        """
+        return manage.changes(self.store, limit=limit, after=after)
+
     def notices(self, message_id: int) -> Sequence[Notice]:
         """Return the delivery notices that told of a message, in order. Raises NotFound."""
         return manage.notices(self.store, message_id)
@@ -431,6 +449,21 @@ class Queue:
         """Return how the queue stands."""
         return manage.status(self.store, self.clock.now())
 
+    def stats(self, *, hours: int = 24, limit: int = 20) -> Stats:
+        """Return the queue in numbers: how it stands, what happened, what waits for whom, what goes wrong.
+
+        It is counted as it happens, by the hour, so that it takes some milliseconds, whatever waits.
+
+        Args:
+            hours: so many hours back, and from the beginning of that hour on, it is told what happened;
+                1 to 744. (What happened before the tables had version 4 is not counted.)
+            limit: domains, errors and destinations that are listed at most, 1 to 1000.
+
+        Raises:
+            SettingError: a value cannot be.
+        """
+        return statistics.stats(self.store, hours=hours, limit=limit, now=self.clock.now())
+
     def hold(
         self,
         ids: int | Iterable[int] | None = None,
@@ -458,7 +491,7 @@ class Queue:
         meant = self._meant(ids, which, all=all)
         if dry_run:
             return manage.preview(self.store, meant, "put on hold, until released")
-        return manage.hold(self.store, meant, actor=self.actor(actor), reason=reason, now=self.clock.now())
+        return manage.hold(self.store, meant, self._by(actor, reason))
 
     def release(
         self,
@@ -477,7 +510,7 @@ class Queue:
         meant = self._meant(ids, which, all=all)
         if dry_run:
             return manage.preview(self.store, meant, "released from every hold, and due as they were")
-        return manage.release(self.store, meant, actor=self.actor(actor), reason=reason, now=self.clock.now())
+        return manage.release(self.store, meant, self._by(actor, reason))
 
     def fail(
         self,
@@ -634,8 +667,10 @@ class Queue:
         return verbs.give_up(self.store, meant, wish, clock=self.clock, hostname=default_hostname())
 
     def _change(self, meant: Filter, wanted: Change, actor: str | None, reason: str) -> Steered:
-        now = self.clock.now()
-        return verbs.change(self.store, meant, wanted, actor=self.actor(actor), reason=reason, now=now)
+        return verbs.change(self.store, meant, wanted, self._by(actor, reason))
+
+    def _by(self, actor: str | None, reason: str = "") -> By:
+        return By(actor=self.actor(actor), reason=reason, at=self.clock.now())
 
     def incoming(
         self,
@@ -687,7 +722,7 @@ class Queue:
         """Return every fault found in the database, a sentence each. Empty: clean. Reads all of it."""
         return manage.check_integrity(self.store)
 
-    def migrate(self, *, copy: bool | str | os.PathLike[str] = True) -> Migration:
+    def migrate(self, *, copy: bool | str | os.PathLike[str] = True, actor: str | None = None) -> Migration:
         """Bring tables of an older version up to date, after a copy of the file as it is.
 
         It is one transaction: if the process dies, the file is as it was. Nobody else can write
@@ -696,15 +731,16 @@ class Queue:
         Args:
             copy: where the copy goes; True: beside the file, as `PATH.v1-backup` (the version of its
                 tables); False: none is made. Nothing is ever overwritten.
+            actor: who migrates, for the history.
 
         Raises:
             SchemaNewer: the tables are newer than this mailqueue.
             SchemaMissing: there is no such file, or it holds no tables.
             StoreError: an engine is at work; the copy cannot be made; the database is in the way.
         """
-        return manage.migrate(self.store, copy, self.clock.now())
+        return manage.migrate(self.store, copy, self._by(actor))
 
-    def backup(self, target: str | os.PathLike[str]) -> Backup:
+    def backup(self, target: str | os.PathLike[str], *, actor: str | None = None) -> Backup:
         """Copy the whole database to `target`, as its last commit left it, while it is in use.
 
         The copy is whole when it has its name, is for the same eyes as the database, and holds all that
@@ -712,11 +748,12 @@ class Queue:
 
         Args:
             target: where the copy goes.
+            actor: who makes it, for the history.
 
         Raises:
             StoreError: there is something at `target`; it cannot be written; the database is in the way.
         """
-        return manage.back_up(self.store, target)
+        return manage.back_up(self.store, target, self._by(actor))
 
     def restore(
         self,
@@ -752,8 +789,7 @@ class Queue:
             copy=copy,
             whole_file=whole_file,
             hold_all=hold,
-            actor=self.actor(actor),
-            now=self.clock.now(),
+            by=self._by(actor),
         )
 
     def close(self) -> None:

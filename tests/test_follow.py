@@ -28,10 +28,10 @@ def test_events_are_followed_from_the_first_and_from_any_that_is_known(queue: Qu
     queue.hold(message, reason="a look first")
     queue.release(message)
     found = list(queue.follow(after=0, wait=False))
-    assert [each.event for each in found] == ["held", "released"]
+    assert [each.event for each in found] == ["held", "admin", "released", "admin"]
     assert found[0].message is not None
     assert (found[0].message.id, found[0].message.extra["order"]) == (message, "17")
-    assert [each.event for each in queue.follow(after=found[0].id, wait=False)] == ["released"]
+    assert list(queue.follow(after=found[0].id, wait=False)) == found[1:]
     assert [each.event for each in queue.follow("released", after=0, wait=False)] == ["released"]
     assert list(queue.follow(wait=False)) == []
 
@@ -44,14 +44,15 @@ def test_event_that_there_is_not_is_refused_at_the_call(queue: Queue) -> None:
 def test_more_events_than_are_read_at_once_are_all_told(queue: Queue) -> None:
     messages = [submit(queue) for _ in range(450)]
     queue.hold(all=True)
-    assert [each.message_id for each in queue.follow(after=0, wait=False)] == messages
+    assert [each.message_id for each in queue.follow(after=0, wait=False)] == [*messages, None]
 
 
 def test_message_that_has_been_purged_is_told_without_it(stage: Stage, receiver: Receiver) -> None:
     stage.relay(receiver.port)
     stage.submit("ben@example.com")
     stage.deliver()
-    assert [each.message is None for each in stage.queue.follow(after=0, wait=False)] == [False]
+    told = stage.queue.follow("delivered", after=0, wait=False)
+    assert [each.message is None for each in told] == [False]
 
 
 def test_new_events_of_another_process_are_told_while_somebody_waits(queue: Queue) -> None:
@@ -162,6 +163,7 @@ def test_command_line_tells_of_events_a_line_each(queue: Queue) -> None:
         text=True,
         check=True,
     )
-    [line] = shown.stdout.splitlines()
+    line, change = shown.stdout.splitlines()
+    assert json.loads(change)["data"] == {"verb": "hold", "messages": 1, "ids": [message]}
     found = json.loads(line)
     assert (found["event"], found["message"]["id"]) == ("held", message)

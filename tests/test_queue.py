@@ -67,6 +67,8 @@ PINNED = {
         plan(self, *, sender, recipient, account='default', schedule=None, priority='normal', transport=None,
             require_tls=None, dns=True)
         status(self)
+        stats(self, *, hours=24, limit=20)
+        changes(self, *, limit=50, after=None)
         hold(self, ids=None, *, all=False, reason='', dry_run=False, actor=None, **which)
         release(self, ids=None, *, all=False, reason='', dry_run=False, actor=None, **which)
         fail(self, ids=None, *, all=False, reason='', dry_run=False, actor=None, **which)
@@ -78,8 +80,8 @@ PINNED = {
         incoming(self, raw, *, recipient=None, sender=None, actor=None)
         classify(self, reply, *, phase='rcpt')
         check_integrity(self)
-        migrate(self, *, copy=True)
-        backup(self, target)
+        migrate(self, *, copy=True, actor=None)
+        backup(self, target, *, actor=None)
         restore(self, source, *, copy=True, whole_file=False, hold=True, actor=None)
         close(self)
     """,
@@ -95,40 +97,43 @@ PINNED = {
     Transports: """
         __init__(self, queue)
         add(self, name, *, kind, host=None, port=None, tls=None, username=None, password=None, auth=None,
-            ca_file=None, allow_private=False, reply=None, default=False)
+            ca_file=None, allow_private=False, reply=None, default=False,
+            reason='', actor=None)
         list(self)
         set(self, name, *, host=None, port=None, tls=None, username=None, password=None, auth=None,
-            ca_file=None, allow_private=None, reply=None, default=None)
-        remove(self, name)
+            ca_file=None, allow_private=None, reply=None, default=None,
+            reason='', actor=None)
+        remove(self, name, *, reason='', actor=None)
     """,
     Routes: """
         __init__(self, queue)
         add(self, transport, *, account=None, sender_domain=None, recipient_domain=None, min_attempts=0,
-            position=0)
+            position=0, reason='', actor=None)
         list(self)
-        remove(self, route_id)
+        remove(self, route_id, *, reason='', actor=None)
     """,
     ReplyRules: """
         __init__(self, queue)
         add(self, pattern, *, category, code=None, permanent=None, position=0, note='', actor=None)
         list(self)
-        remove(self, rule_id)
+        remove(self, rule_id, *, reason='', actor=None)
     """,
     Schedules: """
         __init__(self, queue)
-        add(self, name, delays, *, lifetime, warn_after=None)
+        add(self, name, delays, *, lifetime, warn_after=None, reason='', actor=None)
         list(self)
         show(self, name)
     """,
     Accounts: """
         __init__(self, queue)
-        add(self, name)
+        add(self, name, *, reason='', actor=None)
         list(self)
         show(self, name)
         set(self, name, *, notices=None, schedule=None, retention=None, keep_content=None,
             on_uncertain=None, strict=None, messages_per_day=None, new_recipients_per_day=None,
-            over_quota=None, fromid=None, suppression=None, suppress_for=None)
-        remove(self, name)
+            over_quota=None, fromid=None, suppression=None, suppress_for=None,
+            reason='', actor=None)
+        remove(self, name, *, reason='', actor=None)
     """,
     Suppressions: """
         __init__(self, queue)
@@ -143,8 +148,8 @@ PINNED = {
     SenderDomains: """
         __init__(self, queue)
         list(self)
-        set(self, name, *, separator)
-        remove(self, name)
+        set(self, name, *, separator, reason='', actor=None)
+        remove(self, name, *, reason='', actor=None)
     """,
     Retired: """
         __init__(self, queue)

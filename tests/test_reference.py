@@ -306,14 +306,16 @@ def parameters(verb: Callable[..., object]) -> dict[str, inspect.Parameter]:
     return {name: each for name, each in inspect.signature(verb).parameters.items() if name != "self"}
 
 
+WHY = ("reason", "actor")
+"""For the history: no settings."""
 VERBS = {
-    "Account": (Accounts.set, {"name"}, "account set"),
-    "Transport": (Transports.add, {"name"}, "transport add"),
-    "Route": (Routes.add, {"transport"}, "route add"),
+    "Account": (Accounts.set, {"name", *WHY}, "account set"),
+    "Transport": (Transports.add, {"name", *WHY}, "transport add"),
+    "Route": (Routes.add, {"transport", *WHY}, "route add"),
     "Hold rule": (HoldRules.add, {"actor"}, "holdrules add"),
     "Reply rule": (ReplyRules.add, {"actor"}, "replies add"),
     "Shaping rule": (ShapingRules.add, {"actor"}, "shaping add"),
-    "Schedule": (Schedules.add, {"name"}, "schedule add"),
+    "Schedule": (Schedules.add, {"name", *WHY}, "schedule add"),
     "Settings of a submission": (Queue.submit, {"message"}, "submit"),
 }
 
@@ -343,7 +345,7 @@ def test_options_of_settings_are_those_of_the_command_line(title: str) -> None:
     described = [option for options in told for option in options.split(", ")]
     assert set(described) <= known
     options = {each.opts[0] for each in command.params if isinstance(each, click.Option)}
-    assert options - {"--db", "--json"} <= set(described)
+    assert options - {"--db", "--json", "--reason"} <= set(described)
 
 
 def test_accounts_have_the_settings_that_are_described(tmp_path: Path) -> None:
@@ -415,7 +417,11 @@ def test_settings_of_a_process_are_those_of_the_code() -> None:
     ]
     defaults = {plain(row[0]): plain(row[3]) for row in rows}
     assert defaults["log_level"] == Config().log_level
-    assert (Config().db, Config().hostname) == (None, None)
+    for name, default in defaults.items():
+        verb = Queue if name in ("busy_timeout", "max_size") else Engine
+        if name not in ("db", "log_level") and parameters(verb)[name].default is not None:
+            assert default == repr(parameters(verb)[name].default)
+        assert getattr(Config(), name) is None or name == "log_level"
     text = page("settings")
     assert f"`{FILE}`" in text
     assert f"`{FILE_VARIABLE}`" in text

@@ -7,7 +7,7 @@ from datetime import timedelta
 import click
 
 from mailqueue.cli import output, shape
-from mailqueue.cli.base import Face, Verbs, pass_face
+from mailqueue.cli.base import Face, Verbs, pass_face, reason
 from mailqueue.cli.values import duration
 from mailqueue.model.account import Account, Notices, OnUncertain, OverQuota, QuotaUse
 from mailqueue.model.duration import format_duration
@@ -49,11 +49,12 @@ def list_(face: Face) -> None:
 
 @account.command()
 @click.argument("name")
+@reason
 @pass_face
-def add(face: Face, name: str) -> None:
+def add(face: Face, name: str, reason: str) -> None:
     """Make an account."""
     queue = face.queue()
-    made = queue.accounts.add(name)
+    made = queue.accounts.add(name, reason=reason)
     face.answer(shape.account(made), lambda: _print(made, queue.clock.now()))
 
 
@@ -69,10 +70,11 @@ def show(face: Face, name: str) -> None:
 
 @account.command()
 @click.argument("name")
+@reason
 @pass_face
-def remove(face: Face, name: str) -> None:
+def remove(face: Face, name: str, reason: str) -> None:
     """Remove an account that nothing needs any more."""
-    face.queue().accounts.remove(name)
+    face.queue().accounts.remove(name, reason=reason)
     face.answer({"name": name, "removed": True}, lambda: output.line(f"account {name} is gone"))
 
 
@@ -116,6 +118,7 @@ def remove(face: Face, name: str) -> None:
     metavar="TIME",
     help="What engines put there stays this long; 0s: for good.",
 )
+@reason
 @pass_face
 def set_(
     face: Face,
@@ -132,6 +135,7 @@ def set_(
     fromid: bool | None,
     suppression: bool | None,
     suppress_for: timedelta | None,
+    reason: str,
 ) -> None:
     """Change what is given of an account, and leave the rest."""
     queue = face.queue()
@@ -149,6 +153,7 @@ def set_(
         fromid=fromid,
         suppression=suppression,
         suppress_for=suppress_for,
+        reason=reason,
     )
     face.answer(shape.account(changed), lambda: _print(changed, queue.clock.now()))
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import getpass
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import IO, TYPE_CHECKING, Any
 
 import click
@@ -52,7 +52,7 @@ class Face:
         self.db: str | None = None
         self.json = False
 
-    def config(self, **flags: str | None) -> config.Config:
+    def config(self, **flags: object) -> config.Config:
         """Return the settings of this process; `flags` are those that only one verb has."""
         return config.load({"db": self.db, **flags})
 
@@ -62,13 +62,14 @@ class Face:
         Args:
             create: make a new file where there is none; else that is an error.
         """
-        path = self.config().db
+        settings = self.config()
+        path = settings.db
         if path is None:
             raise NoDatabase
         there = os.path.exists(path)
         if not there and not create:
             raise StoreError(f"{path}: there is no such file")
-        queue = open_queue(path)
+        queue = open_queue(path, busy_timeout=settings.busy_timeout, max_size=settings.max_size)
         if not there:
             queue.status()  # the first use makes the file
             say(f"new queue: {path}")
@@ -82,12 +83,22 @@ class Face:
             people()
 
 
-def open_queue(path: str) -> Queue:
-    """Return the queue in the file `path`; it is closed when the verb ends."""
+def open_queue(path: str, **given: Any) -> Queue:  # noqa: ANN401
+    """Return the queue in the file `path`; it is closed when the verb ends.
+
+    Args:
+        path: of the file.
+        given: other arguments of `Queue`; None is its default.
+    """
     from mailqueue.queue import Queue  # the whole engine: not for --help and completion
 
-    queue = Queue(path, door="cli", actor_name=_user())
+    queue = Queue(path, door="cli", actor_name=_user(), **said(given))
     return click.get_current_context().with_resource(queue)
+
+
+def said(given: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the arguments that are given: those that are not None."""
+    return {name: value for name, value in given.items() if value is not None}
 
 
 def say(text: str) -> None:
@@ -190,6 +201,9 @@ def status(error: MailqueueError) -> int:
         case _:
             return REFUSED
 
+
+reason = click.option("--reason", default="", metavar="TEXT", help="Why, for the history.")
+"""Gives a verb the option that says why."""
 
 pass_face = click.make_pass_decorator(Face)
 """Hands the `Face` to a verb as its first argument."""

@@ -5,9 +5,11 @@ from __future__ import annotations
 import click
 
 from mailqueue.cli import output, shape
-from mailqueue.cli.base import Face, Verbs, pass_face
+from mailqueue.cli.base import Face, Verbs, pass_face, reason
 from mailqueue.clock import to_datetime
 from mailqueue.model.destination import COUNTED, DestinationInfo
+
+HEAD = ("DESTINATION", "FAILED", "SINCE", "NEXT TRY", "WAITING", "LAST ERROR")
 
 
 @click.group(cls=Verbs)
@@ -27,20 +29,19 @@ def list_(face: Face) -> None:
     now = queue.clock.now()
     face.answer(
         output.items(map(shape.destination, found)),
-        lambda: output.table(
-            ("DESTINATION", "FAILED", "SINCE", "NEXT TRY", "WAITING", "LAST ERROR"),
-            (
-                (
-                    each.name,
-                    each.failures,
-                    f"{output.about(to_datetime(now) - each.since_at)} ago",
-                    _next_try(each, now),
-                    _waiting(each).partition(" ")[0],
-                    each.last_error,
-                )
-                for each in found
-            ),
-        ),
+        lambda: output.table(HEAD, (row(each, now) for each in found)),
+    )
+
+
+def row(found: DestinationInfo, now: int, counted: int = COUNTED) -> tuple[object, ...]:
+    """Return the row of a destination below HEAD; what waits for it was counted up to `counted`."""
+    return (
+        found.name,
+        found.failures,
+        f"{output.about(to_datetime(now) - found.since_at)} ago",
+        _next_try(found, now),
+        _waiting(found, counted).partition(" ")[0],
+        found.last_error,
     )
 
 
@@ -70,16 +71,17 @@ def show(face: Face, name: tuple[str, ...]) -> None:
 
 @destinations.command()
 @click.argument("name", nargs=-1, required=True, metavar="NAME")
+@reason
 @pass_face
-def retry(face: Face, name: tuple[str, ...]) -> None:
+def retry(face: Face, name: tuple[str, ...], reason: str) -> None:
     """Take a block away now. The next failure there blocks it again, for longer."""
-    found = face.queue().destinations.retry(" ".join(name))
+    found = face.queue().destinations.retry(" ".join(name), reason=reason)
     face.answer(shape.destination(found), lambda: output.line(f"{found.name}: its mail is due now"))
 
 
-def _waiting(found: DestinationInfo) -> str:
-    if found.messages >= COUNTED:
-        return f"{COUNTED:,}+ messages"
+def _waiting(found: DestinationInfo, counted: int = COUNTED) -> str:
+    if found.messages >= counted:
+        return f"{counted:,}+ messages"
     return output.plural(found.messages, "message")
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from mailqueue.cli import output, shape
-from mailqueue.cli.base import Face, Verbs, pass_face
+from mailqueue.cli.base import Face, Verbs, pass_face, reason
 
 
 @click.group(cls=Verbs)
@@ -32,10 +32,11 @@ def list_(face: Face) -> None:
     metavar="TEXT",
     help="What stands in a return address of its own before what makes it unique; + unless set.",
 )
+@reason
 @pass_face
-def set_(face: Face, name: str, separator: str) -> None:
+def set_(face: Face, name: str, separator: str, reason: str) -> None:
     """Say what is wished for the mail from a domain."""
-    made = face.queue().sender_domains.set(name, separator=separator)
+    made = face.queue().sender_domains.set(name, separator=separator, reason=reason)
     face.answer(
         shape.sender_domain(made), lambda: output.line(f"domain {made.name}: separator {made.separator}")
     )
@@ -43,10 +44,11 @@ def set_(face: Face, name: str, separator: str) -> None:
 
 @domain.command()
 @click.argument("name")
+@reason
 @pass_face
-def remove(face: Face, name: str) -> None:
+def remove(face: Face, name: str, reason: str) -> None:
     """Forget what was wished for the mail from a domain."""
-    gone = face.queue().sender_domains.remove(name)
+    gone = face.queue().sender_domains.remove(name, reason=reason)
     face.answer(
         {**shape.sender_domain(gone), "removed": True}, lambda: output.line(f"domain {gone.name} is as any")
     )

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import sys
 from collections.abc import Iterable, Mapping, Sequence
@@ -28,6 +29,7 @@ Json = Mapping[str, object]
 """A JSON document: always an object."""
 
 _NEVER_CUT = 100_000
+_NUMBER = re.compile(r"[0-9][0-9,.]*[kMG]?")
 _GIVE_WAY = {
     "LAST ERROR": 0,
     "SAYS": 0,
@@ -46,6 +48,7 @@ _GIVE_WAY = {
     "ACCOUNT": 8,
     "TRANSPORT": 12,
     "NAME": 16,
+    "DOMAIN": 12,
     "DESTINATION": 24,
     "TO": 24,
 }
@@ -132,6 +135,15 @@ def wrapped(text: str, hang: int, *, most: int | None = None) -> None:
         lines[most - 1 :] = [f"{lines[most - 1][:-2].rstrip()} …"]
     for each in lines:
         click.echo(each.rstrip())
+
+
+def short(count: int) -> str:
+    """Return a count in four characters, roughly where it is large: `9999`, `12k`, `1.2M`."""
+    for size, unit in ((1_000_000_000, "G"), (1_000_000, "M"), (1_000, "k")):
+        if count >= max(size, 10_000):
+            whole = count / size
+            return f"{whole:.1f}{unit}" if whole < 9.95 else f"{whole:.0f}{unit}"
+    return str(count)
 
 
 def _wrapped(text: str, width: int, indent: str) -> list[str]:
@@ -231,7 +243,7 @@ def table(head: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
     widths, below = _layout(head, shown)
     made = Table(box=None, show_edge=False, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
     for number, width in widths.items():
-        right = bool(shown) and all(row[number].replace(",", "").isdigit() for row in shown)
+        right = bool(shown) and all(_NUMBER.fullmatch(row[number]) for row in shown)
         made.add_column(head[number], justify="right" if right else "left", width=width, no_wrap=True)
     for row in shown:
         made.add_row(

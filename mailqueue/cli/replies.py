@@ -8,7 +8,7 @@ import sys
 import click
 
 from mailqueue.cli import output, shape
-from mailqueue.cli.base import Face, Verb, Verbs, pass_face
+from mailqueue.cli.base import Face, Verb, Verbs, pass_face, reason
 from mailqueue.mail.smtp.facts import Phase
 from mailqueue.model.attempt import Category
 from mailqueue.model.rules import ReplyRule
@@ -130,10 +130,11 @@ def add(
 
 @replies.command("remove")
 @click.argument("rule_id", type=int, metavar="ID")
+@reason
 @pass_face
-def remove(face: Face, rule_id: int) -> None:
+def remove(face: Face, rule_id: int, reason: str) -> None:
     """Remove a rule."""
-    gone = face.queue().reply_rules.remove(rule_id)
+    gone = face.queue().reply_rules.remove(rule_id, reason=reason)
     face.answer(
         {**shape.reply_rule(gone), "removed": True}, lambda: output.line(f"reply rule {gone.id} is gone")
     )

@@ -6,6 +6,7 @@ import click
 
 from mailqueue.cli import (
     accounts,
+    changes,
     demo,
     destinations,
     domains,
@@ -21,6 +22,7 @@ from mailqueue.cli import (
     run,
     schedules,
     shaping,
+    stats,
     steer,
     submit,
     suppress,
@@ -48,6 +50,8 @@ for _verb in (
     run.run,
     look.list_,
     look.status,
+    stats.stats,
+    stats.top,
     look.show,
     trace.attempts,
     trace.timeline,
@@ -76,6 +80,7 @@ for _verb in (
     history.retired,
     history.notice,
     incoming.incoming,
+    changes.changes,
     reports.dsn_,
     reports.arf_,
     upkeep.migrate,

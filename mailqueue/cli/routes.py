@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from mailqueue.cli import output, shape
-from mailqueue.cli.base import Face, Verbs, pass_face
+from mailqueue.cli.base import Face, Verbs, pass_face, reason
 from mailqueue.model.rules import Route
 
 if TYPE_CHECKING:
@@ -72,6 +72,7 @@ def _accounts(queue: Queue) -> dict[int | None, str]:
     help="Only messages of which at least N attempts have failed.",
 )
 @click.option("--position", type=int, default=0, show_default=True, help="Lower ones are tried first.")
+@reason
 @pass_face
 def add(
     face: Face,
@@ -81,6 +82,7 @@ def add(
     recipient_domain: str | None,
     min_attempts: int,
     position: int,
+    reason: str,
 ) -> None:
     """Make a route to TRANSPORT."""
     made = face.queue().routes.add(
@@ -90,6 +92,7 @@ def add(
         recipient_domain=recipient_domain,
         min_attempts=min_attempts,
         position=position,
+        reason=reason,
     )
     face.answer(
         shape.route(made, account), lambda: output.wrapped(f"route {made.id}: {_told(made, account)}", 4)
@@ -107,8 +110,9 @@ def _told(made: Route, account: str | None) -> str:
 
 @route.command("remove")
 @click.argument("route_id", type=int, metavar="ID")
+@reason
 @pass_face
-def remove(face: Face, route_id: int) -> None:
+def remove(face: Face, route_id: int, reason: str) -> None:
     """Remove a route."""
-    face.queue().routes.remove(route_id)
+    face.queue().routes.remove(route_id, reason=reason)
     face.answer({"id": route_id, "removed": True}, lambda: output.line(f"route {route_id} is gone"))

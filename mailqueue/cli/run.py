@@ -17,13 +17,16 @@ from typing import TYPE_CHECKING
 import click
 
 from mailqueue.cli import logs, outcomes, output
-from mailqueue.cli.base import Face, Verb, pass_face, say
+from mailqueue.cli.base import Face, Verb, pass_face, said, say
 from mailqueue.config import LOG_LEVELS
 from mailqueue.model.attempt import OutcomeKind
 from mailqueue.model.settlement import Settlement
 
 if TYPE_CHECKING:
     from mailqueue.queue import Engine
+
+_SIZE = ("connections", "total_connections", "window", "drain")
+"""What an engine has for itself where nothing is set."""
 
 
 @click.command(cls=Verb)
@@ -32,9 +35,13 @@ if TYPE_CHECKING:
 )
 @click.option("--once", is_flag=True, help="Deliver all that is due, settle, and end with status 0.")
 @click.option("--hostname", metavar="NAME", help="Our name in EHLO and in notices; else the machine's.")
+@click.option("--connections", type=int, metavar="N", help="At once to one destination; else 20.")
+@click.option("--total-connections", type=int, metavar="N", help="At once in all; else 500 at most.")
+@click.option("--window", type=int, metavar="N", help="Messages on their way at once; else 2000.")
+@click.option("--drain", type=float, metavar="N", help="Seconds for what is tried when it ends; else 10.")
 @click.option("--log-level", type=click.Choice(LOG_LEVELS), help="The least of what is logged; else info.")
 @pass_face
-def run(face: Face, relay: str | None, once: bool, hostname: str | None, log_level: str | None) -> None:
+def run(face: Face, /, once: bool, **flags: object) -> None:
     """Deliver mail, until SIGTERM or Ctrl-C.
 
     Several engines may run on one database. At a terminal it prints a line per outcome; elsewhere it
@@ -42,7 +49,7 @@ def run(face: Face, relay: str | None, once: bool, hostname: str | None, log_lev
     """
     from mailqueue.queue import Engine, loop_factory
 
-    settings = face.config(hostname=hostname, log_level=log_level)
+    settings = face.config(**flags)
     terminal = sys.stdout.isatty() and not face.json
     logs.set_up(settings.log_level, terminal=terminal)
     came_to: Counter[OutcomeKind] = Counter()
@@ -52,7 +59,8 @@ def run(face: Face, relay: str | None, once: bool, hostname: str | None, log_lev
         if terminal:
             outcomes.tell(settlement)
 
-    engine = Engine(face.queue(), relay=relay, hostname=settings.hostname, listener=listener)
+    size = said({name: getattr(settings, name) for name in _SIZE})
+    engine = Engine(face.queue(), relay=settings.relay, hostname=settings.hostname, listener=listener, **size)
     if terminal and not once:
         output.line(f"engine: running (pid {os.getpid()}), Ctrl-C stops it")
     with asyncio.Runner(loop_factory=loop_factory()) as runner:

@@ -9,7 +9,7 @@ from itertools import pairwise
 import click
 
 from mailqueue.cli import output, shape
-from mailqueue.cli.base import Face, Verbs, pass_face
+from mailqueue.cli.base import Face, Verbs, pass_face, reason
 from mailqueue.cli.values import duration
 from mailqueue.model.duration import format_duration
 from mailqueue.model.schedule import Schedule, format_delays, times
@@ -58,16 +58,24 @@ def _notice(found: Schedule) -> str:
 @click.option(
     "--warn-after", type=duration, metavar="TIME", help="A delay notice after this long; else none."
 )
+@reason
 @pass_face
 def add(
-    face: Face, name: str, delays: tuple[str, ...], lifetime: timedelta, warn_after: timedelta | None
+    face: Face,
+    name: str,
+    delays: tuple[str, ...],
+    lifetime: timedelta,
+    warn_after: timedelta | None,
+    reason: str,
 ) -> None:
     """Make a schedule from its DELAYS, such as '5m, 15m, 1h, 3h*'.
 
     Each is counted from the end of the attempt before; * repeats the last. A clause such as
     '; greylisted: 5m, 10m*' gives other steps for one class of failure.
     """
-    made = face.queue().schedules.add(name, " ".join(delays), lifetime=lifetime, warn_after=warn_after)
+    made = face.queue().schedules.add(
+        name, " ".join(delays), lifetime=lifetime, warn_after=warn_after, reason=reason
+    )
     face.answer(shape.schedule(made), lambda: _print(made))
 
 

@@ -25,6 +25,7 @@ from mailqueue.model.migration import Migration
 from mailqueue.model.plan import Plan
 from mailqueue.model.rules import HoldRule, ReplyRule, Route, SenderDomain, ShapingRule, Transport
 from mailqueue.model.schedule import Schedule, format_delays, times
+from mailqueue.model.stats import AGES, Stats
 from mailqueue.model.suppression import Imported, Rejudged, Suppression, Unsuppressed, evidence_json
 from mailqueue.model.verdict import Verdict
 from mailqueue.model.way import Way
@@ -292,6 +293,49 @@ def engine(found: EngineInfo) -> Json:
         "started_at": rfc3339(found.started_at),
         "heartbeat_at": rfc3339(found.heartbeat_at),
         "relay": found.relay,
+    }
+
+
+def stats(found: Stats) -> Json:
+    """Return the queue in numbers."""
+    return {
+        "queued": found.queued,
+        "claimed": found.claimed,
+        "held": found.held,
+        "since": rfc3339(found.since),
+        "submitted": found.submitted,
+        "retired": {state.value: count for state, count in found.retired.items()},
+        "events": {event.value: count for event, count in found.events.items()},
+        "hours": [
+            {
+                "at": rfc3339(each.at),
+                "submitted": each.submitted,
+                "delivered": each.delivered,
+                "failed": each.failed,
+            }
+            for each in found.hours
+        ],
+        "domains": [
+            {
+                "domain": each.domain,
+                "messages": each.messages,
+                "oldest": rfc3339(each.oldest),
+                "ages": dict(zip(AGES, each.ages, strict=True)),
+            }
+            for each in found.domains
+        ],
+        "domains_in_all": found.domains_in_all,
+        "errors": [
+            {
+                "category": each.category.value,
+                "code": each.code,
+                "enhanced": each.enhanced,
+                "times": each.times,
+            }
+            for each in found.errors
+        ],
+        "destinations": [destination(each) for each in found.destinations],
+        "destinations_in_all": found.destinations_in_all,
     }
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from mailqueue.cli import output, shape
-from mailqueue.cli.base import Face, Verbs, pass_face
+from mailqueue.cli.base import Face, Verbs, pass_face, reason
 from mailqueue.model.rules import ShapingRule
 
 
@@ -104,10 +104,11 @@ def show(face: Face, rule_id: int) -> None:
 
 @shaping.command()
 @click.argument("rule_id", type=int, metavar="ID")
+@reason
 @pass_face
-def remove(face: Face, rule_id: int) -> None:
+def remove(face: Face, rule_id: int, reason: str) -> None:
     """Remove a rule."""
-    gone = face.queue().shaping_rules.remove(rule_id)
+    gone = face.queue().shaping_rules.remove(rule_id, reason=reason)
     face.answer(
         {**shape.shaping_rule(gone), "removed": True},
         lambda: output.line(f"shaping rule {gone.id} is gone"),

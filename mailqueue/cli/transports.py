@@ -7,7 +7,7 @@ from collections.abc import Callable
 import click
 
 from mailqueue.cli import output, shape
-from mailqueue.cli.base import Face, Verbs, pass_face
+from mailqueue.cli.base import Face, Verbs, pass_face, reason
 from mailqueue.cli.values import HostPort, host_port, secret
 from mailqueue.model.rules import Tls, Transport, TransportKind
 
@@ -82,6 +82,7 @@ def _target(found: Transport) -> str:
 @click.option("--allow-private", is_flag=True, help="Of direct: private addresses that DNS gave, too.")
 @click.option("--reply", metavar="TEXT", help="Of fail: what it answers, such as '550 5.7.1 not from here'.")
 @click.option("--default", is_flag=True, help="It takes what no route matches.")
+@reason
 @pass_face
 def add(
     face: Face,
@@ -98,6 +99,7 @@ def add(
     allow_private: bool,
     reply: str | None,
     default: bool,
+    reason: str,
 ) -> None:
     """Make a transport.
 
@@ -118,6 +120,7 @@ def add(
         allow_private=allow_private,
         reply=reply,
         default=default,
+        reason=reason,
     )
     face.answer(shape.transport(made), lambda: _tell(made))
 
@@ -151,6 +154,7 @@ def _tell(found: Transport) -> None:
 @click.option("--allow-private/--refuse-private", default=None, help="Of direct: private addresses from DNS.")
 @click.option("--reply", metavar="TEXT", help="Of fail: what it answers.")
 @click.option("--default", is_flag=True, default=None, help="It takes what no route matches.")
+@reason
 @pass_face
 def set_(
     face: Face,
@@ -166,6 +170,7 @@ def set_(
     allow_private: bool | None,
     reply: str | None,
     default: bool | None,
+    reason: str,
 ) -> None:
     """Change what is given of a transport, and leave the rest.
 
@@ -183,14 +188,16 @@ def set_(
         allow_private=allow_private,
         reply=reply,
         default=default,
+        reason=reason,
     )
     face.answer(shape.transport(changed), lambda: _tell(changed))
 
 
 @transport.command("remove")
 @click.argument("name")
+@reason
 @pass_face
-def remove(face: Face, name: str) -> None:
+def remove(face: Face, name: str, reason: str) -> None:
     """Remove a transport that no route uses."""
-    face.queue().transports.remove(name)
+    face.queue().transports.remove(name, reason=reason)
     face.answer({"name": name, "removed": True}, lambda: output.line(f"transport {name} is gone"))

@@ -15,12 +15,13 @@ from datetime import timedelta
 from typing import Any, TypeVar
 
 from mailqueue.clock import rfc3339, to_datetime
+from mailqueue.engine import audit
 from mailqueue.engine.manage import STEP, settings
 from mailqueue.engine.submit import find_account, unknown
 from mailqueue.errors import NotFound, SettingError
 from mailqueue.ids import token
 from mailqueue.model.account import Account
-from mailqueue.model.events import EventKind
+from mailqueue.model.events import By, EventKind
 from mailqueue.model.webhook import HOOK_EVENTS, Endpoint, WebhookAnswer
 from mailqueue.net import signature
 from mailqueue.net.post import Post, Poster, private_fault, url_fault
@@ -163,7 +164,7 @@ def _outside(make: Callable[[], Coroutine[Any, Any, T]]) -> T:
 def _put(transaction: Transaction, made: Endpoint, account: Account, actor: str, now: int) -> None:
     transaction.set_endpoint(made)
     told = {"account": account.name, "url": made.url, "events": sorted(made.events)}
-    transaction.note_change(f"webhooks of account {account.name} set", told, actor=actor, now=now)
+    audit.note(transaction, By(actor=actor, reason="", at=now), "webhook set", **told)
 
 
 def unset_endpoint(store: Store, name: str, *, actor: str, now: int) -> Endpoint:
@@ -172,8 +173,8 @@ def unset_endpoint(store: Store, name: str, *, actor: str, now: int) -> Endpoint
 
     def remove(transaction: Transaction) -> None:
         transaction.remove_endpoint(found.account_id)
-        told = {"account": name, "url": found.url}
-        transaction.note_change(f"webhooks of account {name} removed", told, actor=actor, now=now)
+        by = By(actor=actor, reason="", at=now)
+        audit.note(transaction, by, "webhook unset", account=name, url=found.url)
 
     store.run(remove)
     while store.run(lambda transaction: transaction.cancel_stranded_webhooks(_REMOVED, now, STEP)) == STEP:

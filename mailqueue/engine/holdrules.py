@@ -12,8 +12,9 @@ from datetime import datetime
 from functools import partial
 from typing import TypeVar
 
-from mailqueue.clock import Clock, from_datetime, to_datetime
+from mailqueue.clock import Clock, from_datetime, rfc3339, to_datetime
 from mailqueue.engine import manage
+from mailqueue.engine.audit import note
 from mailqueue.engine.options import When
 from mailqueue.engine.settings import choice
 from mailqueue.engine.settle import Settler, Work
@@ -22,6 +23,7 @@ from mailqueue.engine.verbs import STEP as FAILURES
 from mailqueue.engine.verbs import moment, waiting
 from mailqueue.errors import NotFound, SettingError
 from mailqueue.mail import address, domain
+from mailqueue.model.events import By
 from mailqueue.model.rules import HoldRule, Then
 from mailqueue.model.settlement import Wish, WishKind
 from mailqueue.policy.shape import portion
@@ -45,9 +47,7 @@ def add(
     until: When | None,
     then: Then | str,
     per_minute: int | None,
-    reason: str,
-    actor: str,
-    now: int,
+    by: By,
 ) -> HoldRule:
     """Make a rule and mark what matches it, in steps. An engine finishes the marks should we not."""
     wanted = HoldRule(
@@ -57,17 +57,36 @@ def add(
         sender=_address(sender),
         recipient_domain=_domain(recipient_domain),
         recipient=_address(recipient),
-        reason=reason,
-        actor=actor,
-        created_at=to_datetime(now),
+        reason=by.reason,
+        actor=by.actor,
+        created_at=to_datetime(by.at),
         marking=True,
-        until=_until(until, now),
+        until=_until(until, by.at),
         then=choice("then", then, Then),
         per_minute=_pace(per_minute),
     )
     _check_end(wanted)
-    made = store.run(lambda transaction: transaction.add_hold_rule(wanted, now))
-    manage.in_steps(store, lambda transaction, _: transaction.mark_rule(made.id, now, manage.STEP))
+
+    def job(transaction: Transaction) -> HoldRule:
+        made = transaction.add_hold_rule(wanted, by.at)
+        note(
+            transaction,
+            by,
+            "holdrules add",
+            id=made.id,
+            account=account,
+            sender_domain=made.sender_domain,
+            sender=made.sender,
+            recipient_domain=made.recipient_domain,
+            recipient=made.recipient,
+            until=None if until is None else rfc3339(moment("until", until, by.at)),
+            then=None if until is None else wanted.then,
+            per_minute=per_minute,
+        )
+        return made
+
+    made = store.run(job)
+    manage.in_steps(store, lambda transaction, _: transaction.mark_rule(made.id, by.at, manage.STEP))
     return show(store, made.id)
 
 

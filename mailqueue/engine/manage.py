@@ -7,17 +7,18 @@ named is looked up before anything is changed.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from os import PathLike, fspath
 
 from mailqueue.clock import to_datetime
-from mailqueue.engine import liveness
+from mailqueue.engine import audit, liveness
 from mailqueue.engine.submit import find_account
 from mailqueue.errors import NotFound, SettingError, StoreError
 from mailqueue.model.attempt import Attempt
 from mailqueue.model.backup import Backup, Restored
 from mailqueue.model.engine import EngineInfo
-from mailqueue.model.events import Event, Happened, Notice
+from mailqueue.model.events import By, Event, Happened, Notice
 from mailqueue.model.explain import Preview, Status, Steered
 from mailqueue.model.filters import LAST_RETIRED_FIRST, OLDEST_FIRST, Filter, Order, Page, Sort
 from mailqueue.model.message import Message
@@ -72,6 +73,11 @@ def timeline(store: Store, message_id: int) -> Sequence[Happened]:
             reader.incoming_about(message_id),
         )
     )
+
+
+def changes(store: Store, *, limit: int, after: str | None) -> Page[Event]:
+    """Return a page of what was done by hand. Raises SettingError."""
+    return audit.changes(store, limit=limit, after=after, most=MAX_PAGE)
 
 
 def notices(store: Store, message_id: int) -> Sequence[Notice]:
@@ -179,9 +185,13 @@ def check_integrity(store: Store) -> Sequence[str]:
     return store.read(lambda reader: reader.integrity())
 
 
-def migrate(store: Store, copy: Copy, now: int) -> Migration:
+def migrate(store: Store, copy: Copy, by: By) -> Migration:
     """Bring older tables up to date. Raises StoreError, also where an engine is at work."""
-    return store.migrate(copy=copy, check=_nobody_at_work("migrate", now))
+    done = store.migrate(copy=copy, check=_nobody_at_work("migrate", by.at))
+    if done.changed:
+        told = {"before": done.before, "after": done.after, "copy": done.copy}
+        store.run(lambda transaction: audit.note(transaction, by, "migrate", **told))
+    return done
 
 
 def _nobody_at_work(verb: str, now: int) -> Check:
@@ -196,9 +206,12 @@ def _nobody_at_work(verb: str, now: int) -> Check:
     return check
 
 
-def back_up(store: Store, target: str | PathLike[str]) -> Backup:
+def back_up(store: Store, target: str | PathLike[str], by: By) -> Backup:
     """Copy the whole file, while it is in use. Raises StoreError."""
-    return store.back_up(fspath(target))
+    done = store.back_up(fspath(target))
+    with suppress(StoreError):  # read-only, or busy: it is a backup all the same
+        store.run(lambda transaction: audit.note(transaction, by, "backup", path=done.path))
+    return done
 
 
 def restore(
@@ -208,16 +221,16 @@ def restore(
     copy: Copy,
     whole_file: bool,
     hold_all: bool,
-    actor: str,
-    now: int,
+    by: By,
 ) -> Restored:
     """Put a backup in the place of the file. Raises StoreError, also where an engine is at work."""
-    check = _nobody_at_work("restore", now)
+    check = _nobody_at_work("restore", by.at)
     done = store.restore(fspath(source), copy=copy, whole_file=whole_file, check=check)
+    store.run(lambda transaction: audit.note(transaction, by, "restore", source=done.source, copy=done.copy))
     if not hold_all:
         return done
     reason = f"restored from {done.source}: it may have been delivered since"
-    held = hold(store, Filter(), actor=actor, reason=reason, now=now)
+    held = hold(store, Filter(), replace(by, reason=reason))
     return replace(done, held=held.changed)
 
 
@@ -246,26 +259,22 @@ def named(store: Store, which: Filter) -> Sequence[Message]:
     return store.read(lambda reader: [reader.message(each) for each in which.ids or ()])
 
 
-def hold(store: Store, which: Filter, *, actor: str, reason: str, now: int) -> Steered:
+def hold(store: Store, which: Filter, by: By) -> Steered:
     """Put messages on hold by hand, in steps."""
-    return steer(
-        store,
-        which,
-        lambda transaction, part, after: transaction.hold(
-            part, actor=actor, reason=reason, now=now, after=after, limit=STEP
-        ),
-    )
+
+    def step(transaction: Transaction, part: Filter, after: int) -> Progress:
+        return transaction.hold(part, actor=by.actor, reason=by.reason, now=by.at, after=after, limit=STEP)
+
+    return audit.steered(store, by, "hold", which, steer(store, which, step))
 
 
-def release(store: Store, which: Filter, *, actor: str, reason: str, now: int) -> Steered:
+def release(store: Store, which: Filter, by: By) -> Steered:
     """Take all marks from messages, in steps."""
-    return steer(
-        store,
-        which,
-        lambda transaction, part, after: transaction.release(
-            part, actor=actor, reason=reason, now=now, after=after, limit=STEP
-        ),
-    )
+
+    def step(transaction: Transaction, part: Filter, after: int) -> Progress:
+        return transaction.release(part, actor=by.actor, reason=by.reason, now=by.at, after=after, limit=STEP)
+
+    return audit.steered(store, by, "release", which, steer(store, which, step))
 
 
 def steer(store: Store, which: Filter, step: Callable[[Transaction, Filter, int], Progress]) -> Steered:

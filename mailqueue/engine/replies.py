@@ -10,17 +10,19 @@ import re
 from collections.abc import Sequence
 
 from mailqueue.clock import to_datetime
+from mailqueue.engine.audit import note
 from mailqueue.engine.manage import settings
 from mailqueue.engine.settings import choice
 from mailqueue.errors import ParseError, SettingError
 from mailqueue.mail.reply import Reply
 from mailqueue.mail.smtp.facts import Phase
 from mailqueue.model.attempt import Category
+from mailqueue.model.events import By
 from mailqueue.model.rules import ReplyRule
 from mailqueue.model.verdict import Verdict
 from mailqueue.policy import classify as policy
 from mailqueue.policy.pattern import compiled
-from mailqueue.store.base import Store
+from mailqueue.store.base import Store, Transaction
 
 _CODE = re.compile(r"[45][0-9?]{2}|[45][0-9?]?\*")
 
@@ -50,9 +52,7 @@ def add_rule(
     code: str | None,
     permanent: bool | None,
     position: int,
-    note: str,
-    actor: str,
-    now: int,
+    by: By,
 ) -> ReplyRule:
     """Make a rule. Raises SettingError."""
     chosen = choice("category", category, Category)
@@ -68,13 +68,35 @@ def add_rule(
         code=code,
         category=chosen,
         permanent=permanent,
-        note=note,
-        actor=actor,
-        created_at=to_datetime(now),
+        note=by.reason,
+        actor=by.actor,
+        created_at=to_datetime(by.at),
     )
-    return store.run(lambda transaction: transaction.add_reply_rule(wanted, now))
+
+    def job(transaction: Transaction) -> ReplyRule:
+        made = transaction.add_reply_rule(wanted, by.at)
+        note(
+            transaction,
+            by,
+            "replies add",
+            id=made.id,
+            pattern=pattern,
+            category=chosen,
+            code=code,
+            permanent=permanent,
+            position=position or None,
+        )
+        return made
+
+    return store.run(job)
 
 
-def remove_rule(store: Store, rule_id: int) -> ReplyRule:
+def remove_rule(store: Store, rule_id: int, by: By) -> ReplyRule:
     """Remove a rule and return it. Raises NotFound."""
-    return store.run(lambda transaction: transaction.remove_reply_rule(rule_id))
+
+    def job(transaction: Transaction) -> ReplyRule:
+        gone = transaction.remove_reply_rule(rule_id)
+        note(transaction, by, "replies remove", id=rule_id)
+        return gone
+
+    return store.run(job)

@@ -13,6 +13,7 @@ from types import MappingProxyType
 from typing import TypeVar
 
 from mailqueue.clock import to_micros
+from mailqueue.engine.audit import note
 from mailqueue.engine.manage import STEP, settings
 from mailqueue.engine.submit import find_account, find_schedule, find_transport
 from mailqueue.engine.transports import check_ca_file, check_transport, default_port, default_tls
@@ -20,6 +21,7 @@ from mailqueue.errors import SettingError
 from mailqueue.mail import domain
 from mailqueue.model.account import Account, Notices, OnUncertain, OverQuota
 from mailqueue.model.duration import LONGEST, format_duration
+from mailqueue.model.events import By
 from mailqueue.model.rules import AuthMechanism, Route, SenderDomain, Tls, Transport, TransportKind
 from mailqueue.model.schedule import Schedule, parse_delays
 from mailqueue.policy import quota
@@ -73,7 +75,7 @@ def length(setting: str, value: timedelta) -> int:
 
 # -- schedules and accounts -----------------------------------------------------------------------
 def add_schedule(
-    store: Store, name: str, delays: str, *, lifetime: timedelta, warn_after: timedelta | None, now: int
+    store: Store, name: str, delays: str, *, lifetime: timedelta, warn_after: timedelta | None, by: By
 ) -> Schedule:
     """Make a schedule. Raises ScheduleError, Conflict, SettingError."""
     check_name("schedule", name)
@@ -87,8 +89,21 @@ def add_schedule(
         warn_after=None if warn_after is None else length("warn-after", warn_after),
         classes=MappingProxyType(dict(classes)),
     )
-    store.run(lambda transaction: transaction.add_schedule(made, now))
-    return made
+
+    def job(transaction: Transaction) -> Schedule:
+        transaction.add_schedule(made, by.at)
+        note(
+            transaction,
+            by,
+            "schedule add",
+            name=name,
+            delays=delays,
+            lifetime=lifetime,
+            warn_after=warn_after,
+        )
+        return made
+
+    return store.run(job)
 
 
 def schedule(store: Store, name: str) -> Schedule:
@@ -96,10 +111,16 @@ def schedule(store: Store, name: str) -> Schedule:
     return find_schedule(settings(store), name)
 
 
-def add_account(store: Store, name: str, now: int) -> Account:
+def add_account(store: Store, name: str, by: By) -> Account:
     """Make an account. Raises Conflict, SettingError."""
     check_name("account", name)
-    return store.run(lambda transaction: transaction.add_account(name, now))
+
+    def job(transaction: Transaction) -> Account:
+        made = transaction.add_account(name, by.at)
+        note(transaction, by, "account add", name=name)
+        return made
+
+    return store.run(job)
 
 
 def account(store: Store, name: str, now: int) -> Account:
@@ -129,7 +150,7 @@ def set_account(
     fromid: bool | None,
     suppression: bool | None,
     suppress_for: timedelta | None,
-    now: int,
+    by: By,
 ) -> Account:
     """Change what is given of an account. Raises NotFound, SettingError."""
     over = None if over_quota is None else choice("over-quota", over_quota, OverQuota)
@@ -162,7 +183,26 @@ def set_account(
             suppress_for=old.suppress_for if suppressed_for is None else suppressed_for or None,
         )
         transaction.set_account(new)
-        return replace(new, usage=quota.usage(new, transaction.usage(new.id, quota.since(now)), now))
+        note(
+            transaction,
+            by,
+            "account set",
+            name=name,
+            notices=notices,
+            schedule=schedule,
+            retention=retention,
+            keep_content=keep_content,
+            on_uncertain=on_uncertain,
+            strict=strict,
+            messages_per_day=messages_per_day,
+            new_recipients_per_day=new_recipients_per_day,
+            over_quota=over_quota,
+            fromid=fromid,
+            suppression=suppression,
+            suppress_for=suppress_for,
+        )
+        uses = transaction.usage(new.id, quota.since(by.at))
+        return replace(new, usage=quota.usage(new, uses, by.at))
 
     return store.run(job)
 
@@ -176,10 +216,16 @@ def _limit(setting: str, value: int | None, old: int | None) -> int | None:
     return value or None
 
 
-def remove_account(store: Store, name: str) -> None:
+def remove_account(store: Store, name: str, by: By) -> None:
     """Remove an account. Raises NotFound, Conflict."""
     mail = store.read(lambda reader: reader.mail_of_account(find_account(reader.settings(), name).id))
-    gone = store.run(lambda transaction: transaction.remove_account(name, mail))
+
+    def job(transaction: Transaction) -> Account:
+        gone = transaction.remove_account(name, mail)
+        note(transaction, by, "account remove", name=name)
+        return gone
+
+    gone = store.run(job)
     while store.run(lambda transaction: transaction.forget_recipients(gone.id, STEP)):
         pass
     while store.run(lambda transaction: transaction.forget_suppressions(gone.id, STEP)):
@@ -193,21 +239,32 @@ def sender_domains(store: Store) -> tuple[SenderDomain, ...]:
     return tuple(SenderDomain(name=name, separator=separator) for name, separator in found.items())
 
 
-def set_sender_domain(store: Store, name: str, separator: str) -> SenderDomain:
+def set_sender_domain(store: Store, name: str, separator: str, by: By) -> SenderDomain:
     """Say what is wished for the mail from a domain. Raises AddressError, SettingError."""
     made = SenderDomain(name=domain.normalise_domain(name.removeprefix("@")), separator=separator)
     if not 1 <= len(separator) <= MAX_SEPARATOR or not set(separator) <= _SEPARATORS:
         raise SettingError(
             f"separator: must be 1 to {MAX_SEPARATOR} of {' '.join(sorted(_SEPARATORS))}, not {separator!r}"
         )
-    store.run(lambda transaction: transaction.set_sender_domain(made))
-    return made
+
+    def job(transaction: Transaction) -> SenderDomain:
+        transaction.set_sender_domain(made)
+        note(transaction, by, "domain set", name=made.name, separator=separator)
+        return made
+
+    return store.run(job)
 
 
-def remove_sender_domain(store: Store, name: str) -> SenderDomain:
+def remove_sender_domain(store: Store, name: str, by: By) -> SenderDomain:
     """Forget what was wished for the mail from a domain. Raises NotFound, AddressError."""
     wanted = domain.normalise_domain(name.removeprefix("@"))
-    return store.run(lambda transaction: transaction.remove_sender_domain(wanted))
+
+    def job(transaction: Transaction) -> SenderDomain:
+        gone = transaction.remove_sender_domain(wanted)
+        note(transaction, by, "domain remove", name=wanted)
+        return gone
+
+    return store.run(job)
 
 
 # -- transports and routes ------------------------------------------------------------------------
@@ -215,7 +272,7 @@ def add_transport(
     store: Store,
     name: str,
     *,
-    now: int,
+    by: By,
     kind: TransportKind | str,
     host: str | None,
     port: int | None,
@@ -248,7 +305,29 @@ def add_transport(
     )
     check_transport(wanted)
     check_ca_file(ca_file)
-    return store.run(lambda transaction: transaction.add_transport(wanted, now))
+
+    def job(transaction: Transaction) -> Transport:
+        made = transaction.add_transport(wanted, by.at)
+        note(
+            transaction,
+            by,
+            "transport add",
+            name=name,
+            kind=chosen,
+            host=host,
+            port=port,
+            tls=tls,
+            username=username,
+            password=password,
+            auth=auth,
+            ca_file=ca_file,
+            allow_private=allow_private or None,
+            reply=reply,
+            default=default or None,
+        )
+        return made
+
+    return store.run(job)
 
 
 def _given(value: str | None, old: str | None) -> str | None:
@@ -270,7 +349,7 @@ def set_transport(
     allow_private: bool | None,
     reply: str | None,
     default: bool | None,
-    now: int,
+    by: By,
 ) -> Transport:
     """Change what is given of a transport. Raises NotFound, SettingError."""
     chosen = None if tls is None else choice("tls", tls, Tls)
@@ -295,15 +374,36 @@ def set_transport(
             is_default=old.is_default if default is None else default,
         )
         check_transport(new)
-        transaction.set_transport(new, now)
+        transaction.set_transport(new, by.at)
+        note(
+            transaction,
+            by,
+            "transport set",
+            name=name,
+            host=host,
+            port=port,
+            tls=tls,
+            username=username,
+            password=password,
+            auth=auth,
+            ca_file=ca_file,
+            allow_private=allow_private,
+            reply=reply,
+            default=default,
+        )
         return new
 
     return store.run(job)
 
 
-def remove_transport(store: Store, name: str) -> None:
+def remove_transport(store: Store, name: str, by: By) -> None:
     """Remove a transport. Raises NotFound, Conflict."""
-    store.run(lambda transaction: transaction.remove_transport(name))
+
+    def job(transaction: Transaction) -> None:
+        transaction.remove_transport(name)
+        note(transaction, by, "transport remove", name=name)
+
+    store.run(job)
 
 
 def add_route(
@@ -315,7 +415,7 @@ def add_route(
     recipient_domain: str | None,
     min_attempts: int,
     position: int,
-    now: int,
+    by: By,
 ) -> Route:
     """Make a route. Raises NotFound, AddressError, SettingError."""
     known = settings(store)
@@ -331,7 +431,24 @@ def add_route(
         recipient_domain=wide_domain(recipient_domain),
         transport=transport,
     )
-    return store.run(lambda transaction: transaction.add_route(wanted, now))
+
+    def job(transaction: Transaction) -> Route:
+        made = transaction.add_route(wanted, by.at)
+        note(
+            transaction,
+            by,
+            "route add",
+            id=made.id,
+            transport=transport,
+            account=account,
+            sender_domain=wanted.sender_domain,
+            recipient_domain=wanted.recipient_domain,
+            min_attempts=min_attempts or None,
+            position=position or None,
+        )
+        return made
+
+    return store.run(job)
 
 
 def wide_domain(text: str | None) -> str | None:
@@ -342,6 +459,11 @@ def wide_domain(text: str | None) -> str | None:
     return dot + domain.normalise_domain(name)
 
 
-def remove_route(store: Store, route_id: int, now: int) -> None:
+def remove_route(store: Store, route_id: int, by: By) -> None:
     """Remove a route. Raises NotFound."""
-    store.run(lambda transaction: transaction.remove_route(route_id, now))
+
+    def job(transaction: Transaction) -> None:
+        transaction.remove_route(route_id, by.at)
+        note(transaction, by, "route remove", id=route_id)
+
+    store.run(job)

@@ -10,11 +10,13 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from mailqueue.clock import to_datetime
+from mailqueue.engine.audit import note
 from mailqueue.engine.manage import STEP, in_steps, settings
 from mailqueue.engine.settings import wide_domain
 from mailqueue.engine.submit import find_transport, unknown
 from mailqueue.errors import AddressError, NotFound, SettingError
 from mailqueue.model.destination import COUNTED, Destination, DestinationInfo
+from mailqueue.model.events import By
 from mailqueue.model.rules import ShapingRule
 from mailqueue.store.base import Progress, Reader, Store, Transaction
 
@@ -33,9 +35,7 @@ def add_rule(
     per_connection: int | None,
     per_minute: int | None,
     position: int,
-    reason: str,
-    actor: str,
-    now: int,
+    by: By,
 ) -> ShapingRule:
     """Make a rule. Raises NotFound, SettingError."""
     limits = {"connections": connections, "per-connection": per_connection, "per-minute": per_minute}
@@ -51,11 +51,29 @@ def add_rule(
         connections=connections,
         per_connection=per_connection,
         per_minute=per_minute,
-        reason=reason,
-        actor=actor,
-        created_at=to_datetime(now),
+        reason=by.reason,
+        actor=by.actor,
+        created_at=to_datetime(by.at),
     )
-    return store.run(lambda transaction: transaction.add_shaping_rule(wanted, now))
+
+    def job(transaction: Transaction) -> ShapingRule:
+        made = transaction.add_shaping_rule(wanted, by.at)
+        note(
+            transaction,
+            by,
+            "shaping add",
+            id=made.id,
+            transport=transport,
+            domain=wanted.domain,
+            mx=wanted.mx,
+            connections=connections,
+            per_connection=per_connection,
+            per_minute=per_minute,
+            position=position or None,
+        )
+        return made
+
+    return store.run(job)
 
 
 def _check_limits(limits: dict[str, int | None]) -> None:
@@ -82,20 +100,26 @@ def rule(store: Store, rule_id: int) -> ShapingRule:
     raise NotFound(f"there is no shaping rule {rule_id}")
 
 
-def remove_rule(store: Store, rule_id: int) -> ShapingRule:
+def remove_rule(store: Store, rule_id: int, by: By) -> ShapingRule:
     """Remove a rule and return it. Raises NotFound."""
-    return store.run(lambda transaction: transaction.remove_shaping_rule(rule_id))
+
+    def job(transaction: Transaction) -> ShapingRule:
+        gone = transaction.remove_shaping_rule(rule_id)
+        note(transaction, by, "shaping remove", id=rule_id)
+        return gone
+
+    return store.run(job)
 
 
 # -- destinations ---------------------------------------------------------------------------------
 def destinations(store: Store) -> Sequence[DestinationInfo]:
     """Return the destinations in trouble, the longest first."""
-    return store.read(lambda reader: [_info(reader, each) for each in reader.destinations()])
+    return store.read(lambda reader: [info(reader, each, COUNTED) for each in reader.destinations()])
 
 
 def destination(store: Store, name: str) -> DestinationInfo:
     """Return one destination. Raises NotFound, naming the nearest of those in trouble."""
-    return store.read(lambda reader: _info(reader, _find(reader, name)))
+    return store.read(lambda reader: info(reader, _find(reader, name), COUNTED))
 
 
 def _find(reader: Reader, name: str) -> Destination:
@@ -106,8 +130,9 @@ def _find(reader: Reader, name: str) -> Destination:
     return found
 
 
-def _info(reader: Reader, found: Destination) -> DestinationInfo:
-    backlog = reader.backlog(found.name, COUNTED)
+def info(reader: Reader, found: Destination, counted: int) -> DestinationInfo:
+    """Return a destination as people see it; what waits for it is counted up to `counted`."""
+    backlog = reader.backlog(found.name, counted)
     return DestinationInfo(
         name=found.name,
         failures=found.failures,
@@ -120,7 +145,7 @@ def _info(reader: Reader, found: Destination) -> DestinationInfo:
     )
 
 
-def retry(store: Store, name: str, *, actor: str, now: int) -> DestinationInfo:
+def retry(store: Store, name: str, by: By) -> DestinationInfo:
     """Take a block away, so that mail goes to the destination now. Raises NotFound."""
     destination(store, name)
 
@@ -130,8 +155,8 @@ def retry(store: Store, name: str, *, actor: str, now: int) -> DestinationInfo:
             return Progress(changed=0, after=None)  # forgotten, or in trouble again: its lanes stay blocked
         if not after:
             transaction.put_destination(replace(found, blocked_until=None, canary_at=None))
-            transaction.note_change(f"{name} tried again", {"destination": name}, actor=actor, now=now)
-        changed = transaction.unblock(name, now, STEP)
+            note(transaction, by, "destinations retry", name=name)
+        changed = transaction.unblock(name, by.at, STEP)
         return Progress(changed=changed, after=1 if changed == STEP else None)
 
     in_steps(store, step)

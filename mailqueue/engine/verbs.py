@@ -10,13 +10,14 @@ from functools import partial
 from typing import assert_never
 
 from mailqueue.clock import Clock, from_datetime, rfc3339, to_micros
-from mailqueue.engine import manage
+from mailqueue.engine import audit, manage
 from mailqueue.engine.options import When
 from mailqueue.engine.settle import Settler, Work
 from mailqueue.errors import NotFound, SettingError
 from mailqueue.model.attempt import Attempt
 from mailqueue.model.change import Change, RequireTls, Reroute, RescheduleAt, RescheduleBy
 from mailqueue.model.duration import LONGEST, format_duration
+from mailqueue.model.events import By
 from mailqueue.model.explain import Steered
 from mailqueue.model.filters import Filter
 from mailqueue.model.message import Claimed
@@ -39,7 +40,9 @@ def give_up(store: Store, which: Filter, wish: Wish, *, clock: Clock, hostname: 
             done, claimed = _give_up(store, settler, page[start : start + STEP], wish, clock)
             changed += done
             in_delivery += claimed
-    return manage.steered(which, retired, changed, in_delivery)
+    by = By(actor=wish.actor, reason=wish.reason, at=clock.now())
+    steered = manage.steered(which, retired, changed, in_delivery)
+    return audit.steered(store, by, wish.kind.value, which, steered)
 
 
 def _give_up(
@@ -149,12 +152,30 @@ def told(change: Change) -> str:
             assert_never(change)
 
 
-def change(store: Store, which: Filter, change: Change, *, actor: str, reason: str, now: int) -> Steered:
+def change(store: Store, which: Filter, change: Change, by: By) -> Steered:
     """Change messages, in steps."""
 
     def step(transaction: Transaction, part: Filter, after: int) -> Progress:
         return transaction.change(
-            part, change, actor=actor, reason=reason, now=now, after=after, limit=manage.STEP
+            part, change, actor=by.actor, reason=by.reason, now=by.at, after=after, limit=manage.STEP
         )
 
-    return manage.steer(store, which, step)
+    verb, given = _given(change)
+    done = manage.steer(store, which, step)
+    return audit.steered(store, by, verb, which, done, **given)
+
+
+def _given(change: Change) -> tuple[str, dict[str, object]]:
+    """Return the verb of a change and what was given to it, for the history."""
+    match change:
+        case RescheduleAt():
+            return "reschedule", {"at": rfc3339(change.at)}
+        case RescheduleBy():
+            return "reschedule", {"by": f"{'-' if change.by < 0 else ''}{format_duration(abs(change.by))}"}
+        case Reroute():
+            return "reroute", {"via": change.via or "the routes"}
+        case RequireTls():
+            value = "unset" if change.value is None else change.value
+            return "require-tls", {"value": value}
+        case _:
+            assert_never(change)

@@ -8,13 +8,15 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from typing import TypeVar
 
+from mailqueue.clock import rfc3339
+from mailqueue.engine import audit
 from mailqueue.engine.manage import MAX_PAGE, STEP, settings
 from mailqueue.engine.options import When
 from mailqueue.engine.submit import find_account
 from mailqueue.engine.verbs import reschedule
 from mailqueue.errors import Conflict, NotFound, SettingError
 from mailqueue.model.change import RescheduleAt
-from mailqueue.model.events import EventKind
+from mailqueue.model.events import By, EventKind
 from mailqueue.model.filters import Page
 from mailqueue.model.webhook import Webhook, WebhookAttempt, WebhookFilter, WebhookState
 from mailqueue.store.base import Store, Transaction
@@ -74,22 +76,25 @@ def attempts(store: Store, webhook_id: int) -> Sequence[WebhookAttempt]:
     return store.read(lambda reader: reader.webhook_attempts(webhook_id))
 
 
-def schedule(store: Store, ids: int | Iterable[int], at: When | None, now: int) -> Sequence[int]:
+def schedule(store: Store, ids: int | Iterable[int], at: When | None, by: By) -> Sequence[int]:
     """Have webhooks posted at another time. Returns those that wait. Raises NotFound, SettingError."""
-    due = now
+    due = by.at
     if at is not None:
-        change = reschedule(at, None, now)
+        change = reschedule(at, None, by.at)
         assert isinstance(change, RescheduleAt)
-        due = max(now, change.at)
-    return _each(store, ids, lambda transaction, some: transaction.schedule_webhooks(some, due))
+        due = max(by.at, change.at)
+    done = _each(store, ids, lambda transaction, some: transaction.schedule_webhooks(some, due))
+    return _noted(store, by, "webhook schedule", done, at=rfc3339(due))
 
 
-def cancel(store: Store, ids: int | Iterable[int], reason: str, now: int) -> Sequence[int]:
+def cancel(store: Store, ids: int | Iterable[int], by: By) -> Sequence[int]:
     """Retire webhooks that have not. Returns those. Raises NotFound."""
-    return _each(store, ids, lambda transaction, some: transaction.cancel_webhooks(some, reason, now))
+    said = ": ".join(filter(None, (f"canceled by {by.actor}", by.reason)))
+    done = _each(store, ids, lambda transaction, some: transaction.cancel_webhooks(some, said, by.at))
+    return _noted(store, by, "webhook cancel", done)
 
 
-def replay(store: Store, ids: int | Iterable[int], now: int) -> Sequence[int]:
+def replay(store: Store, ids: int | Iterable[int], by: By) -> Sequence[int]:
     """Post webhooks once more, as new ones. Returns the ids of these. Raises NotFound, Conflict."""
     named = _named(ids)
     at_work = {each.account_id for each in settings(store).endpoints.values() if each.disabled_at is None}
@@ -99,9 +104,17 @@ def replay(store: Store, ids: int | Iterable[int], now: int) -> Sequence[int]:
             raise Conflict(f"webhook {each} is on its way: schedule it, so that it goes now")
         if find_account(settings(store), found.account).id not in at_work:
             raise Conflict(f"account {found.account!r} has no webhook at work")
-    return _each(
-        store, named, lambda transaction, some: [transaction.replay_webhook(each, now) for each in some]
+    made = _each(
+        store, named, lambda transaction, some: [transaction.replay_webhook(each, by.at) for each in some]
     )
+    return _noted(store, by, "webhook replay", made)
+
+
+def _noted(store: Store, by: By, verb: str, done: Sequence[int], **told: object) -> Sequence[int]:
+    """Write what was done to webhooks, where anything was, and return their ids."""
+    if done:
+        store.run(lambda transaction: audit.note(transaction, by, verb, ids=audit.few(done), **told))
+    return done
 
 
 def _named(ids: int | Iterable[int]) -> Sequence[int]:

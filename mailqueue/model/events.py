@@ -28,6 +28,18 @@ class EventKind(StrEnum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class By:
+    """Who does something by hand, why and when."""
+
+    actor: str
+    """As the history writes it: `cli:anna`."""
+    reason: str
+    """A line for people; '' is none."""
+    at: int
+    """Microseconds UTC."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Event:
     """One thing that happened, as the history has it."""
 

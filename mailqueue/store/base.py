@@ -118,6 +118,38 @@ class Progress:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Waiting:
+    """What waits for the receivers of one domain."""
+
+    domain: str
+    hours: tuple[tuple[int, int], ...]
+    """Beginnings of hours, microseconds UTC, and how many of the messages submitted then wait."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tally:
+    """How often something happened."""
+
+    what: str
+    """`submitted`, `retired`, an event, or `trouble`: an attempt that did not deliver."""
+    detail: str
+    """retired: the state; trouble: category, reply code and enhanced code, with spaces between; else ''."""
+    times: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HourTally:
+    """How many messages came and went in one hour."""
+
+    hour_at: int
+    """When it begins, microseconds UTC."""
+    submitted: int
+    delivered: int
+    failed: int
+    """Expired ones included."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Lifted:
     """One step in which a hold rule that has ended lets go of what it holds."""
 
@@ -652,7 +684,14 @@ class Transaction(Protocol):
         ...
 
     def note_change(self, reason: str, data: Mapping[str, object], *, actor: str, now: int) -> None:
-        """Write an event `admin`: a change by a person that is about no single message."""
+        """Write an event `admin`: a change by a person that is about no single message.
+
+        Args:
+            reason: a line for people, why; '' is none.
+            data: what was done: `verb`, and what was given to it.
+            actor: who did it.
+            now: microseconds UTC.
+        """
         ...
 
     def note_so_far(
@@ -846,6 +885,21 @@ class Reader(Protocol):
         """Return what waits in the lanes that a destination blocks; messages are counted up to `limit`."""
         ...
 
+    def waiting_by_domain(self, limit: int) -> tuple[list[Waiting], int]:
+        """Return the domains with the most mail, the largest first, and how many there are.
+
+        Its cost grows with the domains and hours, not with the messages.
+        """
+        ...
+
+    def tally(self, since: int) -> list[Tally]:
+        """Return what happened from the hour `since` on, in any order."""
+        ...
+
+    def tally_by_hour(self, since: int) -> list[HourTally]:
+        """Return the hours from `since` on in which messages came or went, in order."""
+        ...
+
     def owed_warnings(self, now: int, limit: int) -> list[Claimed]:
         """Return queued messages, not on hold, whose delay notice is owed; their engine is 0.
 
@@ -916,6 +970,15 @@ class Reader(Protocol):
 
     def events(self, message_id: int) -> list[Event]:
         """Return the events of a message, in order."""
+        ...
+
+    def changes(self, *, limit: int, after: int | None) -> Page[Event]:
+        """Return events `admin` about no single message, the newest first.
+
+        Args:
+            limit: events at most.
+            after: only those with ids below this one; None: from the newest on.
+        """
         ...
 
     def last_event_id(self) -> int:

@@ -176,7 +176,7 @@ class Batch:
 
     def _write_counts(self) -> None:
         if self._waiting:
-            gone = [place for place, messages in self._waiting.items() if messages < 0]
+            gone = [place for place, messages in self._waiting.items() if messages <= 0]
             rows = [value for place, messages in self._waiting.items() for value in (*place, messages)]
             write_rows(self._cursor, query("count_waiting"), rows)
             if gone:

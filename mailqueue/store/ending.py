@@ -7,8 +7,7 @@ last of them, in the same transaction.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import replace
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from mailqueue.model.events import EventKind
 from mailqueue.model.lifecycle import State
@@ -29,10 +28,17 @@ def remove_rule(batch: Batch, rule_id: int, *, actor: str, reason: str, now: int
     """Remove a rule. Its marks stay as they are: without their rule they count as by hand."""
     found = hold_rule(batch, rule_id)
     batch.flush().execute(query("delete_hold_rule"), (rule_id,))
-    told = replace(found, ended_by=actor or None, ended_reason=reason).why_ended
-    note_change(batch, told, {"rule": rule_id}, actor=actor, now=now)
+    _note(batch, found, {}, actor=actor, reason=reason, now=now)
     batch.settings_changed()
     return found
+
+
+def _note(
+    batch: Batch, rule: HoldRule, told: Mapping[str, object], *, actor: str, reason: str, now: int
+) -> None:
+    """Write that a rule ends: by somebody, or ('') because its time has come."""
+    verb, why = ("holdrules remove", reason) if actor else ("holdrules end", rule.reason)
+    note_change(batch, why, {"verb": verb, "id": rule.id, **told}, actor=actor, now=now)
 
 
 def end_rule(
@@ -51,7 +57,7 @@ def end_rule(
     batch.now().execute(query("end_hold_rule"), values)
     ended = hold_rule(batch, rule_id)
     pace = {} if per_minute is None else {"per_minute": per_minute}
-    note_change(batch, ended.why_ended, {"rule": rule_id, "then": then.value, **pace}, actor=actor, now=now)
+    _note(batch, ended, {"then": then.value, **pace}, actor=actor, reason=reason, now=now)
     batch.settings_changed()
     return ended
 
@@ -113,7 +119,7 @@ def _go(batch: Batch, rule: HoldRule, now: int) -> None:
     """Remove a rule that has no mark any more."""
     batch.now().execute(query("delete_hold_rule"), (rule.id,))
     told = f"hold rule {rule.id} holds nothing any more"
-    note_change(batch, told, {"rule": rule.id, "let_go": rule.let_go}, actor=rule.ended_by or "", now=now)
+    note_change(batch, told, {"id": rule.id, "let_go": rule.let_go}, actor=rule.ended_by or "", now=now)
     batch.settings_changed()
 
 

@@ -32,7 +32,7 @@ from mailqueue.model.settings import Settings
 from mailqueue.model.suppression import Suppression
 from mailqueue.model.webhook import Webhook, WebhookAttempt, WebhookFilter
 from mailqueue.store import incoming, integrity, lists, outbox, quota, rows, suppression, traffic
-from mailqueue.store.base import Depth
+from mailqueue.store.base import Depth, HourTally, Tally, Waiting
 from mailqueue.store.batch import CHUNK
 from mailqueue.store.queries import query
 from mailqueue.store.settings import Snapshots
@@ -142,6 +142,25 @@ class SqliteReader:
         [(lanes, messages)] = self._all("backlog", destination, destination, limit)
         return Backlog(lanes, messages)
 
+    def waiting_by_domain(self, limit: int) -> tuple[list[Waiting], int]:
+        found = self._all("largest_domains", limit)
+        hours: dict[str, list[tuple[int, int]]] = {domain: [] for domain, _ in found}
+        for domain, *hour in self._all("waiting_by_hour", json.dumps(list(hours))):
+            hours[domain].append((hour[0], hour[1]))
+        waiting = [Waiting(domain=domain, hours=tuple(each)) for domain, each in hours.items()]
+        return waiting, found[0][1] if found else 0
+
+    def tally(self, since: int) -> list[Tally]:
+        return [
+            Tally(what=what, detail=detail, times=times) for what, detail, times in self._all("tally", since)
+        ]
+
+    def tally_by_hour(self, since: int) -> list[HourTally]:
+        return [
+            HourTally(hour_at=hour_at, submitted=submitted, delivered=delivered, failed=failed)
+            for hour_at, submitted, delivered, failed in self._all("tally_by_hour", since)
+        ]
+
     def owed_warnings(self, now: int, limit: int) -> list[Claimed]:
         owed: list[int] = []
         for (submission_id,) in self._all("owed_submissions", now, limit):
@@ -231,6 +250,11 @@ class SqliteReader:
 
     def events(self, message_id: int) -> list[Event]:
         return [rows.event(row) for row in self._all("events_of_message", message_id)]
+
+    def changes(self, *, limit: int, after: int | None) -> Page[Event]:
+        found = self._all("changes", 2**63 - 1 if after is None else after, limit + 1)
+        items = tuple(rows.event(row) for row in found[:limit])
+        return Page(items=items, next=str(items[-1].id) if len(found) > limit else None, looked=len(found))
 
     def last_event_id(self) -> int:
         [(found,)] = self._all("last_event_id")

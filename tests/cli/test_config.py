@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from support.command import LETTER, Command
+from support.receiver import Receiver
 
 from mailqueue import config
 from mailqueue.errors import SettingError
@@ -23,6 +25,55 @@ def test_flag_goes_before_environment_before_file(tmp_path: Path) -> None:
     environ = {"MAILQUEUE_DB": "environment.db", "MAILQUEUE_LOG_LEVEL": "debug"}
     found = config.load({"db": "flag.db", "log_level": None}, environ=environ, folder=tmp_path)
     assert (found.db, found.log_level, found.hostname) == ("flag.db", "debug", "file.example")
+
+
+VALUES: dict[str, tuple[object, str, object, object]] = {
+    # in TOML, in the environment, as a flag, and what that is
+    "db": ("/file.db", "environment.db", "flag.db", "flag.db"),
+    "log_level": ("error", "debug", "warning", "warning"),
+    "hostname": ("file.example", "environment.example", "flag.example", "flag.example"),
+    "relay": ("file.example:25", "environment.example", "[::1]:2525", "[::1]:2525"),
+    "connections": (1, "2", 3, 3),
+    "total_connections": (1, "2", 3, 3),
+    "window": (1, "2", 3, 3),
+    "drain": (1, "2.5", 3, 3.0),
+    "busy_timeout": (1.5, "2", 3.5, 3.5),
+    "max_size": (1, "2", 3, 3),
+}
+
+
+@pytest.mark.parametrize("key", EVERY_SETTING)
+def test_each_setting_is_taken_from_the_flag_else_the_environment_else_the_file(
+    tmp_path: Path, key: str
+) -> None:
+    in_file, in_environment, flag, meant = VALUES[key]
+    text = f'"{in_file}"' if isinstance(in_file, str) else in_file
+    (tmp_path / "mailqueue.toml").write_text(f"{key} = {text}\n")
+    environ = {f"MAILQUEUE_{key.upper()}": in_environment}
+
+    def found(flags: dict[str, object], environ: dict[str, str]) -> object:
+        return getattr(config.load(flags, environ=environ, folder=tmp_path), key)
+
+    kind = type(meant)
+    assert found({key: flag}, environ) == meant
+    assert found({key: None}, environ) == kind(in_environment)  # type: ignore[call-arg]
+    assert found({}, {}) == kind(in_file)  # type: ignore[call-arg]
+    assert getattr(config.load(environ={}, folder="/nowhere"), key) == getattr(config.Config(), key)
+
+
+def test_engine_of_the_command_line_is_as_large_as_the_settings_say(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "mailqueue.toml").write_text("connections = 1\ndrain = 0.5\nmax_size = 60\n")
+    monkeypatch.setenv("MAILQUEUE_WINDOW", "3")
+    mailqueue = Command(tmp_path / "queue.db")
+    assert "octets" in mailqueue.fails(3, "submit", "--to", "ann@example.net", input=LETTER)
+    monkeypatch.setenv("MAILQUEUE_MAX_SIZE", "1000")
+    with Receiver() as receiver:
+        monkeypatch.setenv("MAILQUEUE_RELAY", f"127.0.0.1:{receiver.port}")
+        for _ in range(5):
+            mailqueue.submit("ann@example.net")
+        assert mailqueue.json("run", "--once", "--total-connections", 1)["outcomes"]["delivered"] == 5
 
 
 def test_path_in_a_file_counts_from_that_file(tmp_path: Path) -> None:
@@ -46,10 +97,17 @@ def test_variable_set_to_nothing_is_not_set(tmp_path: Path) -> None:
     [
         ('database = "x"', "there is no setting 'database': did you mean db?"),
         ('loglevel = "info"', "did you mean log_level?"),
-        ('zzz = "info"', "there are db, log_level, hostname"),
+        ('zzz = "info"', "there are db, log_level, hostname, relay"),
         ('log_level = "loud"', "log_level: must be one of debug, info, warning, error, not 'loud'"),
         ("db = 3", "db: must be the path of a file, not 3"),
         ('hostname = "a b"', "must be a host name"),
+        ('relay = "a b:25"', "must be HOST or HOST:PORT"),
+        ("connections = 0", "connections: must be a whole number above 0, not 0"),
+        ("window = true", "window: must be a whole number above 0, not True"),
+        ("drain = -1", "drain: must be a number of seconds, not -1"),
+        ("# first\n[engine]\nconnections = 3", ":2: there is no setting 'engine'"),
+        ('db = "x"\n\nhostnam = "y"', ":3: there is no setting 'hostnam': did you mean hostname?"),
+        ('db = "x"\n"max_size" = "big"', ":2: max_size: must be"),
         ("db = ", "is not TOML"),
     ],
 )
@@ -102,5 +160,5 @@ def test_engine_may_be_called_by_a_name_or_an_address_literal(hostname: str) -> 
 def test_every_setting_is_in_the_reference(key: str) -> None:
     setting = next(each for each in config.SETTINGS if each.key == key)
     reference = (Path(__file__).parents[2] / "docs/reference/cli.md").read_text()
-    for name in (setting.key, setting.variable, setting.flag):
+    for name in filter(None, (setting.key, setting.variable, setting.flag)):
         assert f"`{name}`" in reference

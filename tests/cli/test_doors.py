@@ -47,7 +47,7 @@ SAID_OTHERWISE = {
     "incoming": "incoming take",
 }
 NO_VERB = {"actor", "close"}
-NOT_OF_A_QUEUE = {"run", "dsn parse", "arf parse", "demo", "notice show", "incoming listen"}
+NOT_OF_A_QUEUE = {"run", "top", "dsn parse", "arf parse", "demo", "notice show", "incoming listen"}
 COMMON = {"--db", "--json", "--help", "-h", "--version"}
 
 

@@ -9,6 +9,7 @@ from store.conformance.outbox import *  # noqa: F403
 from store.conformance.quota import *  # noqa: F403
 from store.conformance.read import *  # noqa: F403
 from store.conformance.settle import *  # noqa: F403
+from store.conformance.stats import *  # noqa: F403
 from store.conformance.steer import *  # noqa: F403
 from store.conformance.submit import *  # noqa: F403
 from store.conformance.suppression import *  # noqa: F403

@@ -59,6 +59,7 @@ WALKED_WHOLE = {
     "counts": ["mailqueue_message_claimed"],  # what is being delivered at this moment
     "troubled_destinations": ["mailqueue_destination"],  # a list for people of what is, or was, in trouble
     "purge_destinations": ["mailqueue_destination"],
+    "largest_domains": ["mailqueue_waiting"],  # a row for each domain and hour, for people
     # before a transport is removed: where mail waits, what is being delivered, and what is on hold
     "count_named_transport": ["lane", "mailqueue_message_claimed", "mailqueue_message_held"],
 }
@@ -337,6 +338,9 @@ QUESTIONS: dict[str, Callable[[Reader], object]] = {
         ALL, limit=50, after=cursors.encode((NOON + 700, 700), LAST_RETIRED_FIRST, retired=True)
     ),
     "depth": lambda reader: reader.depth(),
+    "changes": lambda reader: reader.changes(limit=50, after=None),
+    "largest domains": lambda reader: reader.waiting_by_domain(20),
+    "what happened": lambda reader: (reader.tally(0), reader.tally_by_hour(0)),
     "one message": lambda reader: reader.message(1),
 }
 

@@ -151,6 +151,10 @@ SELECT id, message_id, number, engine_id, started_at, duration, outcome, categor
     host, address, tls, tls_verified, size, code, enhanced, reply, error, transcript
 FROM mailqueue_attempt WHERE message_id = ? ORDER BY id
 
+-- name: changes
+SELECT id, event, message_id, at, actor, reason, notice_id, data
+FROM mailqueue_event WHERE event = 'admin' AND message_id IS NULL AND id < ? ORDER BY id DESC LIMIT ?
+
 -- name: events_of_message
 SELECT id, event, message_id, at, actor, reason, notice_id, data
 FROM mailqueue_event WHERE message_id = ? ORDER BY id

@@ -171,7 +171,7 @@ def test_marks_of_a_removed_rule_stay_and_count_as_by_hand(store: Store) -> None
     submit(store)
     rule = add_rule(store, reason="moving")
     mark_all(store, rule.id)
-    gone = store.run(lambda transaction: transaction.remove_hold_rule(rule.id, actor="cli:op", now=at(9)))
+    gone = store.run(lambda transaction: transaction.remove_hold_rule(rule.id, actor="x", now=NOON))
     assert (gone.id, gone.reason) == (rule.id, "moving")
     assert settings(store).hold_rules == ()
     [mark] = message(store).holds
@@ -199,10 +199,10 @@ def test_released_message_is_exempt_from_the_rules_that_exist_and_from_no_later_
 def test_rule_that_was_removed_marks_nothing_more_and_is_not_found(store: Store) -> None:
     submit(store)
     rule = add_rule(store)
-    store.run(lambda transaction: transaction.remove_hold_rule(rule.id, actor="cli:op", now=NOON))
+    store.run(lambda transaction: transaction.remove_hold_rule(rule.id, actor="x", now=NOON))
     assert mark_all(store, rule.id) == 0
     with pytest.raises(NotFound, match=f"hold rule {rule.id}"):
-        store.run(lambda transaction: transaction.remove_hold_rule(rule.id, actor="cli:op", now=NOON))
+        store.run(lambda transaction: transaction.remove_hold_rule(rule.id, actor="x", now=NOON))
 
 
 # --- rules that end ---------------------------------------------------------------------------
