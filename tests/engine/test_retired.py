@@ -45,10 +45,11 @@ def admin(stage: Stage, message: int) -> list[tuple[str | None, str | None, dict
 
 
 def notes(stage: Stage) -> list[tuple[str, str | None, str]]:
-    """Return the events that are about no single message: actor, reason, data."""
+    """Return who purged messages and why: actor, reason, data of the events."""
     with closing(sqlite3.connect(stage.queue.path)) as raw:
         return raw.execute(
-            "SELECT actor, reason, data FROM mailqueue_event WHERE message_id IS NULL"
+            "SELECT actor, reason, data FROM mailqueue_event"
+            " WHERE message_id IS NULL AND json_extract(data, '$.verb') = 'purge'"
         ).fetchall()
 
 
