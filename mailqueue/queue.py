@@ -363,7 +363,7 @@ class Queue:
         """Return all that happened to a message, in order, with who did it and why. Raises NotFound.
 
         Its submission, holds and releases, every attempt and what came of it, the notices about it, what
-        came in about it, and what was done to it by hand.
+        came in about it, every attempt to post what happened to a webhook, and what was done to it by hand.
         """
         return manage.timeline(self.store, message_id)
 

@@ -89,8 +89,6 @@ def goes_out_and_comes_back(queue: Queue, hooks: HookReceiver) -> int:
     [came] = queue.incoming_mail.list().items
     assert (came.kind, came.matched_by, came.messages) == ("bounce", "fromid", (sent.id,))
     assert came.recipient == return_path("shop@returns.example", sent.fromid or "")
-    lines = [(each.what, each.actor is None) for each in queue.timeline(sent.id)]
-    assert [what for what, _ in lines] == ["submitted", "attempted", "delivered", "incoming", "failed"]
     entry = queue.suppressions.lookup("Ann+news@BOUNCE.example")
     assert entry is not None
     assert (entry.cause, entry.message_id, entry.incoming_id) == ("code", sent.id, came.id)
@@ -99,6 +97,13 @@ def goes_out_and_comes_back(queue: Queue, hooks: HookReceiver) -> int:
     assert [each["data"]["id"] for each in posted] == [sent.id, sent.id]
     assert posted[1]["data"]["extra"] == {"order": "17"}
     assert posted[1]["data"]["details"]["dsn"] is True
+    wait_until(lambda: queue.webhooks.retired.list(message_id=sent.id, event="failed").items)
+    lines = [each.what for each in queue.timeline(sent.id)]
+    assert [each for each in lines if each != "webhook"] == [
+        *("submitted", "attempted", "delivered"),
+        *("incoming", "failed"),
+    ]
+    assert lines.count("webhook") == 2
     return sent.id
 
 

@@ -24,8 +24,9 @@ from mailqueue.model.filters import LAST_RETIRED_FIRST, OLDEST_FIRST, Filter, Or
 from mailqueue.model.message import Message
 from mailqueue.model.migration import Migration
 from mailqueue.model.settings import Settings
+from mailqueue.model.webhook import Webhook, WebhookAttempt, WebhookFilter
 from mailqueue.policy.timeline import timeline as in_order
-from mailqueue.store.base import Check, Copy, Progress, Store, Transaction
+from mailqueue.store.base import Check, Copy, Progress, Reader, Store, Transaction
 
 STEP = 1000
 """Messages that one step of a bulk change looks at."""
@@ -71,8 +72,17 @@ def timeline(store: Store, message_id: int) -> Sequence[Happened]:
             reader.attempts(message_id),
             reader.events(message_id),
             reader.incoming_about(message_id),
+            _posted(reader, message_id),
         )
     )
+
+
+def _posted(reader: Reader, message_id: int) -> list[tuple[Webhook, WebhookAttempt]]:
+    """Return every attempt to post what happened to a message."""
+    which = WebhookFilter(message_id=message_id)
+    pages = [reader.webhooks(which, retired=retired, limit=MAX_PAGE, after=None) for retired in (True, False)]
+    hooks = [hook for page in pages for hook in page.items]
+    return [(hook, attempt) for hook in hooks for attempt in reader.webhook_attempts(hook.id)]
 
 
 def changes(store: Store, *, limit: int, after: str | None) -> Page[Event]:

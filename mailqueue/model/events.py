@@ -70,7 +70,7 @@ class Happened:
     at: datetime
     """When; of an attempt, when it began."""
     what: str
-    """`submitted`, `attempted`, `incoming`, or an `EventKind`."""
+    """`submitted`, `attempted`, `incoming`, `webhook`, or an `EventKind`."""
     actor: str | None
     """Who did it. None: an engine."""
     text: str | None

@@ -13,8 +13,9 @@ from mailqueue.model.attempt import Attempt, OutcomeKind
 from mailqueue.model.events import Event, EventKind, Happened
 from mailqueue.model.incoming import Incoming
 from mailqueue.model.message import Message
+from mailqueue.model.webhook import Webhook, WebhookAttempt
 
-SUBMITTED, ATTEMPTED, INCOMING = "submitted", "attempted", "incoming"
+SUBMITTED, ATTEMPTED, INCOMING, WEBHOOK = "submitted", "attempted", "incoming", "webhook"
 
 
 def timeline(
@@ -23,6 +24,7 @@ def timeline(
     attempts: Iterable[Attempt],
     events: Iterable[Event],
     incoming: Iterable[Incoming],
+    posted: Iterable[tuple[Webhook, WebhookAttempt]],
 ) -> list[Happened]:
     """Return what happened to a message, in order.
 
@@ -32,6 +34,7 @@ def timeline(
         attempts: that are over.
         events: of the message.
         incoming: what came in about it.
+        posted: attempts to post what happened to it.
     """
     at, actor = submitted
     found = [Happened(at=at, what=SUBMITTED, actor=actor, text=message.subject)]
@@ -39,6 +42,7 @@ def timeline(
     found += _running(message)
     found += map(_came_in, incoming)
     found += map(_event, events)
+    found += [_posted(hook, attempt) for hook, attempt in posted]
     return sorted(found, key=lambda each: (each.at, _ORDER.get(each.what, 3)))
 
 
@@ -49,6 +53,7 @@ _ORDER = {
     EventKind.ADMIN: 1,
     ATTEMPTED: 2,
     INCOMING: 2,
+    WEBHOOK: 4,
 }
 
 
@@ -85,6 +90,18 @@ def _came_in(incoming: Incoming) -> Happened:
         actor=incoming.actor,
         text=f"{incoming.kind}: {incoming.summary}",
         data={"incoming": incoming.id, "matched_by": incoming.matched_by and incoming.matched_by.value},
+    )
+
+
+def _posted(hook: Webhook, attempt: WebhookAttempt) -> Happened:
+    answer = "no answer" if attempt.status is None else f"answered {attempt.status}"
+    trouble = f": {attempt.error}" if attempt.error else ""
+    return Happened(
+        at=attempt.started_at,
+        what=WEBHOOK,
+        actor=None,
+        text=f"{hook.event.value} posted, {answer}{trouble}",
+        data={"webhook": hook.id, "attempt": attempt.number, "status": attempt.status},
     )
 
 
