@@ -259,8 +259,10 @@ def test_dead_receiver_has_a_few_posts_and_mail_goes_on(stage: Stage, hooks: Hoo
 
 def test_two_engines_post_each_webhook_once_and_in_order(stage: Stage, hooks: HookReceiver):
     listens(stage, hooks.url)
+    messages = [stage.submit(f"b{number}@example.com")[0] for number in range(10)]
+    stage.queue.hold(messages, reason="wait")
     with AtWork(stage), AtWork(stage):
-        messages = [held_and_delivered(stage, f"b{number}@example.com") for number in range(10)]
+        stage.queue.release(messages)
         hooks.got(2 * len(messages))
         wait_until(lambda: stage.queue.webhooks.list().items == ())
     assert len({each.headers["webhook-id"] for each in hooks.posts}) == len(hooks.posts) == 20
