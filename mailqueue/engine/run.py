@@ -9,8 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import random
-from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
@@ -23,6 +21,7 @@ from mailqueue.engine.contents import Contents
 from mailqueue.engine.dispatch import Dispatch
 from mailqueue.engine.follow import Subscriber, Subscribers
 from mailqueue.engine.hooks import Hooks, cancel_stranded
+from mailqueue.engine.intake import Intake, More
 from mailqueue.engine.log import log
 from mailqueue.engine.settle import Settler, Work
 from mailqueue.engine.timer import SystemTimer, Timer
@@ -31,7 +30,6 @@ from mailqueue.engine.turn import SentBack, Turn, Written
 from mailqueue.engine.watch import Watch
 from mailqueue.errors import StoreError
 from mailqueue.model.events import EventKind
-from mailqueue.model.lane import Lane, Room
 from mailqueue.model.message import Claimed
 from mailqueue.model.rules import HoldRule, Transport
 from mailqueue.model.settings import Settings
@@ -46,8 +44,6 @@ logger = logging.getLogger("mailqueue.engine")
 Listener = Callable[[Settlement], None]
 """Called in the engine's loop after each settlement is on disk."""
 
-_CLAIM = 200  # messages of one claim at most: a commit stays short
-_ALWAYS = 4  # the part of the window that each priority has, whatever those before it do
 _LOOK_EVERY = 30.0
 _ENDS_EVERY = 1.0
 _SWEEP_EVERY = 60.0
@@ -98,11 +94,6 @@ class Run:
         self._unwanted: list[Claimed] = []
         self._sent_back: list[SentBack] = []
         self._newest_rule = 0
-        self._look = True
-        self._passed_over = False
-        self._from_lane = options.per_lane // 4 or 1  # messages of one claim at most
-        self._free: Sequence[int] = ()
-        self._last_account = 0
         self._kick = asyncio.Event()
         self._stopping = asyncio.Event()
         self._ending = False
@@ -131,6 +122,13 @@ class Run:
             send_back=lambda messages, until, by: self._return(SentBack(messages, until, by)),
             connections=options.connections,
             total=options.total,
+        )
+        self._intake = Intake(
+            clock=self._clock,
+            dispatch=self._dispatch,
+            traffic=self._traffic,
+            window=options.window,
+            per_lane=options.per_lane,
         )
         self._hooks = Hooks(
             self._store, self._clock, self._resolver, engine_id=lambda: self._id, armed=self._arm
@@ -178,7 +176,7 @@ class Run:
 
     # -- waking up ---------------------------------------------------------------------------------
     def _wake(self) -> None:
-        self._look = True
+        self._intake.look = True
         self._kick.set()
         self._hooks.look()
 
@@ -236,13 +234,13 @@ class Run:
         if self._unwanted:
             await self._put_back()
         finished = tuple(self._finished)
-        request = self._request(finished)
+        request = self._intake.request(self._id, finished, self._may_claim)
         if not finished and not self._sent_back and not self._traffic.unblocking and request is None:
             return 0
         written = await self._settle(finished, request)
         if request is not None:
             await self._take_on(written, request)
-        elif self._look:
+        elif self._intake.look:
             self._kick.set()  # there was no room before these were settled
         else:
             self._arm()
@@ -255,7 +253,7 @@ class Run:
             tallies=tallies,
             sent_back=sent_back,
             request=request,
-            wants=self._wants,
+            wants=self._intake.wants,
             traffic=self._traffic,
         )
         turn, written = await self._commit(turn)
@@ -321,52 +319,8 @@ class Run:
                 logger.warning("message %d: its claim was returned meanwhile, settled late", message_id)
             return turn, written
 
-    def _request(self, finished: Sequence[Tried]) -> ClaimRequest | None:
-        free = self._room(Counter(tried.message.priority for tried in finished))
-        room = [-(-each // 2) for each in free]  # the other half when it is seen where these lead
-        if not self._look or self._stopping.is_set() or max(room) == 0 or not self._has_transport():
-            return None
-        self._look, self._passed_over, self._free = False, min(room) == 0, free
-        limit = min(max(room), _CLAIM)
-        return ClaimRequest(
-            engine_id=self._id,
-            now=self._clock.now(),
-            limit=limit,
-            per_lane=min(limit, self._from_lane),
-            room=room,
-            after_account=self._last_account,
-        )
-
-    def _room(self, settled: Counter[int]) -> list[int]:
-        """Return how many messages of each priority there is room for.
-
-        Those before it count as well; but they leave it a part, should they go where nothing is taken.
-        """
-        window, before, room = self._options.window, 0, []
-        for priority, count in enumerate(self._dispatch.by_priority):
-            own = count - settled[priority]
-            before += own
-            room.append(max(0, window - before, window // _ALWAYS - own))
-        return room
-
-    def _wants(self, lane: Lane, settings: Settings) -> Room:
-        """Say how much is wanted from a lane; called while a claim is made, in the writer's thread."""
-        on_their_way = self._dispatch.on_their_way(lane)
-        left = self._options.per_lane - on_their_way
-        if left <= 0:
-            self._passed_over = True
-            return Room(0)
-        room, name = self._traffic.room(lane, settings, on_their_way)
-        if room is not None:
-            self._passed_over |= not room.until  # there may be more
-            if room.messages == 0:
-                return room
-        crowded = self._dispatch.crowded(name, lane.priority, self._free[lane.priority]) if name else None
-        if crowded is not None:
-            self._passed_over |= not crowded.until
-            return crowded
-        self._passed_over |= left < self._from_lane  # it may have more
-        return Room(left if room is None else min(left, room.messages))
+    def _may_claim(self) -> bool:
+        return not self._stopping.is_set() and self._has_transport()
 
     def _has_transport(self) -> bool:
         if self._options.override is not None:
@@ -395,18 +349,14 @@ class Run:
             self._wake()  # nothing else says when these are done
         if self._stopping.is_set():
             return
-        if claimed:  # where all had a turn, the next claim begins with any of them: they may share a limit
-            last = claimed[-1] if len(claimed) >= request.limit else random.choice(claimed)
-            self._last_account = last.account_id
-        if _filled(request, written.claimed) or (self._passed_over and not self._dispatch.in_flight):
-            self._wake()  # there may be more
-        elif self._passed_over:
-            # There may be more where enough is on its way: look when something is finished, or nothing is
-            # for a while.
-            self._look = True
-            self._arm(_CROWDED)
-        else:
-            self._arm()
+        match self._intake.taken(request, written.claimed):
+            case More.NOW:
+                self._wake()
+            case More.LATER:  # when something is finished, or nothing is for a while
+                self._intake.look = True
+                self._arm(_CROWDED)
+            case More.NO:
+                self._arm()
 
     async def _put_back(self) -> None:
         """Return claims that no transport takes, or that came when it was time to stop."""
@@ -522,17 +472,6 @@ class Run:
             logger.info("engine %d stopped", self._id)
         except StoreError as error:
             logger.error("could not sign off, another engine will take over: %s", error)
-
-
-def _filled(request: ClaimRequest, claimed: Sequence[Claimed]) -> bool:
-    """Return whether a claim has all that it asked for of something, so that there may be more."""
-    per_lane = Counter(message.lane for message in claimed)
-    per_priority = Counter(message.priority for message in claimed)
-    return (
-        len(claimed) >= request.limit
-        or request.per_lane in per_lane.values()
-        or any(count >= request.room[priority] for priority, count in per_priority.items())
-    )
 
 
 def _holds(rules: Sequence[HoldRule], message: Claimed, now: int) -> bool:

@@ -16,7 +16,7 @@ from support.receiver import SILENCE, Receiver
 from support.stage import MAIL, AtWork, Stage, wait_until
 
 from mailqueue.clock import MINUTE, SECOND, from_datetime
-from mailqueue.engine import pool, run
+from mailqueue.engine import intake, pool
 from mailqueue.model.engine import Identity
 from mailqueue.net.resolver import Resolver
 from mailqueue.store.base import Transaction
@@ -316,7 +316,7 @@ def test_mail_whose_lifetime_is_over_while_its_destination_is_blocked_expires_wi
 def test_mail_beyond_its_lifetime_expires_in_all_lanes_and_not_only_in_the_canary_s(
     stage, receiver, monkeypatch
 ):
-    monkeypatch.setattr(run, "_CLAIM", 5)
+    monkeypatch.setattr(intake, "_CLAIM", 5)
     stage.relay(receiver.port)
     block(stage, receiver, 40, domains=40)  # these are older, and have their time
     ids = [stage.submit(f"code{n}@d{n}.example", schedule="otp")[0] for n in range(40)]
