@@ -16,7 +16,7 @@ from typing import Any, BinaryIO, Self, Unpack
 from mailqueue.clock import Clock, SystemClock
 from mailqueue.engine import explain as explaining
 from mailqueue.engine import follow as following
-from mailqueue.engine import incoming, manage, many, replies, verbs
+from mailqueue.engine import manage, many, replies, verbs
 from mailqueue.engine import plan as planning
 from mailqueue.engine import stats as statistics
 from mailqueue.engine.many import Progress
@@ -696,6 +696,8 @@ class Queue:
             TypeError: `raw` is neither.
             StoreError: the database is in the way; hand it in again.
         """
+        from mailqueue.engine import incoming  # the patterns that it reads by take half a second to make
+
         return incoming.take(
             self.store,
             raw,

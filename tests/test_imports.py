@@ -39,6 +39,10 @@ def test_every_public_name_can_be_had() -> None:
     modules_after("import mailqueue\n[getattr(mailqueue, name) for name in dir(mailqueue)]")
 
 
+def test_reading_of_what_comes_back_is_loaded_when_something_does() -> None:
+    assert "mailqueue.mail.incoming" not in modules_after("from mailqueue.queue import Engine, Queue")
+
+
 def test_engine_without_webhooks_loads_no_http() -> None:
     loaded = {name.split(".")[0] for name in modules_after("from mailqueue.queue import Engine, Queue")}
     assert {"aiohttp", "standardwebhooks"}.isdisjoint(loaded)

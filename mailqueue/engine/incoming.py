@@ -13,14 +13,10 @@ from functools import partial
 from hashlib import sha256
 from typing import BinaryIO
 
-from mailqueue.engine.manage import MAX_PAGE
-from mailqueue.engine.submit import find_account
-from mailqueue.errors import SettingError
 from mailqueue.ids import token
 from mailqueue.mail import incoming
 from mailqueue.mail.mime import MAX_MESSAGE
 from mailqueue.mail.visible import visible
-from mailqueue.model.filters import Page
 from mailqueue.model.fromid import SEPARATOR
 from mailqueue.model.incoming import Incoming, Match, MatchedBy, NewIncoming
 from mailqueue.policy import incoming as policy
@@ -131,22 +127,3 @@ def _log(correlation: str, taken: Incoming, reading: Reading) -> None:
         logger.warning("%s: %s is about no mail that is known here", correlation, taken.kind)
     for fault in reading.found.faults:
         logger.info("%s: fault in a report: %s", correlation, visible(fault))
-
-
-# -- look -----------------------------------------------------------------------------------------
-def page(
-    store: Store, *, limit: int, after: str | None, account: str | None, matched: bool | None
-) -> Page[Incoming]:
-    """Return a page of what came in. Raises SettingError, NotFound."""
-    if not 1 <= limit <= MAX_PAGE:
-        raise SettingError(f"limit: must be 1 to {MAX_PAGE}, not {limit}")
-    if account is not None:
-        find_account(store.read(lambda reader: reader.settings()), account)
-    return store.read(
-        lambda reader: reader.incoming_page(limit=limit, after=after, account=account, matched=matched)
-    )
-
-
-def show(store: Store, incoming_id: int) -> Incoming:
-    """Return what came in, whole. Raises NotFound."""
-    return store.read(lambda reader: reader.incoming(incoming_id))

@@ -21,6 +21,7 @@ from mailqueue.model.engine import EngineInfo
 from mailqueue.model.events import By, Event, Happened, Notice
 from mailqueue.model.explain import Preview, Status, Steered
 from mailqueue.model.filters import LAST_RETIRED_FIRST, OLDEST_FIRST, Filter, Order, Page, Sort
+from mailqueue.model.incoming import Incoming
 from mailqueue.model.message import Message
 from mailqueue.model.migration import Migration
 from mailqueue.model.settings import Settings
@@ -88,6 +89,24 @@ def _posted(reader: Reader, message_id: int) -> list[tuple[Webhook, WebhookAttem
 def changes(store: Store, *, limit: int, after: str | None) -> Page[Event]:
     """Return a page of what was done by hand. Raises SettingError."""
     return audit.changes(store, limit=limit, after=after, most=MAX_PAGE)
+
+
+def incoming_page(
+    store: Store, *, limit: int, after: str | None, account: str | None, matched: bool | None
+) -> Page[Incoming]:
+    """Return a page of what came in. Raises SettingError, NotFound."""
+    if not 1 <= limit <= MAX_PAGE:
+        raise SettingError(f"limit: must be 1 to {MAX_PAGE}, not {limit}")
+    if account is not None:
+        find_account(settings(store), account)
+    return store.read(
+        lambda reader: reader.incoming_page(limit=limit, after=after, account=account, matched=matched)
+    )
+
+
+def incoming(store: Store, incoming_id: int) -> Incoming:
+    """Return what came in, whole. Raises NotFound."""
+    return store.read(lambda reader: reader.incoming(incoming_id))
 
 
 def notices(store: Store, message_id: int) -> Sequence[Notice]:

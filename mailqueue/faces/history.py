@@ -6,7 +6,6 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, Unpack
 
 from mailqueue.engine import (
-    incoming,
     manage,
     retired,
 )
@@ -199,8 +198,10 @@ class IncomingMail:
             SettingError: a value cannot be.
             NotFound: no such account.
         """
-        return incoming.page(self._queue.store, limit=limit, after=after, account=account, matched=matched)
+        return manage.incoming_page(
+            self._queue.store, limit=limit, after=after, account=account, matched=matched
+        )
 
     def show(self, incoming_id: int) -> Incoming:
         """Return what came in, with what followed and its beginning. Raises NotFound."""
-        return incoming.show(self._queue.store, incoming_id)
+        return manage.incoming(self._queue.store, incoming_id)
