@@ -79,7 +79,7 @@ PINNED = {
         require_tls(self, ids=None, *, value, all=False, reason='', dry_run=False, actor=None, **which)
         incoming(self, raw, *, recipient=None, sender=None, actor=None)
         classify(self, reply, *, phase='rcpt')
-        check_integrity(self)
+        check_integrity(self, *, mend=False, actor=None)
         migrate(self, *, copy=True, actor=None)
         backup(self, target, *, actor=None)
         restore(self, source, *, copy=True, whole_file=False, hold=True, actor=None)

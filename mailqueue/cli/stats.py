@@ -10,6 +10,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 import click
@@ -151,7 +152,8 @@ def _tables(found: Stats, now: int) -> Iterator[Part]:
 
 
 def _domain(found: DomainStats, now: int) -> tuple[object, ...]:
-    age = output.about(to_datetime(now) - found.oldest)
+    since = to_datetime(now) - found.oldest
+    age = "<1h" if since < timedelta(hours=1) else output.about(since)
     return found.domain, f"{found.messages:,}", *map(output.short, found.ages), age
 
 

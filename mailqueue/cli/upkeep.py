@@ -82,15 +82,16 @@ def restore(face: Face, source: str, copy: str | None, no_copy: bool, hold: bool
 
 
 @click.command("check-integrity", cls=Verb)
+@click.option("--mend", is_flag=True, help="Count anew what follows from other rows; tell what is left.")
 @click.pass_context
-def check_integrity(ctx: click.Context) -> None:
+def check_integrity(ctx: click.Context, mend: bool) -> None:
     """Look for faults in the database.
 
-    Reads all of it, tells every fault, and ends with status 1 when there is one.
+    Reads all of it, tells every fault and what mends it, and ends with status 1 when there is one.
     """
     face = ctx.ensure_object(Face)
     queue = face.queue(create=False)
-    faults = queue.check_integrity()
+    faults = queue.check_integrity(mend=mend)
 
     def people() -> None:
         for fault in faults:

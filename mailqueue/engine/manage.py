@@ -209,9 +209,18 @@ def alive(store: Store, now: int) -> tuple[EngineInfo, ...]:
     return liveness.living(store.read(lambda reader: reader.engines()), now)
 
 
-def check_integrity(store: Store) -> Sequence[str]:
-    """Return every fault found in the database."""
+def check_integrity(store: Store, by: By | None) -> Sequence[str]:
+    """Return every fault found in the database; where `by` says who mends, those that are left then."""
+    found = store.read(lambda reader: reader.integrity())
+    if by is None or not found:
+        return found
+    store.run(lambda transaction: _mend(transaction, by, len(found)))
     return store.read(lambda reader: reader.integrity())
+
+
+def _mend(transaction: Transaction, by: By, faults: int) -> None:
+    transaction.mend()
+    audit.note(transaction, by, "mend", faults=faults)
 
 
 def migrate(store: Store, copy: Copy, by: By) -> Migration:

@@ -743,6 +743,13 @@ class Transaction(Protocol):
         """Forget what accounts have sent in the hours before `older_than`. Returns how many hours went."""
         ...
 
+    def mend(self) -> None:
+        """Count anew what follows from other rows, and return claims of engines that do not exist.
+
+        Slow where much waits: looks at all of that, and nobody else writes meanwhile.
+        """
+        ...
+
     def purge_tally(self, older_than: int) -> int:
         """Forget what happened in the hours before `older_than`, counted. Returns how many counts went."""
         ...
@@ -1050,7 +1057,10 @@ class Reader(Protocol):
         ...
 
     def integrity(self) -> list[str]:
-        """Return every fault found in the database, a sentence each; [] is clean. Slow: reads all of it."""
+        """Return every fault found in the database, a sentence each, with what mends it; [] is clean.
+
+        Slow: reads all of it.
+        """
         ...
 
 

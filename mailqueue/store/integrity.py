@@ -11,6 +11,8 @@ from contextlib import closing
 from typing import Any
 
 from mailqueue.store import schema
+from mailqueue.store.batch import Batch
+from mailqueue.store.engines import bury
 from mailqueue.store.queries import query
 
 _MOST = 20
@@ -42,18 +44,53 @@ _FAULTS = {
 }
 
 
+_RESTORE = "restore a backup: mailqueue restore BACKUP"
+_COUNT_ANEW = "mailqueue check-integrity --mend counts anew"
+_DROP = "nothing can be sent: mailqueue drop it, or restore a backup"
+_MEND = {
+    "messages_miscounted": _COUNT_ANEW,
+    "waiting_miscounted": _COUNT_ANEW,
+    "marks_miscounted": _COUNT_ANEW,
+    "marks_of_retired": _COUNT_ANEW,
+    "lane_missing": _COUNT_ANEW,
+    "lane_late": _COUNT_ANEW,
+    "claim_without_engine": "mailqueue check-integrity --mend returns it to the queue",
+    "content_missing": _DROP,
+    "content_of_wrong_size": _DROP,
+}
+"""What mends a fault; for others it is the backup."""
+
+
+def mend(batch: Batch) -> None:
+    """Count anew what follows from other rows, and return claims of engines that do not exist."""
+    cursor = batch.cursor()
+    for (engine_id,) in cursor.execute(query("engines_that_are_nobody")).fetchall():
+        bury(batch, engine_id)
+    batch.flush()
+    for name in (
+        "remove_marks_of_retired",
+        "count_marks_anew",
+        "count_messages_anew",
+        "forget_all_waiting",
+        "count_waiting_anew",
+        "count_lanes_anew",
+    ):
+        cursor.execute(query(name))
+    batch.wake = True
+
+
 def faults(cursor: sqlite3.Cursor) -> Iterator[str]:
-    """Yield every fault found, a sentence each. Reads the whole database."""
+    """Yield every fault found, a sentence each, and what mends it. Reads the whole database."""
     yield from _tables(cursor)
     for (text,) in cursor.execute(f"PRAGMA integrity_check({_MOST})").fetchall():
         if text != "ok":
-            yield f"SQLite: {text}"
+            yield f"SQLite: {text} ({_RESTORE})"
     for table, row, parent, _ in cursor.execute("PRAGMA foreign_key_check").fetchall()[:_MOST]:
         if table.startswith("mailqueue_"):
-            yield f"row {row} of {table} refers to a row of {parent} that does not exist"
+            yield f"row {row} of {table} refers to a row of {parent} that does not exist ({_RESTORE})"
     for name, sentence in _FAULTS.items():
         for found in cursor.execute(query(name), (_MOST,)).fetchall():
-            yield sentence.format(*found)
+            yield f"{sentence.format(*found)} ({_MEND.get(name, _RESTORE)})"
 
 
 def _tables(cursor: sqlite3.Cursor) -> Iterator[str]:
@@ -64,12 +101,15 @@ def _tables(cursor: sqlite3.Cursor) -> Iterator[str]:
     found = _shape(cursor.connection)
     for table, (columns, indexes) in wanted.items():
         if table not in found:
-            yield f"table {table} is missing"
+            yield f"table {table} is missing ({_RESTORE})"
             continue
         has, indexed = found[table]
-        yield from (f"column {name} of table {table} is missing" for name in columns if name not in has)
         yield from (
-            f"index {name} is missing, or not as it should be" for name, *_ in sorted(indexes - indexed)
+            f"column {name} of table {table} is missing ({_RESTORE})" for name in columns if name not in has
+        )
+        yield from (
+            f"index {name} is missing, or not as it should be (make it anew as schema.sql says)"
+            for name, *_ in sorted(indexes - indexed)
         )
 
 

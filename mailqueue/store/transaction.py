@@ -27,6 +27,7 @@ from mailqueue.store import (
     engines,
     hooks,
     incoming,
+    integrity,
     quota,
     settle,
     steer,
@@ -304,6 +305,9 @@ class SqliteTransaction:
 
     def remove_endpoint(self, account_id: int) -> None:
         admin.remove_endpoint(self.batch, account_id)
+
+    def mend(self) -> None:
+        integrity.mend(self.batch)
 
     def purge_tally(self, older_than: int) -> int:
         return upkeep.purge_tally(self.batch, older_than)

@@ -146,3 +146,43 @@ SELECT domain, sum(messages), sum(there) FROM (
     JOIN mailqueue_submission AS submission ON submission.id = message.submission_id
     WHERE message.retired_at IS NULL)
 GROUP BY domain, hour_at HAVING sum(messages) <> sum(there) LIMIT ?
+
+-- What follows from other rows, counted anew.
+-- name: engines_that_are_nobody
+SELECT DISTINCT engine_id FROM mailqueue_message
+WHERE state = 'claimed' AND engine_id NOT IN (SELECT id FROM mailqueue_engine)
+
+-- name: remove_marks_of_retired
+DELETE FROM mailqueue_hold
+WHERE message_id IN (SELECT id FROM mailqueue_message WHERE retired_at IS NOT NULL)
+
+-- name: count_marks_anew
+UPDATE mailqueue_message
+SET holds = CASE WHEN retired_at IS NULL
+    THEN (SELECT count(*) FROM mailqueue_hold WHERE message_id = mailqueue_message.id) ELSE 0 END
+WHERE retired_at IS NULL OR holds > 0
+
+-- name: count_messages_anew
+UPDATE mailqueue_meta
+SET value = (
+    SELECT count(*) FROM mailqueue_message WHERE retired_at IS NULL AND (mailqueue_meta.key = 'active' OR holds > 0))
+WHERE key IN ('active', 'held')
+
+-- name: forget_all_waiting
+DELETE FROM mailqueue_waiting
+
+-- name: count_waiting_anew
+INSERT INTO mailqueue_waiting (domain, hour_at, messages)
+SELECT message.domain, submission.submitted_at / 3600000000 * 3600000000, count(*)
+FROM mailqueue_message AS message
+JOIN mailqueue_submission AS submission ON submission.id = message.submission_id
+WHERE message.retired_at IS NULL
+GROUP BY 1, 2
+
+-- name: count_lanes_anew
+INSERT INTO mailqueue_lane (priority, account_id, domain, transport, due_at)
+SELECT priority, account_id, domain, transport, min(next_attempt_at) FROM mailqueue_message
+WHERE state = 'queued' AND holds = 0
+GROUP BY 1, 2, 3, 4
+ON CONFLICT (priority, account_id, domain, transport)
+DO UPDATE SET due_at = max(excluded.due_at, coalesce(mailqueue_lane.blocked_until, 0))
