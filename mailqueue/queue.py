@@ -472,6 +472,7 @@ class Queue:
         all: bool = False,
         reason: str = "",
         dry_run: bool = False,
+        progress: manage.Tell | None = None,
         actor: str | None = None,
         **which: Unpack[Wanted],
     ) -> Steered:
@@ -482,6 +483,8 @@ class Queue:
             all: everything in the queue.
             reason: for the history.
             dry_run: change nothing, and say in `preview` what would happen.
+            progress: called between the steps of a long run, with how many messages have been changed, and
+                how many are meant (None: nobody knows).
             actor: who holds.
             which: what these filters mean, by their names in `Wanted`.
 
@@ -492,7 +495,7 @@ class Queue:
         meant = self._meant(ids, which, all=all)
         if dry_run:
             return manage.preview(self.store, meant, "put on hold, until released")
-        return manage.hold(self.store, meant, self._by(actor, reason))
+        return manage.hold(self.store, meant, self._by(actor, reason), progress)
 
     def release(
         self,
@@ -501,6 +504,7 @@ class Queue:
         all: bool = False,
         reason: str = "",
         dry_run: bool = False,
+        progress: manage.Tell | None = None,
         actor: str | None = None,
         **which: Unpack[Wanted],
     ) -> Steered:
@@ -511,7 +515,7 @@ class Queue:
         meant = self._meant(ids, which, all=all)
         if dry_run:
             return manage.preview(self.store, meant, "released from every hold, and due as they were")
-        return manage.release(self.store, meant, self._by(actor, reason))
+        return manage.release(self.store, meant, self._by(actor, reason), progress)
 
     def fail(
         self,
@@ -520,6 +524,7 @@ class Queue:
         all: bool = False,
         reason: str = "",
         dry_run: bool = False,
+        progress: manage.Tell | None = None,
         actor: str | None = None,
         **which: Unpack[Wanted],
     ) -> Steered:
@@ -532,7 +537,9 @@ class Queue:
         meant = self._meant(ids, which, all=all)
         if dry_run:
             return manage.preview(self.store, meant, "failed for good, with the notice that is owed")
-        return self._give_up(meant, Wish(kind=WishKind.FAIL, actor=self.actor(actor), reason=reason))
+        return self._give_up(
+            meant, Wish(kind=WishKind.FAIL, actor=self.actor(actor), reason=reason), progress
+        )
 
     def drop(
         self,
@@ -541,6 +548,7 @@ class Queue:
         all: bool = False,
         reason: str = "",
         dry_run: bool = False,
+        progress: manage.Tell | None = None,
         actor: str | None = None,
         **which: Unpack[Wanted],
     ) -> Steered:
@@ -553,7 +561,9 @@ class Queue:
         meant = self._meant(ids, which, all=all)
         if dry_run:
             return manage.preview(self.store, meant, "dropped for good, without a notice")
-        return self._give_up(meant, Wish(kind=WishKind.DROP, actor=self.actor(actor), reason=reason))
+        return self._give_up(
+            meant, Wish(kind=WishKind.DROP, actor=self.actor(actor), reason=reason), progress
+        )
 
     def reschedule(
         self,
@@ -564,6 +574,7 @@ class Queue:
         all: bool = False,
         reason: str = "",
         dry_run: bool = False,
+        progress: manage.Tell | None = None,
         actor: str | None = None,
         **which: Unpack[Wanted],
     ) -> Steered:
@@ -578,6 +589,8 @@ class Queue:
             all: everything in the queue.
             reason: for the history.
             dry_run: change nothing, and say in `preview` what would happen.
+            progress: called between the steps of a long run, with how many messages have been changed, and
+                how many are meant (None: nobody knows).
             actor: who does it.
             which: what these filters mean, by their names in `Wanted`.
 
@@ -589,7 +602,7 @@ class Queue:
         meant = self._meant(ids, which, all=all)
         if dry_run:
             return manage.preview(self.store, meant, f"tried next {verbs.told(wanted)}")
-        return self._change(meant, wanted, actor, reason)
+        return self._change(meant, wanted, self._by(actor, reason), progress)
 
     def reroute(
         self,
@@ -599,6 +612,7 @@ class Queue:
         all: bool = False,
         reason: str = "",
         dry_run: bool = False,
+        progress: manage.Tell | None = None,
         actor: str | None = None,
         **which: Unpack[Wanted],
     ) -> Steered:
@@ -612,6 +626,8 @@ class Queue:
             all: everything in the queue.
             reason: for the history.
             dry_run: change nothing, and say in `preview` what would happen.
+            progress: called between the steps of a long run, with how many messages have been changed, and
+                how many are meant (None: nobody knows).
             actor: who does it.
             which: what these filters mean, by their names in `Wanted`.
 
@@ -623,7 +639,7 @@ class Queue:
         meant = self._meant(ids, which, all=all)
         if dry_run:
             return manage.preview(self.store, meant, f"sent {verbs.told(wanted)}")
-        return self._change(meant, wanted, actor, reason)
+        return self._change(meant, wanted, self._by(actor, reason), progress)
 
     def require_tls(
         self,
@@ -633,6 +649,7 @@ class Queue:
         all: bool = False,
         reason: str = "",
         dry_run: bool = False,
+        progress: manage.Tell | None = None,
         actor: str | None = None,
         **which: Unpack[Wanted],
     ) -> Steered:
@@ -646,6 +663,8 @@ class Queue:
             all: everything in the queue.
             reason: for the history.
             dry_run: change nothing, and say in `preview` what would happen.
+            progress: called between the steps of a long run, with how many messages have been changed, and
+                how many are meant (None: nobody knows).
             actor: who does it.
             which: what these filters mean, by their names in `Wanted`.
 
@@ -657,18 +676,20 @@ class Queue:
         meant = self._meant(ids, which, all=all)
         if dry_run:
             return manage.preview(self.store, meant, f"sent {verbs.told(wanted)}")
-        return self._change(meant, wanted, actor, reason)
+        return self._change(meant, wanted, self._by(actor, reason), progress)
 
     def _meant(self, ids: int | Iterable[int] | None, which: Wanted, *, all: bool) -> Filter:
         meant = chosen(which, ids=ids, now=self.clock.now())
         manage.check_meant(self.store, meant, all=all)
         return meant
 
-    def _give_up(self, meant: Filter, wish: Wish) -> Steered:
-        return verbs.give_up(self.store, meant, wish, clock=self.clock, hostname=default_hostname())
+    def _give_up(self, meant: Filter, wish: Wish, progress: manage.Tell | None) -> Steered:
+        return verbs.give_up(
+            self.store, meant, wish, clock=self.clock, hostname=default_hostname(), progress=progress
+        )
 
-    def _change(self, meant: Filter, wanted: Change, actor: str | None, reason: str) -> Steered:
-        return verbs.change(self.store, meant, wanted, self._by(actor, reason))
+    def _change(self, meant: Filter, wanted: Change, by: By, progress: manage.Tell | None) -> Steered:
+        return verbs.change(self.store, meant, wanted, by, progress)
 
     def _by(self, actor: str | None, reason: str = "") -> By:
         return By(actor=self.actor(actor), reason=reason, at=self.clock.now())

@@ -69,14 +69,16 @@ PINNED = {
         status(self)
         stats(self, *, hours=24, limit=20)
         changes(self, *, limit=50, after=None)
-        hold(self, ids=None, *, all=False, reason='', dry_run=False, actor=None, **which)
-        release(self, ids=None, *, all=False, reason='', dry_run=False, actor=None, **which)
-        fail(self, ids=None, *, all=False, reason='', dry_run=False, actor=None, **which)
-        drop(self, ids=None, *, all=False, reason='', dry_run=False, actor=None, **which)
-        reschedule(self, ids=None, *, at=None, by=None, all=False, reason='', dry_run=False, actor=None,
+        hold(self, ids=None, *, all=False, reason='', dry_run=False, progress=None, actor=None, **which)
+        release(self, ids=None, *, all=False, reason='', dry_run=False, progress=None, actor=None, **which)
+        fail(self, ids=None, *, all=False, reason='', dry_run=False, progress=None, actor=None, **which)
+        drop(self, ids=None, *, all=False, reason='', dry_run=False, progress=None, actor=None, **which)
+        reschedule(self, ids=None, *, at=None, by=None, all=False, reason='', dry_run=False,
+            progress=None, actor=None, **which)
+        reroute(self, ids=None, *, via, all=False, reason='', dry_run=False, progress=None, actor=None,
             **which)
-        reroute(self, ids=None, *, via, all=False, reason='', dry_run=False, actor=None, **which)
-        require_tls(self, ids=None, *, value, all=False, reason='', dry_run=False, actor=None, **which)
+        require_tls(self, ids=None, *, value, all=False, reason='', dry_run=False, progress=None,
+            actor=None, **which)
         incoming(self, raw, *, recipient=None, sender=None, actor=None)
         classify(self, reply, *, phase='rcpt')
         check_integrity(self, *, mend=False, actor=None)

@@ -12,6 +12,7 @@ from support.receiver import Receiver
 from support.stage import MAIL, Stage, wait_until
 
 from mailqueue import Engine, Queue
+from mailqueue.engine import manage, verbs
 from mailqueue.errors import (
     AddressError,
     Conflict,
@@ -38,6 +39,24 @@ def test_hold_and_release_take_an_id_ids_an_account_or_all(stage: Stage) -> None
     assert queue.show(three).hold
     assert queue.release(all=True) == Steered(changed=4, unchanged=0, retired=())
     assert queue.status().held == 0
+
+
+@pytest.mark.parametrize("verb", ["hold", "release", "reroute", "fail"])
+def test_long_run_tells_how_far_it_is(stage: Stage, verb: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(manage, "STEP", 2)
+    monkeypatch.setattr(verbs, "STEP", 2)
+    messages = stage.submit(*(f"b{number}@example.com" for number in range(5)))
+    stage.queue.hold(messages)
+    if verb == "hold":
+        stage.queue.release(messages)
+    given = {"via": ""} if verb == "reroute" else {}
+    told: list[tuple[int, int | None]] = []
+    done = getattr(stage.queue, verb)(messages, progress=lambda *far: told.append(far), **given)
+    assert done.changed == 5
+    assert told == [(4, 5), (5, 5)]
+    told.clear()
+    getattr(stage.queue, verb)(messages[:2], progress=lambda *far: told.append(far), **given)
+    assert told == [], "a short run is over before anybody asks"
 
 
 def test_a_bulk_verb_asks_which_messages_are_meant(stage: Stage) -> None:

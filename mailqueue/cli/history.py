@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import islice
 from typing import TYPE_CHECKING, Any, TypeVar, Unpack
@@ -98,14 +97,8 @@ def show(face: Face, typed: tuple[Id, ...]) -> None:
     show_messages(face, queue, typed, queue.retired.show)
 
 
-def _progress(verb: F) -> F:
-    help = "Say how far it is; else at a terminal."
-    return click.option("--progress/--no-progress", default=None, help=help)(verb)
-
-
 @retired.command()
 @steer.bulk("history")
-@_progress
 @pass_face
 def resend(face: Face, /, **given: Any) -> None:  # noqa: ANN401
     """Send retired messages anew, as new submissions.
@@ -113,32 +106,20 @@ def resend(face: Face, /, **given: Any) -> None:  # noqa: ANN401
     Those that all filters mean, or those whose ids are given and that all filters mean. Nothing is sent for
     one whose content has been purged.
     """
-    given["progress"] = _say if _telling(given["progress"]) else None
     done = steer.run(face, lambda queue: queue.retired.resend, given)
     face.answer(shape.resent(done), lambda: _tell_resent(done))
 
 
 @retired.command()
 @steer.bulk("history")
-@_progress
 @pass_face
 def purge(face: Face, /, **given: Any) -> None:  # noqa: ANN401
     """Remove messages from the history now, with all that is known of them.
 
     Those that all filters mean, or those whose ids are given and that all filters mean. It cannot be undone.
     """
-    given["progress"] = _say if _telling(given["progress"]) else None
     done = steer.run(face, lambda queue: queue.retired.purge, given)
     face.answer(shape.purged(done), lambda: _tell_purged(done))
-
-
-def _telling(asked: bool | None) -> bool:
-    return sys.stderr.isatty() if asked is None else asked
-
-
-def _say(done: int, total: int | None) -> None:
-    of = "" if total is None else f" of {total:,}"
-    say(f"{done:,}{of} messages looked at")
 
 
 def _tell_resent(done: Resent) -> None:

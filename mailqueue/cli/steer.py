@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
 from mailqueue.cli import ids, output, shape, values, which
-from mailqueue.cli.base import Face, Verb, pass_face
+from mailqueue.cli.base import Face, Verb, pass_face, say
 from mailqueue.cli.ids import Id, id_or_stdin
 from mailqueue.model.explain import Preview, Steered
 
@@ -29,6 +30,9 @@ def bulk(where: str) -> Callable[[F], F]:
     def decorated(verb: F) -> F:
         for decorate in (
             click.option("--dry-run", is_flag=True, help="Change nothing; show what would happen."),
+            click.option(
+                "--progress/--no-progress", default=None, help="Say how far it is; else at a terminal."
+            ),
             click.option("--reason", default="", metavar="TEXT", help="For the history."),
             click.option("--all", "everything", is_flag=True, help=f"Everything in the {where}."),
             which.filters,
@@ -154,8 +158,15 @@ def run(face: Face, verb: Callable[[Queue], Callable[..., T]], given: dict[str, 
     some = bool(typed) or any(value is not None for value in filters)
     if some is everything:
         raise click.UsageError(_WHICH + (" --all goes with none of the others." if some else ""))
+    telling = sys.stderr.isatty() if given["progress"] is None else given["progress"]
+    given["progress"] = _say if telling else None
     queue = face.queue()
     return verb(queue)(ids.named(queue, typed), all=everything, **given)
+
+
+def _say(done: int, total: int | None) -> None:
+    of = "" if total is None else f" of {total:,}"
+    say(f"{done:,}{of} messages looked at")
 
 
 def preview(found: Preview) -> None:

@@ -29,6 +29,9 @@ from mailqueue.model.webhook import Webhook, WebhookAttempt, WebhookFilter
 from mailqueue.policy.timeline import timeline as in_order
 from mailqueue.store.base import Check, Copy, Progress, Reader, Store, Transaction
 
+Tell = Callable[[int, int | None], object]
+"""Called with how many messages have been changed, and how many are meant (None: nobody knows)."""
+
 STEP = 1000
 """Messages that one step of a bulk change looks at."""
 
@@ -297,33 +300,47 @@ def named(store: Store, which: Filter) -> Sequence[Message]:
     return store.read(lambda reader: [reader.message(each) for each in which.ids or ()])
 
 
-def hold(store: Store, which: Filter, by: By) -> Steered:
+def hold(store: Store, which: Filter, by: By, progress: Tell | None = None) -> Steered:
     """Put messages on hold by hand, in steps."""
 
     def step(transaction: Transaction, part: Filter, after: int) -> Progress:
         return transaction.hold(part, actor=by.actor, reason=by.reason, now=by.at, after=after, limit=STEP)
 
-    return audit.steered(store, by, "hold", which, steer(store, which, step))
+    return audit.steered(store, by, "hold", which, steer(store, which, step, progress))
 
 
-def release(store: Store, which: Filter, by: By) -> Steered:
+def release(store: Store, which: Filter, by: By, progress: Tell | None = None) -> Steered:
     """Take all marks from messages, in steps."""
 
     def step(transaction: Transaction, part: Filter, after: int) -> Progress:
         return transaction.release(part, actor=by.actor, reason=by.reason, now=by.at, after=after, limit=STEP)
 
-    return audit.steered(store, by, "release", which, steer(store, which, step))
+    return audit.steered(store, by, "release", which, steer(store, which, step, progress))
 
 
-def steer(store: Store, which: Filter, step: Callable[[Transaction, Filter, int], Progress]) -> Steered:
-    """Change messages, in steps."""
+def steer(
+    store: Store,
+    which: Filter,
+    step: Callable[[Transaction, Filter, int], Progress],
+    progress: Tell | None = None,
+) -> Steered:
+    """Change messages, in steps; where there is more than one, `progress` is told after each."""
     retired = retired_of(store, which)
-    changed = in_delivery = 0
+    changed = in_delivery = done = 0
     for part in _parts(store, which):
         for each in steps(store, lambda transaction, after, part=part: step(transaction, part, after)):  # type: ignore[misc]
             changed += each.changed
             in_delivery += each.in_delivery
+            some = each.changed + each.in_delivery > 0
+            done += some
+            if progress is not None and some and done > 1:
+                progress(changed + in_delivery, in_all(which))
     return steered(which, retired, changed, in_delivery)
+
+
+def in_all(which: Filter) -> int | None:
+    """Return how many messages are meant, as far as that is known without looking. None: it is not."""
+    return len(which.ids) if which.ids is not None and which == Filter(ids=which.ids) else None
 
 
 def retired_of(store: Store, which: Filter) -> tuple[int, ...]:

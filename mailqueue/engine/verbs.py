@@ -29,7 +29,15 @@ STEP = 100
 
 
 # -- fail and drop --------------------------------------------------------------------------------
-def give_up(store: Store, which: Filter, wish: Wish, *, clock: Clock, hostname: str) -> Steered:
+def give_up(
+    store: Store,
+    which: Filter,
+    wish: Wish,
+    *,
+    clock: Clock,
+    hostname: str,
+    progress: manage.Tell | None = None,
+) -> Steered:
     """Let messages retire by a person's wish, in steps; `hostname` reports it in notices."""
     settler = Settler(store, clock, hostname)
     retired = manage.retired_of(store, which)
@@ -40,6 +48,8 @@ def give_up(store: Store, which: Filter, wish: Wish, *, clock: Clock, hostname: 
             done, claimed = _give_up(store, settler, page[start : start + STEP], wish, clock)
             changed += done
             in_delivery += claimed
+            if progress is not None and start:
+                progress(changed + in_delivery, manage.in_all(which))
     by = By(actor=wish.actor, reason=wish.reason, at=clock.now())
     steered = manage.steered(which, retired, changed, in_delivery)
     return audit.steered(store, by, wish.kind.value, which, steered)
@@ -152,7 +162,9 @@ def told(change: Change) -> str:
             assert_never(change)
 
 
-def change(store: Store, which: Filter, change: Change, by: By) -> Steered:
+def change(
+    store: Store, which: Filter, change: Change, by: By, progress: manage.Tell | None = None
+) -> Steered:
     """Change messages, in steps."""
 
     def step(transaction: Transaction, part: Filter, after: int) -> Progress:
@@ -161,7 +173,7 @@ def change(store: Store, which: Filter, change: Change, by: By) -> Steered:
         )
 
     verb, given = _given(change)
-    done = manage.steer(store, which, step)
+    done = manage.steer(store, which, step, progress)
     return audit.steered(store, by, verb, which, done, **given)
 
 
